@@ -1,0 +1,65 @@
+# On a fresh machine, with Python 3.11 or newer:
+#   make run    the default experiment, from nothing to results/experiments/demo/report.html
+#   make test   the whole test suite
+.PHONY: run test test-fast lint format schema lock clean help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SNAKEMAKE_FILES := Snakefile $(wildcard rules/*.smk)
+# The lock keeps two `make run` apart, so that a lock left by a killed run can be cleared safely.
+RUN := flock --nonblock $(VENV) $(BIN)/snakemake
+
+help:
+	@sed -n '2,3p' $(MAKEFILE_LIST) | cut -c 5-
+	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions"
+
+run: $(VENV)/installed
+	@$(RUN) --unlock --quiet all || { echo "make run is already at work in this folder"; exit 1; }
+	$(RUN) --cores all
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/unit -m "not slow"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check $(SNAKEMAKE_FILES)
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt $(SNAKEMAKE_FILES)
+
+schema: $(VENV)/installed
+	$(BIN)/speechlasso schema > config.schema.json
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "speechlasso needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	$(BIN)/pip install --quiet --requirement requirements-dev.lock
+	@touch $@
+
+# Resolves what pyproject.toml names anew, and pins all of it.
+lock:
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet torch==2.13.0 && .lock/bin/pip install --quiet --editable .
+	.lock/bin/pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock
+	.lock/bin/pip install --quiet --editable '.[dev]'
+	.lock/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-dev.lock
+	rm -rf .lock
+
+clean:
+	rm -rf $(VENV) .snakemake logs benchmarks .pytest_cache .ruff_cache .hypothesis
+	@echo "results/ is kept; remove it by hand when you no longer need it"

@@ -1,0 +1,25 @@
+"""speechlasso: add speech to a text language model, cheaply. See README.md and config.yaml."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/tokenize.smk"
+include: "rules/select.smk"
+include: "rules/language_model.smk"
+include: "rules/linear.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    input:
+        f"{EXPERIMENT}/summary.csv",
+        f"{EXPERIMENT}/report.html",
+    default_target: True

@@ -1,0 +1,74 @@
+"""The plan, and how rules read it. Nothing heavier than pandas and pydantic is imported here."""
+
+import sys
+
+# Lets the workflow run from any environment that has Snakemake, installed or not.
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from snakemake.exceptions import WorkflowError
+from speechlasso.config import load_settings
+from speechlasso.errors import InputError
+from speechlasso.plan import make_plan
+
+try:
+    SETTINGS = load_settings(config)
+    PLAN = make_plan(SETTINGS)
+except InputError as error:
+    # Without the chained traceback, which would bury the message.
+    raise WorkflowError(str(error)) from None
+
+EXPERIMENT = f"results/experiments/{PLAN.experiment}"
+
+
+def one_of(stage):
+    """A wildcard constraint: the planned keys of a stage and nothing else."""
+    return "|".join(PLAN.keys(stage)) or "(?!)"
+
+
+def spec_of(stage):
+    """A params function: all that the key of the job's variant covers."""
+    return lambda wildcards: PLAN[stage, wildcards[stage]].spec
+
+
+def upstream(stage, role, filename):
+    """An input function: a file of the variant that the job's variant reads in a role, if any."""
+
+    def path(wildcards):
+        variant = PLAN[stage, wildcards[stage]].upstream.get(role)
+        return f"{variant.folder}/{filename}" if variant else []
+
+    return path
+
+
+def table_of_manifest(wildcards):
+    """The table that a manifest is made from: the demo corpus' or the user's own."""
+    variant = PLAN["manifest", wildcards.manifest]
+    corpus = variant.upstream.get("corpus")
+    return f"{corpus.folder}/manifest.csv" if corpus else variant.settings.table.path
+
+
+def upstream_shards(stage):
+    """An input function: all shards of the codes that the job's variant reads, if any."""
+
+    def paths(wildcards):
+        codes = PLAN[stage, wildcards[stage]].upstream.get("codes")
+        return [f"{codes.folder}/shard-{i}.parquet" for i in range(PLAN.n_shards)] if codes else []
+
+    return paths
+
+
+wildcard_constraints:
+    corpus=one_of("corpus"),
+    manifest=one_of("manifest"),
+    folds=one_of("folds"),
+    tokenizer=one_of("tokenizer"),
+    codes=one_of("codes"),
+    bow=one_of("bow"),
+    select=one_of("select"),
+    token_texts=one_of("token_texts"),
+    adapt=one_of("adapt"),
+    finetune=one_of("finetune"),
+    linear=one_of("linear"),
+    predict=one_of("predict"),
+    evaluate=one_of("evaluate"),
+    shard=r"\d+",

@@ -1,0 +1,80 @@
+"""The language model: learn the new tokens, learn the task, predict."""
+
+
+rule adapt_lm:
+    input:
+        token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
+    output:
+        rows="results/adapt/{adapt}/rows.safetensors",
+        training_log="results/adapt/{adapt}/training_log.csv",
+        spec="results/adapt/{adapt}/spec.json",
+    log:
+        "logs/adapt/{adapt}.log",
+    benchmark:
+        "benchmarks/adapt/{adapt}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+    params:
+        spec=spec_of("adapt"),
+    message:
+        "Adapting the language model to the new tokens: {wildcards.adapt}"
+    script:
+        "../workflow_scripts/adapt_lm.py"
+
+
+rule finetune:
+    input:
+        token_texts=upstream("finetune", "token_texts", "token_texts.parquet"),
+        rows=upstream("finetune", "adapt", "rows.safetensors"),
+    output:
+        model="results/finetune/{finetune}/model.safetensors",
+        config="results/finetune/{finetune}/config.json",
+        tokenizer="results/finetune/{finetune}/tokenizer.json",
+        training_log="results/finetune/{finetune}/training_log.csv",
+        training="results/finetune/{finetune}/training.json",
+        spec="results/finetune/{finetune}/spec.json",
+    log:
+        "logs/finetune/{finetune}.log",
+    benchmark:
+        "benchmarks/finetune/{finetune}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=480,
+    params:
+        spec=spec_of("finetune"),
+    message:
+        "Fine-tuning the language model on the task: {wildcards.finetune}"
+    script:
+        "../workflow_scripts/finetune.py"
+
+
+rule predict:
+    input:
+        token_texts=upstream("predict", "token_texts", "token_texts.parquet"),
+        model=upstream("predict", "finetune", "model.safetensors"),
+    output:
+        predictions="results/predict/{predict}/predictions.parquet",
+        spec="results/predict/{predict}/spec.json",
+    log:
+        "logs/predict/{predict}.log",
+    benchmark:
+        "benchmarks/predict/{predict}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec_of("predict"),
+    message:
+        "Predicting: {wildcards.predict}"
+    script:
+        "../workflow_scripts/predict.py"

@@ -1,0 +1,31 @@
+"""One self-contained page with the tables and figures of an experiment."""
+
+
+rule report:
+    input:
+        PLAN.run_files(),
+        runs=f"{EXPERIMENT}/runs.csv",
+        summary=f"{EXPERIMENT}/summary.csv",
+        index=f"{EXPERIMENT}/index.tsv",
+    output:
+        report=report(
+            f"{EXPERIMENT}/report.html",
+            caption="report/report.rst",
+            category="Results",
+        ),
+    log:
+        f"logs/experiments/{PLAN.experiment}-report.log",
+    benchmark:
+        f"benchmarks/experiments/{PLAN.experiment}-report.tsv"
+    conda:
+        "../envs/light.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=PLAN.experiment,
+        runs=PLAN.index(),
+    message:
+        "Writing the report of {PLAN.experiment}"
+    script:
+        "../workflow_scripts/report.py"

@@ -1,0 +1,16 @@
+"""Rule build_bow: count words and audio tokens of one fold's utterances."""
+
+from pathlib import Path
+
+import pandas as pd
+from speechlasso.bag_of_words import build_bag_of_words
+from speechlasso.codes import CodeTable
+from speechlasso.folds import fold_examples
+from speechlasso.job import job
+
+with job(snakemake) as settings:
+    manifest = pd.read_parquet(snakemake.input.manifest)
+    examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
+    codes = CodeTable.read(snakemake.input.codes)
+    bow = build_bag_of_words(examples, codes, settings.bow.layers, settings.bow.lowercase)
+    bow.save(Path(snakemake.output.spec).parent)

@@ -1,0 +1,12 @@
+"""Rule demo_corpus: synthesise speech whose label depends on words and prosody."""
+
+from pathlib import Path
+
+from speechlasso.demo_corpus import make_demo_corpus
+from speechlasso.files import write_csv
+from speechlasso.job import job
+
+with job(snakemake) as settings:
+    folder = Path(snakemake.output.table).parent
+    manifest = make_demo_corpus(folder, **settings.demo.model_dump())
+    write_csv(snakemake.output.table, manifest)

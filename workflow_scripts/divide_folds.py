@@ -1,0 +1,10 @@
+"""Rule divide_folds: which utterances train, validate and test in each fold."""
+
+import pandas as pd
+from speechlasso.files import write_parquet
+from speechlasso.folds import divide_folds
+from speechlasso.job import job
+
+with job(snakemake) as settings:
+    manifest = pd.read_parquet(snakemake.input.manifest)
+    write_parquet(snakemake.output.folds, divide_folds(manifest, settings.folds))

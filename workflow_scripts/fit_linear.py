@@ -1,0 +1,28 @@
+"""Rule fit_linear: the cheap baseline, logistic regression on the bag of words."""
+
+import time
+from pathlib import Path
+
+from speechlasso.bag_of_words import BagOfWords
+from speechlasso.files import read_json, write_json, write_parquet
+from speechlasso.job import job
+from speechlasso.linear_classifier import fit_and_predict
+from speechlasso.selection import TokenSelection
+
+with job(snakemake) as settings:
+    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    selection = None
+    if "audio" in settings.inputs:
+        selection = TokenSelection.from_json(read_json(snakemake.input.selection))
+    started = time.perf_counter()
+    predictions, training = fit_and_predict(
+        bow,
+        selection,
+        settings.inputs,
+        settings.linear,
+        settings.metric,
+        settings.positive_label,
+    )
+    training["train_seconds"] = time.perf_counter() - started
+    write_parquet(snakemake.output.predictions, predictions)
+    write_json(snakemake.output.training, training)

@@ -1,0 +1,234 @@
+"""Adapt a language model to new tokens by learning their embedding rows and nothing else.
+
+Source: "A Simple Method to Enhance Pre-trained Language Models with Speech Tokens for
+Classification" (arXiv 2512.07571), section on self-supervised adaptation. A decoder predicts the
+next token, as published; an encoder predicts masked tokens (BERT, arXiv 1810.04805, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from speechlasso.batching import (
+    length_grouped_batches,
+    length_sorted_batches,
+    model_inputs,
+    padded,
+)
+from speechlasso.config import Adapt, LanguageModel
+from speechlasso.encoding import encode
+from speechlasso.errors import InputError
+from speechlasso.language_model import (
+    LoadedModel,
+    Objective,
+    extend_with_audio_tokens,
+    load_model,
+    load_tokenizer,
+    objective,
+)
+from speechlasso.new_row_training import with_trainable_rows
+from speechlasso.token_rows import TokenRows
+from speechlasso.token_text import MARKERS, new_token_names
+from speechlasso.training import Batch, Task, best_device, computing, on_device, train
+
+IGNORED = -100
+"""Label of positions without a prediction to make; what torch's cross-entropy ignores."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    rows: TokenRows
+    log: pd.DataFrame
+    """Columns epoch (0: before training), train_loss, held_out_loss, seconds, best."""
+
+
+def adapt(
+    examples: pd.DataFrame,
+    *,
+    lm: LanguageModel,
+    settings: Adapt,
+    n_audio_tokens: int,
+    seed: int,
+    threads: int,
+    checkpoint_folder: Path,
+) -> Adaptation:
+    """Learn the rows of the markers and audio tokens on unlabelled examples.
+
+    An encoder whose files lack the masked-LM head gets one, trained along and then dropped.
+
+    Parameters
+    ----------
+    examples
+        Columns `id`, `text` and `audio_tokens`; the training rows of a fold.
+    n_audio_tokens
+        Size of the selection, at least as large as any rank among the audio tokens requires.
+    seed
+        Draws the new rows' first values, the held-out texts, batches, masks and dropout.
+    threads
+        Processor threads to compute with.
+    checkpoint_folder
+        Where a long run leaves what it needs to go on after a stop.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded or extended, or there are too few examples to hold some out.
+    """
+    with computing(threads, seed):
+        kind = objective(lm)
+        tokenizer = load_tokenizer(lm)
+        auto_class = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
+        loaded = load_model(lm, auto_class, seed=seed)
+        token_ids = extend_with_audio_tokens(tokenizer, loaded.model, n_audio_tokens, seed=seed)
+        sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
+        model = with_trainable_rows(loaded.model, token_ids, _missing_head(loaded, kind))
+        predictions = _Predictions(kind, tokenizer, settings.mask_probability)
+        log = train(
+            model,
+            _task(loaded.model, sequences, predictions, settings, seed),
+            settings,
+            weight_decay=0.0,
+            precision=lm.precision,
+            seed=seed,
+            checkpoint_folder=checkpoint_folder,
+            title="adapt",
+        )
+        weight = model.merge_and_unload().get_input_embeddings().weight
+        vectors = weight[token_ids].detach().cpu().numpy()
+    return Adaptation(TokenRows(new_token_names(n_audio_tokens), vectors), log)
+
+
+def _missing_head(loaded: LoadedModel, kind: Objective) -> list[torch.nn.Parameter]:
+    return loaded.newly_initialised if kind == "masked" else []
+
+
+def _task(
+    model: PreTrainedModel,
+    sequences: list[np.ndarray],
+    predictions: _Predictions,
+    settings: Adapt,
+    seed: int,
+) -> Task:
+    train_rows, held_out_rows = _divide(len(sequences), settings.holdout, seed)
+    lengths = np.array([len(ids) for ids in sequences])
+    # The held-out masks are drawn once, so that the losses of all epochs can be compared.
+    rng = np.random.default_rng(seed)
+    held_out = [
+        predictions.batch([sequences[row] for row in held_out_rows[batch]], rng)
+        for batch in length_sorted_batches(lengths[held_out_rows], settings.batch_size)
+    ]
+
+    def batches(epoch: int) -> list[Batch]:
+        rng = np.random.default_rng([seed, epoch])
+        return [
+            predictions.batch([sequences[row] for row in train_rows[batch]], rng)
+            for batch in length_grouped_batches(lengths[train_rows], settings.batch_size, rng)
+        ]
+
+    def loss(_: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        return language_model_loss(model, batch, "mean")
+
+    def validate(_: torch.nn.Module) -> dict[str, float]:
+        losses = [
+            language_model_loss(model, on_device(batch, best_device()), "sum").item()
+            for batch in held_out
+        ]
+        n_predictions = sum(int((batch["labels"] != IGNORED).sum()) for batch in held_out)
+        return {"held_out_loss": sum(losses) / n_predictions}
+
+    return Task(
+        batches,
+        loss,
+        validate,
+        metric="held_out_loss",
+        greater_is_better=False,
+        untrained_is_candidate=True,
+    )
+
+
+def _divide(n_examples: int, holdout: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    n_held_out = max(1, round(holdout * n_examples))
+    if n_examples - n_held_out < 1:
+        raise InputError(
+            f"adapt.holdout: {n_examples} examples are too few to learn from some and hold out "
+            "others; switch adaptation off (arms.<name>.adapt: false)"
+        )
+    order = np.random.default_rng(seed).permutation(n_examples)
+    return order[n_held_out:], order[:n_held_out]
+
+
+class _Predictions:
+    """Turns token ids into batches with labels: what the model has to predict, and where."""
+
+    def __init__(
+        self, kind: Objective, tokenizer: PreTrainedTokenizerBase, mask_probability: float
+    ) -> None:
+        self.kind, self.mask_probability = kind, mask_probability
+        self.padding_id, self.mask_id = tokenizer.pad_token_id, tokenizer.mask_token_id
+        self.vocabulary_size = len(tokenizer)
+        markers = tokenizer.convert_tokens_to_ids(list(MARKERS))
+        self.never_masked = np.array(sorted({*tokenizer.all_special_ids, *markers}))
+
+    def batch(self, sequences: list[np.ndarray], rng: np.random.Generator) -> Batch:
+        if self.kind == "causal":
+            pairs = [(ids, np.append(ids[1:], IGNORED)) for ids in sequences]
+        else:
+            pairs = [self.masked(ids, rng) for ids in sequences]
+        inputs, labels = zip(*pairs, strict=True)
+        return model_inputs(inputs, self.padding_id) | {"labels": padded(labels, IGNORED)}
+
+    def masked(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and labels: of the chosen tokens, 8 in 10 are masked and 1 in 10 is replaced."""
+        content = np.flatnonzero(~np.isin(ids, self.never_masked))
+        n_chosen = min(len(content), max(1, round(self.mask_probability * len(content))))
+        chosen = rng.choice(content, n_chosen, replace=False)
+        inputs, labels = ids.copy(), np.full_like(ids, IGNORED)
+        labels[chosen] = ids[chosen]
+        fate = rng.random(n_chosen)
+        inputs[chosen[fate < 0.8]] = self.mask_id
+        replaced = chosen[fate >= 0.9]
+        inputs[replaced] = rng.integers(self.vocabulary_size, size=len(replaced))
+        return inputs, labels
+
+
+def language_model_loss(model: PreTrainedModel, batch: Batch, reduction: str) -> torch.Tensor:
+    """Cross-entropy at the labelled positions; `labels` stand where the prediction is made."""
+    labels = batch["labels"]
+    is_labelled = labels != IGNORED
+    with _output_only_at(model, is_labelled):
+        logits = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).logits
+    return F.cross_entropy(logits[0].float(), labels[is_labelled], reduction=reduction)
+
+
+@contextmanager
+def _output_only_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
+    """Let a model compute its scores over the vocabulary, (1, n, vocabulary), only at positions.
+
+    Scores at all positions would cost more than the rest of a small model.
+    """
+
+    def keep(_: torch.nn.Module, inputs: tuple, output: object) -> object:
+        output.last_hidden_state = output.last_hidden_state[positions][None]
+        return output
+
+    hook = model.base_model.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        hook.remove()

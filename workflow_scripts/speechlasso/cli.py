@@ -1,0 +1,168 @@
+"""The command `speechlasso`: looks at the plan of an experiment without running it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speechlasso import __version__
+from speechlasso.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="speechlasso",
+        description="Add speech to a text language model for classification, cheaply. "
+        "The experiment itself runs with: snakemake --cores all",
+    )
+    parser.add_argument("--version", action="version", version=f"speechlasso {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    plan = commands.add_parser(
+        "plan", help="show every stage variant of an experiment: what is cached, what would run"
+    )
+    _add_configuration(plan)
+    plan.set_defaults(command=show_plan)
+
+    prune = commands.add_parser(
+        "prune", help="list result folders that no given configuration reaches"
+    )
+    _add_configuration(prune)
+    prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
+    prune.set_defaults(command=prune_results)
+
+    schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
+    schema.set_defaults(command=print_schema)
+    return parser
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--configfile",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="an experiment on top of config.yaml; may be repeated, each one its own experiment",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="settings on top, in YAML, as for snakemake: select='{lasso: {alpha: 20}}'",
+    )
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    """Print a table of all variants and whether their results are there."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for plan in _plans(options):
+        table = Table(title=f"{plan.experiment}: {len(plan.runs)} runs", title_justify="left")
+        for column in ("rule", "folder", "used by", "state"):
+            table.add_column(column, overflow="fold")
+        for variants in plan.variants.values():
+            for key in sorted(variants):
+                variant = variants[key]
+                arms = ", ".join(_arms_using(plan, variant))
+                state = "cached" if _is_done(plan, variant) else "would run"
+                table.add_row(variant.settings.rule, variant.folder, arms, state)
+        Console().print(table)
+    return 0
+
+
+def prune_results(options: argparse.Namespace) -> int:
+    """List (or delete) folders of variants that none of the configurations plans."""
+    from speechlasso.plan import RESULTS
+    from speechlasso.stages import STAGES
+
+    planned = {
+        variant.folder
+        for plan in _plans(options)
+        for variants in plan.variants.values()
+        for variant in variants.values()
+    }
+    folders = [
+        folder
+        for stage in STAGES
+        for folder in sorted(Path(RESULTS, stage).glob("*/"))
+        if folder.as_posix() not in planned
+    ]
+    total = 0
+    for folder in folders:
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        total += size
+        print(f"{size / 1e6:10.1f} MB  {folder}")
+        if options.delete:
+            shutil.rmtree(folder)
+    verb = "deleted" if options.delete else "unreached; --delete removes them"
+    print(f"{len(folders)} folders, {total / 1e6:.1f} MB: {verb}")
+    return 0
+
+
+def print_schema(options: argparse.Namespace) -> int:
+    from speechlasso.config import json_schema
+
+    print(json_schema(), end="")
+    return 0
+
+
+def _plans(options: argparse.Namespace) -> list[Any]:
+    """config.yaml alone, or one plan for each experiment file on top of it."""
+    from speechlasso.config import load_settings, merged
+    from speechlasso.plan import make_plan
+
+    base = _read_yaml("config.yaml")
+    command_line = {}
+    for setting in options.config:
+        command_line = merged(command_line, _parse_setting(setting))
+    overlays = [_read_yaml(path) for path in options.configfile] or [{}]
+    return [
+        make_plan(load_settings(merged(merged(base, overlay), command_line)))
+        for overlay in overlays
+    ]
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    import yaml
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; run speechlasso in the folder of the Snakefile")
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    import yaml
+
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise InputError(f"--config {setting}: expected KEY=VALUE")
+    return {key: yaml.safe_load(value)}
+
+
+def _arms_using(plan: Any, variant: Any) -> list[str]:
+    return list(dict.fromkeys(run.arm for run in plan.runs if variant.folder in run.all_folders()))
+
+
+def _is_done(plan: Any, variant: Any) -> bool:
+    folder = Path(variant.folder)
+    if variant.stage == "codes":
+        return all((folder / f"shard-{i}.spec.json").exists() for i in range(plan.n_shards))
+    return (folder / "spec.json").exists()

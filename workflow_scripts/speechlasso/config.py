@@ -1,0 +1,470 @@
+"""The configuration: every key with its meaning, unit and default; validated before anything runs.
+
+`load_settings` turns the raw mapping that Snakemake read from config.yaml, --configfile and
+--config into one `Settings` object, or raises an `InputError` that lists every mistake at once,
+each with its key path. Importing this module costs pydantic alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from speechlasso.errors import InputError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Metric = Literal["macro_f1", "uar", "accuracy", "positive_f1"]
+
+OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
+
+
+class Section(BaseModel):
+    """A mapping of the configuration file; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Experiment(Section):
+    name: Name = "demo"
+    """Folder of the tables and the report: results/experiments/<name>/."""
+    arms: list[str] = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
+    """The conditions to compare, by their names under `arms`."""
+
+
+class DemoCorpus(Section):
+    train_speakers: PositiveInt = 8
+    """Voices in the training split."""
+    validation_speakers: PositiveInt = 3
+    """Voices in the validation split."""
+    test_speakers: PositiveInt = 4
+    """Voices in the test split."""
+    utterances_per_speaker: PositiveInt = 40
+    """Utterances of each voice."""
+    seed: int = 1
+    """Draws words, prosody and noise."""
+
+
+class Columns(Section):
+    id: str = "id"
+    """Column with the unique id of each utterance."""
+    text: str = "text"
+    """Column with the transcript."""
+    label: str = "label"
+    """Column with the class."""
+    audio: str = "audio"
+    """Column with the clip, or several clips joined by `audio_separator`."""
+    split: str | None = None
+    """Column with train, validation or test; needed for folds.method: given."""
+    group: str | None = None
+    """Column that folds must not divide, such as the speaker."""
+
+
+class Table(Section):
+    path: str | None = None
+    """CSV, TSV, Parquet or JSONL file with one utterance a row."""
+    audio_root: str | None = None
+    """Folder the clips' paths start from; by default the table's own folder."""
+    audio_separator: Annotated[str, Field(min_length=1)] = "|"
+    """Stands between the clips of one utterance."""
+    columns: Columns = Columns()
+    """Names of the table's columns."""
+
+
+class Folds(Section):
+    method: Literal["given", "stratified", "grouped", "leave_one_group_out"] = "given"
+    """given: the table's split column; stratified: by class; grouped: whole groups;
+    leave_one_group_out: each group is the test set once."""
+    n_folds: Annotated[int, Field(ge=2)] = 5
+    """Number of folds (stratified and grouped)."""
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Part of a fold's training rows kept for validation; whole groups where there are groups."""
+    seed: int = 1
+    """Draws folds and validation parts."""
+    only: list[str] | None = None
+    """Run these folds alone, by name: "0", "1", ... or a group's name."""
+
+
+class Dataset(Section):
+    source: Literal["demo", "table"] = "demo"
+    """demo: speech synthesised on the spot; table: your own recordings."""
+    demo: DemoCorpus = DemoCorpus()
+    """Settings of the demo corpus."""
+    table: Table = Table()
+    """Where your own data lie."""
+    folds: Folds = Folds()
+    """How utterances are divided into training, validation and test rows."""
+
+
+class Audio(Section):
+    on_bad: Literal["error", "skip"] = "error"
+    """What to do with a clip that cannot be used: stop, or drop its utterance and list it."""
+    max_bad_share: Share = 0.05
+    """With on_bad: skip, stop after all if more than this share of the utterances is dropped."""
+    shard_size: PositiveInt = 500
+    """Utterances tokenised by one job; smaller shards spread over more cores."""
+
+
+class SpectralRVQ(Section):
+    n_layers: Annotated[int, Field(ge=1, le=16)] = 4
+    """Layers of the residual quantiser."""
+    codebook_size: Annotated[int, Field(ge=2, le=4096)] = 256
+    """Codes per layer."""
+    max_training_frames: PositiveInt = 100_000
+    """Frames (of 20 ms) drawn from the training clips to learn the codebooks."""
+    seed: int = 1
+    """Draws training frames and first centroids."""
+
+
+class Tokenizer(Section):
+    method: Literal["spectral_rvq"] = "spectral_rvq"
+    """The speech tokenizer."""
+    spectral_rvq: SpectralRVQ = SpectralRVQ()
+    """Cepstral and prosodic frames with codebooks learned on the training clips."""
+
+
+class BagOfWords(Section):
+    layers: PositiveInt | None = None
+    """Use the last so many codec layers; by default all."""
+    lowercase: bool = True
+    """Fold the case of text words before counting them."""
+
+
+class LassoSelection(Section):
+    method: Literal["lasso"]
+    """L1-penalised logistic regression on text words and audio tokens together."""
+    alpha: PositiveFloat = 33.3
+    """Strength of the L1 penalty: larger keeps fewer tokens. scikit-learn's C is 1 / alpha."""
+    threshold: Literal["mean", "nonzero", "top_k"] = "mean"
+    """Keep tokens whose weight is at least the mean over all features, is not zero, or is among
+    the `top_k` largest."""
+    top_k: PositiveInt | None = None
+    """Number of tokens to keep with threshold: top_k."""
+    inputs: Literal["joint", "audio"] = "joint"
+    """Let text words compete with audio tokens for weight, or fit audio tokens alone."""
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    """Share of the training rows kept out of the fit to score it."""
+    seed: int = 42
+    """Draws the held-out rows."""
+
+
+class RandomSelection(Section):
+    method: Literal["random"]
+    """Control: tokens drawn uniformly without replacement, anew for each seed of the experiment."""
+    like: str = "lasso"
+    """Draw as many tokens as this selection keeps."""
+
+
+class AllTokens(Section):
+    method: Literal["all"]
+    """Keep every audio token."""
+
+
+Selection = Annotated[
+    LassoSelection | RandomSelection | AllTokens, Field(discriminator="method")
+]
+
+
+class LanguageModel(Section):
+    name: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Hub name or local directory of a causal or masked language model."""
+    revision: str | None = None
+    """Commit, tag or branch on the hub; pin it so that a run can be repeated."""
+    max_length: Annotated[int, Field(ge=16)] = 256
+    """Longest token text, in LM tokens; longer ones are cut, never their closing marker."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast where the processor or GPU computes it natively, else fp32."""
+
+
+class Training(Section):
+    batch_size: PositiveInt = 32
+    """Examples per step."""
+    warmup_share: Share = 0.05
+    """Part of the steps in which the learning rate rises; it then falls linearly to zero."""
+    patience: PositiveInt = 3
+    """Stop after so many epochs without a better validation result."""
+
+
+class Adapt(Training):
+    epochs: PositiveInt = 5
+    """Most passes over the adaptation texts."""
+    learning_rate: PositiveFloat = 3e-3
+    """Peak learning rate of the new embedding rows."""
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+    """Share of the adaptation texts kept out to measure the loss."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of tokens masked for a masked language model."""
+
+
+class LoRA(Section):
+    rank: PositiveInt = 64
+    """Rank of the low-rank updates."""
+    alpha: PositiveFloat = 16
+    """Scale of the updates (alpha / rank)."""
+    dropout: Share = 0.1
+    """Dropout on the updates' input."""
+    targets: list[str] | None = None
+    """Names of the linear layers to update; by default queries and values."""
+
+
+class LinearClassifier(Section):
+    C: Annotated[list[PositiveFloat], Field(min_length=1)] = [0.0003, 0.001, 0.003, 0.01, 0.1, 1.0]
+    """Inverse strengths of the L2 penalty to try; the validation metric chooses."""
+
+
+class Finetune(Training):
+    method: Literal["full", "lora", "head"] = "full"
+    """Train all weights, low-rank updates, or the classification head and new rows alone."""
+    epochs: PositiveInt = 10
+    """Most passes over the training rows."""
+    learning_rate: PositiveFloat = 1e-4
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Weight each class in the loss by its inverse frequency, or not."""
+    lora: LoRA = LoRA()
+    """Settings of method: lora."""
+    linear: LinearClassifier = LinearClassifier()
+    """Settings of arms with classifier: linear."""
+
+
+class Evaluate(Section):
+    metric: Metric = "macro_f1"
+    """Chooses the best epoch on validation rows and scores the lasso."""
+    positive_label: str | None = None
+    """The class that positive_f1 is about (binary tasks)."""
+
+
+class Arm(Section):
+    inputs: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] = ["text", "audio"]
+    """What the classifier reads."""
+    select: str | None = None
+    """Which selection under `select` gives the audio tokens."""
+    adapt: bool = True
+    """Adapt the LM to the new tokens before fine-tuning."""
+    classifier: Literal["lm", "linear"] = "lm"
+    """Fine-tune the LM, or fit a logistic regression on the bag of words."""
+    override: dict[str, Any] = {}
+    """Settings of this arm alone, as sections: {lm: {...}, finetune: {...}, ...}."""
+
+
+def default_selections() -> dict[str, Any]:
+    return {
+        "lasso": LassoSelection(method="lasso"),
+        "random": RandomSelection(method="random"),
+        "all": AllTokens(method="all"),
+    }
+
+
+def default_arms() -> dict[str, Arm]:
+    return {
+        "text_only": Arm(inputs=["text"]),
+        "audio_only": Arm(inputs=["audio"], select="lasso"),
+        "lasso": Arm(select="lasso"),
+        "random": Arm(select="random"),
+        "all_tokens": Arm(select="all"),
+        "bow_linear": Arm(select="lasso", classifier="linear"),
+        "bow_linear_all": Arm(select="all", classifier="linear"),
+    }
+
+
+class Settings(Section):
+    """The whole configuration of one experiment."""
+
+    experiment: Experiment = Experiment()
+    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2]
+    """One run of every arm and fold for each."""
+    dataset: Dataset = Dataset()
+    audio: Audio = Audio()
+    tokenizer: Tokenizer = Tokenizer()
+    bow: BagOfWords = BagOfWords()
+    select: dict[Name, Selection] = Field(default_factory=default_selections)
+    """Ways to choose audio tokens, by name."""
+    lm: LanguageModel = LanguageModel()
+    adapt: Adapt = Adapt()
+    finetune: Finetune = Finetune()
+    evaluate: Evaluate = Evaluate()
+    arms: dict[Name, Arm] = Field(default_factory=default_arms)
+    """Conditions to compare, by name; experiment.arms says which ones run."""
+
+
+def load_settings(raw: Mapping[str, Any]) -> Settings:
+    """Validate a raw configuration.
+
+    Raises
+    ------
+    InputError
+        Listing every mistake with its key path.
+    """
+    problems = list(dict.fromkeys([*_schema_problems(raw), *_cross_problems(raw)]))
+    if problems:
+        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        raise InputError.listing(f"The configuration has {count}:", problems)
+    return Settings.model_validate(raw)
+
+
+def json_schema() -> str:
+    """JSON Schema of the configuration, for editors that check and complete YAML."""
+    return json.dumps(Settings.model_json_schema(), indent=2) + "\n"
+
+
+def arm_settings(settings: Settings, arm_name: str) -> Settings:
+    """The settings that hold for one arm: the experiment's with the arm's override on top."""
+    override = settings.arms[arm_name].override
+    return Settings.model_validate(merged(settings.model_dump(), override))
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep merge: mappings are merged key by key, anything else is replaced."""
+    result = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            value = merged(result[key], value)
+        result[key] = value
+    return result
+
+
+def _schema_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        Settings.model_validate(raw)
+    except ValidationError as error:
+        yield from _readable(error)
+        return
+    for name, arm in _mapping(raw.get("arms")).items():
+        yield from _override_problems(raw, name, _mapping(arm).get("override", {}))
+
+
+def _override_problems(raw: Mapping[str, Any], arm: str, override: Any) -> Iterator[str]:
+    path = f"arms.{arm}.override"
+    for section in _mapping(override):
+        if section not in OVERRIDABLE_SECTIONS:
+            allowed = ", ".join(OVERRIDABLE_SECTIONS)
+            yield f"{path}.{section}: an arm can override these sections only: {allowed}"
+            return
+    try:
+        Settings.model_validate(merged(raw, override))
+    except ValidationError as error:
+        yield from (f"{path}.{problem}" for problem in _readable(error))
+
+
+def _cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes that lie between keys, looked for even where single keys are wrong as well."""
+    selections = _mapping(raw.get("select")) or _mapping(Settings().model_dump()["select"])
+    arms = _mapping(raw.get("arms")) or _mapping(Settings().model_dump()["arms"])
+    experiment = _mapping(raw.get("experiment"))
+    for position, name in enumerate(_list(experiment.get("arms"))):
+        if name not in arms:
+            yield f"experiment.arms.{position}: no arm is named {name!r}{_nearest(name, arms)}"
+    for name, arm in arms.items():
+        yield from _arm_problems(f"arms.{name}", _mapping(arm), selections)
+    for name, selection in selections.items():
+        yield from _selection_problems(f"select.{name}", _mapping(selection), selections)
+    yield from _dataset_problems(_mapping(raw.get("dataset")))
+    evaluate = _mapping(raw.get("evaluate"))
+    if evaluate.get("metric") == "positive_f1" and evaluate.get("positive_label") is None:
+        yield "evaluate.positive_label: metric positive_f1 needs to know the positive class"
+    seeds = _list(raw.get("seeds"))
+    if len(set(map(str, seeds))) < len(seeds):
+        yield f"seeds: each seed once, but got {seeds}"
+
+
+def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:
+    reads_audio = "audio" in _list(arm.get("inputs", ["text", "audio"]))
+    name = arm.get("select")
+    if reads_audio and name is None:
+        yield f"{path}.select: an arm that reads audio needs a selection: {_names(selections)}"
+    if not reads_audio and name is not None:
+        yield f"{path}.select: an arm without audio among its inputs has nothing to select"
+    if name is not None and name not in selections:
+        yield f"{path}.select: no selection is named {name!r}{_nearest(name, selections)}"
+
+
+def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
+    if selection.get("method") == "lasso":
+        if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
+            yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
+    if selection.get("method") == "random":
+        like = selection.get("like", "lasso")
+        if like not in selections:
+            yield f"{path}.like: no selection is named {like!r}{_nearest(like, selections)}"
+        elif _mapping(selections[like]).get("method") == "random":
+            yield f"{path}.like: {like!r} is random itself; name a selection with its own size"
+
+
+def _dataset_problems(dataset: Mapping) -> Iterator[str]:
+    if dataset.get("source") != "table":
+        return
+    table = _mapping(dataset.get("table"))
+    columns = _mapping(table.get("columns"))
+    method = _mapping(dataset.get("folds")).get("method", "given")
+    if table.get("path") is None:
+        yield "dataset.table.path: source: table needs the path of the table"
+    if method == "given" and columns.get("split") is None:
+        yield "dataset.table.columns.split: folds.method: given needs the split column's name"
+    if method in ("grouped", "leave_one_group_out") and columns.get("group") is None:
+        yield f"dataset.table.columns.group: folds.method: {method} needs the group column's name"
+
+
+def _readable(error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        location = [part for part in item["loc"] if not _is_union_tag(part, item["loc"])]
+        path = ".".join(map(str, location))
+        if item["type"] == "extra_forbidden":
+            nearest = _nearest(location[-1], _known_keys(item["loc"][:-1]))
+            yield f"{path}: unknown key{nearest}"
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            given = item["input"]
+            shown = "" if isinstance(given, Mapping | list) else f", but got {given!r}"
+            yield f"{path}: {message}{shown}"
+
+
+def _is_union_tag(part: str | int, location: tuple) -> bool:
+    # pydantic names the chosen member of a union after the key it stands under (select.<name>).
+    return len(location) > 2 and location[0] == "select" and part is location[2]
+
+
+def _known_keys(location: tuple) -> list[str]:
+    """The keys allowed in the section at a location that pydantic reported."""
+    kind: Any = Settings
+    for part in location:
+        if isinstance(kind, type) and issubclass(kind, Section):
+            kind = kind.model_fields[part].annotation if part in kind.model_fields else None
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            kind = _union_member(kind, part)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Section) else []
+
+
+def _union_member(kind: Any, tag: str | int) -> Any:
+    members = get_args(get_args(kind)[0]) if get_origin(kind) is Annotated else ()
+    for member in members:
+        if get_args(member.model_fields["method"].annotation) == (tag,):
+            return member
+    return None
+
+
+def _nearest(name: Any, known: Any) -> str:
+    matches = difflib.get_close_matches(str(name), list(map(str, known)), n=1, cutoff=0.5)
+    if matches:
+        return f"; did you mean {matches[0]!r}?"
+    return f"; known here: {_names(known)}" if known else ""
+
+
+def _names(known: Any) -> str:
+    return ", ".join(sorted(map(str, known)))
+
+
+def _mapping(value: Any) -> Mapping:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []

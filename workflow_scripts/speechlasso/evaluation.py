@@ -1,0 +1,127 @@
+"""Scores of a classifier, by scikit-learn's definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+METRICS = ("accuracy", "macro_f1", "uar", "positive_f1", "loss")
+
+
+def classification_scores(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    positive_label: str | None = None,
+) -> dict[str, float | None]:
+    """Score predicted probabilities against true labels.
+
+    Parameters
+    ----------
+    labels
+        Index of each example's true class, int, (n_examples,).
+    probabilities
+        (n_examples, n_classes); the largest one is the prediction.
+    classes
+        Names of the classes.
+    positive_label
+        The class whose F1 is `positive_f1`; None leaves that score out.
+
+    Returns
+    -------
+    dict
+        accuracy; macro_f1 (over classes that occur in the labels or the predictions); uar
+        (unweighted average recall over classes that occur in the labels); positive_f1 or None;
+        loss (mean negative log-likelihood, nats).
+    """
+    from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+    predicted = probabilities.argmax(axis=1)
+    present = np.unique(labels)
+    positive_f1 = None
+    if positive_label is not None:
+        positive = list(classes).index(positive_label)
+        positive_f1 = float(f1_score(labels == positive, predicted == positive, zero_division=0))
+    likelihood = probabilities[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "uar": float(
+            recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
+        ),
+        "positive_f1": positive_f1,
+        "loss": float(-np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).mean()),
+    }
+
+
+def predictions_frame(
+    rows: pd.DataFrame,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    *,
+    n_text_tokens: Any = 0,
+    n_audio_tokens: Any = 0,
+    cut: Any = False,
+) -> pd.DataFrame:
+    """What a classifier says of each utterance.
+
+    Returns
+    -------
+    pandas.DataFrame
+        id, split, label, predicted, p_<class> for each class, n_text_tokens, n_audio_tokens, cut
+        (the example was too long and lost its end); rows as in `rows`.
+    """
+    frame = rows[["id", "split", "label"]].reset_index(drop=True)
+    frame["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
+    for column, name in enumerate(classes):
+        frame[f"p_{name}"] = probabilities[:, column]
+    return frame.assign(n_text_tokens=n_text_tokens, n_audio_tokens=n_audio_tokens, cut=cut)
+
+
+def evaluate(predictions: pd.DataFrame, positive_label: str | None) -> dict[str, Any]:
+    """Scores, per-class scores and confusion matrix of every split.
+
+    Parameters
+    ----------
+    predictions
+        As `predictions_frame` makes them.
+    """
+    classes = [name[2:] for name in predictions.columns if name.startswith("p_")]
+    splits = {
+        split: _evaluate_split(rows, classes, positive_label)
+        for split, rows in predictions.groupby("split", sort=True)
+    }
+    return {"classes": classes, "splits": splits}
+
+
+def _evaluate_split(
+    rows: pd.DataFrame, classes: list[str], positive_label: str | None
+) -> dict[str, Any]:
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        rows["label"], rows["predicted"], labels=classes, zero_division=0
+    )
+    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy()
+    labels = rows["label"].map(classes.index).to_numpy()
+    return {
+        "n_examples": len(rows),
+        **classification_scores(labels, probabilities, classes, positive_label),
+        "cut_share": float(rows["cut"].mean()),
+        "mean_text_tokens": float(rows["n_text_tokens"].mean()),
+        "mean_audio_tokens": float(rows["n_audio_tokens"].mean()),
+        "per_class": [
+            {
+                "class": name,
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "support": int(support[i]),
+            }
+            for i, name in enumerate(classes)
+        ],
+        "confusion": confusion_matrix(rows["label"], rows["predicted"], labels=classes).tolist(),
+    }

@@ -1,0 +1,175 @@
+"""Folds: which utterances train, validate and test.
+
+A fold divides the manifest into train, validation and test; the validation part is always taken
+from what would train. Where there are groups (speakers), no group is in two parts of a fold.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.config import Folds
+from speechlasso.errors import InputError
+
+GIVEN_FOLD = "given"
+SPLITS = ("train", "validation", "test")
+_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
+
+
+def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
+    """Names of the folds to run: "given", "0", "1", ..., or the groups left out.
+
+    Raises
+    ------
+    InputError
+        When `folds.only` names a fold that does not exist.
+    """
+    if folds.method == "given":
+        names = [GIVEN_FOLD]
+    elif folds.method == "leave_one_group_out":
+        names = list(groups)
+    else:
+        names = [str(index) for index in range(folds.n_folds)]
+    if folds.only is None:
+        return names
+    unknown = [name for name in folds.only if name not in names]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"dataset.folds.only: no fold is named {unknown[0]!r}{hint} Folds: {', '.join(names)}"
+        )
+    return list(folds.only)
+
+
+def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
+    """Assign every utterance to a part of every fold.
+
+    Parameters
+    ----------
+    manifest
+        Columns id, label and, as the method needs them, split and group.
+
+    Returns
+    -------
+    pandas.DataFrame
+        fold, id, split; n_folds x n_utterances rows.
+
+    Raises
+    ------
+    InputError
+        When a part would be empty or a class has no training row, for all folds at once.
+    """
+    frames, problems = [], []
+    for name, split in _divisions(manifest, folds):
+        split = _with_validation(manifest, split, folds, name)
+        problems += _fold_problems(manifest, split, name)
+        frames.append(pd.DataFrame({"fold": name, "id": manifest["id"], "split": split}))
+    if problems:
+        raise InputError.listing(
+            "These folds cannot be used:",
+            problems,
+            "Correct the labels, or choose other dataset.folds settings.",
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def fold_examples(manifest: pd.DataFrame, folds: pd.DataFrame, fold: str) -> pd.DataFrame:
+    """The manifest with the split of one fold, joined by id; columns as in the manifest."""
+    split = folds.loc[folds["fold"] == fold, ["id", "split"]]
+    return manifest.drop(columns="split", errors="ignore").merge(split, on="id", validate="1:1")
+
+
+def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.ndarray]]:
+    """Each fold's name and its (n_utterances,) array of split names, yet without validation."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if folds.method == "given":
+        yield GIVEN_FOLD, _given_split(manifest)
+    elif folds.method == "leave_one_group_out":
+        for group in sorted(manifest["group"].unique()):
+            yield group, np.where(manifest["group"] == group, "test", "train")
+    else:
+        kind = StratifiedKFold if folds.method == "stratified" else StratifiedGroupKFold
+        divider = kind(folds.n_folds, shuffle=True, random_state=folds.seed)
+        _check_enough(manifest, folds)
+        parts = divider.split(manifest, manifest["label"], manifest.get("group"))
+        for index, (_, test) in enumerate(parts):
+            split = np.full(len(manifest), "train", dtype=object)
+            split[test] = "test"
+            yield str(index), split
+
+
+def _given_split(manifest: pd.DataFrame) -> np.ndarray:
+    split = manifest["split"].str.lower().replace(_ALIASES)
+    unknown = ~split.isin(SPLITS)
+    if unknown.any():
+        rows = [f"{row.id}: {row.split!r}" for row in manifest[unknown].itertuples()]
+        raise InputError.listing(
+            f"{unknown.sum()} rows have an unknown split:", rows, f"Use {', '.join(SPLITS)}."
+        )
+    return split.to_numpy(dtype=object)
+
+
+def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
+    unit = "group" if folds.method == "grouped" else "label"
+    counts = manifest[unit].nunique() if unit == "group" else manifest[unit].value_counts().min()
+    if counts < folds.n_folds:
+        what = "groups" if unit == "group" else "rows in the smallest class"
+        raise InputError(f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
+                         f"but there are {counts}")  # fmt: skip
+
+
+def _with_validation(
+    manifest: pd.DataFrame, split: np.ndarray, folds: Folds, name: str
+) -> np.ndarray:
+    """Move `validation_share` of the training rows to validation, unless the split has some."""
+    if (split == "validation").any():
+        return split
+    training = np.flatnonzero(split == "train")
+    # Each fold draws on its own, and the same whichever folds run beside it.
+    rng = np.random.default_rng([folds.seed, *name.encode()])
+    if folds.method in ("grouped", "leave_one_group_out"):
+        chosen = _whole_groups(manifest["group"].to_numpy()[training], folds.validation_share, rng)
+    else:
+        chosen = _stratified(manifest["label"].to_numpy()[training], folds.validation_share, rng)
+    split = split.astype(object)
+    split[training[chosen]] = "validation"
+    return split
+
+
+def _whole_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    chosen = np.zeros(len(groups), dtype=bool)
+    for group in rng.permutation(np.unique(groups)):
+        chosen |= groups == group
+        if chosen.mean() >= share:
+            break
+    return chosen
+
+
+def _stratified(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        # A class keeps at least one training row.
+        n_chosen = min(max(1, round(share * len(rows))), len(rows) - 1)
+        chosen[rows[:n_chosen]] = True
+    return chosen
+
+
+def _fold_problems(manifest: pd.DataFrame, split: np.ndarray, name: str) -> Iterator[str]:
+    for part in SPLITS:
+        if not (split == part).any():
+            yield f"fold {name}: there are no {part} rows"
+    trained = set(manifest["label"][split == "train"])
+    unseen = manifest[~manifest["label"].isin(trained)]
+    for label, rows in unseen.groupby("label"):
+        ids = ", ".join(rows["id"].head(3)) + (", ..." if len(rows) > 3 else "")
+        parts = " and ".join(sorted(set(split[rows.index])))
+        yield (
+            f"fold {name}: label {label!r} has no training row, but {len(rows)} in {parts} ({ids})"
+        )

@@ -1,0 +1,61 @@
+"""What every rule script does around its one call: logging, messages, the spec beside the result."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from speechlasso import __version__
+from speechlasso.errors import InputError
+from speechlasso.files import write_json
+from speechlasso.stages import STAGES, Stage
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a rule script's body.
+
+    Messages, progress bars and tracebacks go to the rule's log. An `InputError` shows its message
+    alone and ends the job with exit code 1. When the body ends well, spec.json is written last.
+
+    Yields
+    ------
+    Stage
+        The job's settings; None for rules outside the plan's stages.
+    """
+    spec = snakemake.params.get("spec")
+    settings = STAGES[spec["stage"]].model_validate(spec["settings"]) if spec else None
+    with _logged(snakemake.log[0]):
+        try:
+            yield settings
+        except InputError as error:
+            logging.getLogger(__name__).error("%s", error)
+            sys.exit(1)
+        except Exception:
+            logging.getLogger(__name__).exception("%s failed", snakemake.rule)
+            sys.exit(1)
+        if spec:
+            write_json(snakemake.output.spec, _full_spec(spec, settings))
+
+
+@contextmanager
+def _logged(log: str) -> Iterator[None]:
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", buffering=1, encoding="utf-8") as stream:
+        logging.basicConfig(
+            stream=stream,
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            force=True,
+        )
+        logging.captureWarnings(True)
+        yield
+
+
+def _full_spec(spec: dict[str, Any], settings: Stage) -> dict[str, Any]:
+    """The spec with every default spelled out, for people and for old results."""
+    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}

@@ -1,0 +1,73 @@
+"""The cheap baseline: logistic regression on words and kept audio tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from speechlasso.bag_of_words import BagOfWords, weighting
+from speechlasso.config import LinearClassifier
+from speechlasso.evaluation import classification_scores, predictions_frame
+from speechlasso.selection import TokenSelection
+
+
+def fit_and_predict(
+    bow: BagOfWords,
+    selection: TokenSelection | None,
+    inputs: list[str],
+    settings: LinearClassifier,
+    metric: str,
+    positive_label: str | None,
+) -> tuple[pd.DataFrame, dict]:
+    """Fit on the training rows, choose C on the validation rows, predict every row.
+
+    Returns
+    -------
+    predictions
+        As `evaluation.predictions_frame` makes them.
+    training
+        Chosen C and the validation score of each.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    counts = _counts(bow, selection, inputs)
+    labels = bow.rows["label"].to_numpy()
+    train, validation = bow.rows_in("train"), bow.rows_in("validation")
+    features = weighting().fit(counts[train]).transform(counts)
+    classes = np.unique(labels[train])
+    best_score, best_model, scores = -np.inf, None, {}
+    for C in sorted(settings.C):
+        model = LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
+        model.fit(features[train], labels[train])
+        scores[C] = classification_scores(
+            np.searchsorted(classes, labels[validation]),
+            model.predict_proba(features[validation]),
+            classes,
+            positive_label,
+        )[metric]
+        # Of equal scores the strongest penalty wins.
+        if scores[C] > best_score:
+            best_score, best_model = scores[C], model
+    predictions = predictions_frame(
+        bow.rows,
+        best_model.predict_proba(features),
+        classes,
+        n_audio_tokens=np.asarray(_counts(bow, selection, ["audio"]).sum(axis=1)).ravel()
+        if "audio" in inputs
+        else 0,
+        n_text_tokens=np.asarray(bow.text.sum(axis=1)).ravel() if "text" in inputs else 0,
+    )
+    training = {"C": best_model.C, f"validation_{metric}": [[C, s] for C, s in scores.items()]}
+    return predictions, training
+
+
+def _counts(
+    bow: BagOfWords, selection: TokenSelection | None, inputs: list[str]
+) -> sp.csr_array:
+    parts = []
+    if "audio" in inputs:
+        parts.append(bow.audio[:, [token.index for token in selection.tokens]])
+    if "text" in inputs:
+        parts.append(bow.text)
+    return sp.hstack(parts, format="csr")

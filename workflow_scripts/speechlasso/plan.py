@@ -1,0 +1,287 @@
+"""The plan: from the configuration to the folders of all artifacts.
+
+Every stage variant lives in `results/<stage>/<label>-<hash>/`, where the hash covers the stage's
+name and version, its settings and the keys of the variants it reads. So equal work is done once,
+across arms and experiments; different work never shares a folder; and going back to an old
+setting finds the old results. Importing this module costs pydantic and pandas at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from speechlasso import stages
+from speechlasso.config import (
+    Columns,
+    LinearClassifier,
+    LoRA,
+    RandomSelection,
+    Settings,
+    Table,
+    arm_settings,
+)
+from speechlasso.folds import fold_names
+from speechlasso.manifest import count_rows, group_names
+
+RESULTS = "results"
+DEMO_COLUMNS = Columns(split="split", group="speaker")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A stage with its effective settings and the variants it reads, by their role."""
+
+    settings: stages.Stage
+    upstream: dict[str, Variant] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        return self.settings.name
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """All that the key covers."""
+        return {
+            "stage": self.stage,
+            "version": self.settings.version,
+            "settings": self.settings.hashed_settings(),
+            "upstream": {role: variant.key for role, variant in self.upstream.items()},
+        }
+
+    @cached_property
+    def key(self) -> str:
+        text = json.dumps(self.spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"{self.settings.label}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    @property
+    def folder(self) -> str:
+        return f"{RESULTS}/{self.stage}/{self.key}"
+
+    def with_ancestors(self) -> Iterator[Variant]:
+        """The variant after all that it reads, directly or not."""
+        for variant in self.upstream.values():
+            yield from variant.with_ancestors()
+        yield self
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one fold with one seed."""
+
+    arm: str
+    fold: str
+    seed: int
+    evaluation: Variant
+
+    def folders(self) -> dict[str, str]:
+        """Folder of each stage that the run passes through."""
+        # The random control passes through two selections; its own comes last.
+        return {variant.stage: variant.folder for variant in self.evaluation.with_ancestors()}
+
+    def all_folders(self) -> set[str]:
+        """Folders of everything the run needs, both selections of a random control included."""
+        return {variant.folder for variant in self.evaluation.with_ancestors()}
+
+    def files(self) -> list[str]:
+        """What the tables and the report read of the run."""
+        folders = self.folders()
+        training = folders.get("finetune") or folders["linear"]
+        files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
+        return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of an experiment and the variants they need."""
+
+    experiment: str
+    runs: tuple[Run, ...]
+    n_shards: int
+    variants: dict[str, dict[str, Variant]]
+
+    def run_files(self) -> list[str]:
+        """What the tables and the report read of all runs, each file once."""
+        return list(dict.fromkeys(path for run in self.runs for path in run.files()))
+
+    def index(self) -> list[dict[str, Any]]:
+        """Arm, fold, seed and folders of every run: how people find results without hashes."""
+        return [
+            {"arm": run.arm, "fold": run.fold, "seed": run.seed, **run.folders()}
+            for run in self.runs
+        ]
+
+    def keys(self, stage: str) -> list[str]:
+        return sorted(self.variants[stage])
+
+    def __getitem__(self, stage_and_key: tuple[str, str]) -> Variant:
+        stage, key = stage_and_key
+        return self.variants[stage][key]
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Derive every variant the experiment needs.
+
+    Raises
+    ------
+    InputError
+        When the data table, which names the folds, cannot be read.
+    """
+    n_rows, folds = _rows_and_folds(settings)
+    runs = tuple(
+        Run(arm, fold, seed, _evaluation(arm_settings(settings, arm), arm, fold, seed))
+        for arm in settings.experiment.arms
+        for fold in folds
+        for seed in settings.seeds
+    )
+    variants: dict[str, dict[str, Variant]] = {stage: {} for stage in stages.STAGES}
+    for run in runs:
+        for variant in run.evaluation.with_ancestors():
+            known = variants[variant.stage].setdefault(variant.key, variant)
+            if known.spec != variant.spec:
+                raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
+    n_shards = -(-n_rows // settings.audio.shard_size)
+    return Plan(settings.experiment.name, runs, n_shards, variants)
+
+
+def _rows_and_folds(settings: Settings) -> tuple[int, Sequence[str]]:
+    dataset = settings.dataset
+    groups: list[str] = []
+    if dataset.source == "demo":
+        demo = dataset.demo
+        n_speakers = demo.train_speakers + demo.validation_speakers + demo.test_speakers
+        n_rows = n_speakers * demo.utterances_per_speaker
+    else:
+        n_rows = count_rows(dataset.table)
+        if dataset.folds.method == "leave_one_group_out":
+            groups = group_names(dataset.table)
+    return n_rows, fold_names(dataset.folds, groups)
+
+
+def _evaluation(settings: Settings, arm_name: str, fold: str, seed: int) -> Variant:
+    """The last variant of a run, with all that it reads behind it."""
+    arm = settings.arms[arm_name]
+    positive_label = settings.evaluate.positive_label
+    if arm.classifier == "linear":
+        predictions = _linear(settings, arm, fold, seed)
+    else:
+        predictions = _language_model(settings, arm, fold, seed)
+    return Variant(stages.Evaluate(positive_label=positive_label), {"predictions": predictions})
+
+
+def _linear(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+    upstream = {"bow": _bow(settings, fold)}
+    if stages.reads_audio(arm):
+        upstream["select"] = _selection(settings, arm.select, fold, seed)
+    return Variant(
+        stages.FitLinear(
+            inputs=arm.inputs,
+            linear=settings.finetune.linear,
+            metric=settings.evaluate.metric,
+            positive_label=settings.evaluate.positive_label,
+        ),
+        upstream,
+    )
+
+
+def _language_model(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+    token_texts = _token_texts(settings, arm, fold, seed)
+    upstream = {"token_texts": token_texts}
+    if stages.reads_audio(arm) and arm.adapt:
+        upstream["adapt"] = Variant(
+            stages.AdaptLM(lm=settings.lm, adapt=settings.adapt, seed=seed),
+            {"token_texts": token_texts},
+        )
+    finetune = Variant(
+        stages.FinetuneLM(
+            lm=settings.lm,
+            finetune=_effective_finetune(settings),
+            metric=settings.evaluate.metric,
+            positive_label=settings.evaluate.positive_label,
+            seed=seed,
+        ),
+        upstream,
+    )
+    return Variant(stages.Predict(), {"finetune": finetune, "token_texts": token_texts})
+
+
+def _effective_finetune(settings: Settings) -> Any:
+    """Settings that the chosen method does not read must not change its key."""
+    unread = {"linear": LinearClassifier()}
+    if settings.finetune.method != "lora":
+        unread["lora"] = LoRA()
+    return settings.finetune.model_copy(update=unread)
+
+
+def _token_texts(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+    upstream = {"manifest": _manifest(settings), "folds": _folds(settings)}
+    if stages.reads_audio(arm):
+        upstream["codes"] = _codes(settings, fold)
+        upstream["select"] = _selection(settings, arm.select, fold, seed)
+    return Variant(stages.TokenTexts(inputs=arm.inputs, fold=fold), upstream)
+
+
+def _selection(settings: Settings, name: str, fold: str, seed: int) -> Variant:
+    selection = settings.select[name]
+    upstream = {"bow": _bow(settings, fold)}
+    if isinstance(selection, RandomSelection):
+        upstream["like"] = _selection(settings, selection.like, fold, seed)
+        # The name is resolved to the variant above, whose key says more.
+        selection = selection.model_copy(update={"like": RandomSelection(method="random").like})
+        return Variant(stages.SelectTokens(selection=selection, seed=seed), upstream)
+    if selection.method == "all":
+        return Variant(stages.SelectTokens(selection=selection), upstream)
+    return Variant(
+        stages.SelectTokens(
+            selection=selection,
+            metric=settings.evaluate.metric,
+            positive_label=settings.evaluate.positive_label,
+        ),
+        upstream,
+    )
+
+
+def _bow(settings: Settings, fold: str) -> Variant:
+    return Variant(
+        stages.BagOfWordsCounts(bow=settings.bow, fold=fold),
+        {
+            "manifest": _manifest(settings),
+            "folds": _folds(settings),
+            "codes": _codes(settings, fold),
+        },
+    )
+
+
+def _codes(settings: Settings, fold: str) -> Variant:
+    manifest = _manifest(settings)
+    tokenizer = Variant(
+        stages.FitTokenizer(tokenizer=settings.tokenizer, fold=fold),
+        {"manifest": manifest, "folds": _folds(settings)},
+    )
+    return Variant(
+        stages.Codes(method=settings.tokenizer.method, shard_size=settings.audio.shard_size),
+        {"manifest": manifest, "tokenizer": tokenizer},
+    )
+
+
+def _folds(settings: Settings) -> Variant:
+    # Which folds run does not change how they are divided.
+    folds = settings.dataset.folds.model_copy(update={"only": None})
+    return Variant(stages.FoldDivision(folds=folds), {"manifest": _manifest(settings)})
+
+
+def _manifest(settings: Settings) -> Variant:
+    audio = settings.audio
+    if settings.dataset.source == "demo":
+        demo = Variant(stages.Corpus(demo=settings.dataset.demo))
+        table, upstream = Table(columns=DEMO_COLUMNS), {"corpus": demo}
+    else:
+        table, upstream = settings.dataset.table, {}
+    return Variant(
+        stages.Manifest(table=table, on_bad=audio.on_bad, max_bad_share=audio.max_bad_share),
+        upstream,
+    )

@@ -1,0 +1,200 @@
+"""The stages of the pipeline: what each one's settings are and which version its behaviour has.
+
+A stage's settings, its version and the keys of what it reads make its key (see `plan`). Raise
+`version` whenever a stage computes something else from the same settings: finished results of
+the old version then keep their folder and new ones get another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from speechlasso.config import (
+    Adapt,
+    Arm,
+    BagOfWords,
+    DemoCorpus,
+    Finetune,
+    Folds,
+    LanguageModel,
+    LinearClassifier,
+    Metric,
+    Section,
+    Selection,
+    Table,
+    Tokenizer,
+)
+
+
+class Stage(Section):
+    """Settings of one stage. Subclasses add the fields; `label` starts the folder's name."""
+
+    name: ClassVar[str]
+    rule: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @property
+    def label(self) -> str:
+        raise NotImplementedError
+
+    def hashed_settings(self) -> dict[str, Any]:
+        """Settings that differ from their defaults, so that a new optional key changes no hash."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Corpus(Stage):
+    name, rule = "corpus", "demo_corpus"
+    demo: DemoCorpus
+
+    @property
+    def label(self) -> str:
+        return "espeak"
+
+
+class Manifest(Stage):
+    name, rule = "manifest", "manifest"
+    table: Table
+    on_bad: str = "error"
+    max_bad_share: float = 0.05
+
+    @property
+    def label(self) -> str:
+        return "table" if self.table.path else "demo"
+
+
+class FoldDivision(Stage):
+    name, rule = "folds", "divide_folds"
+    folds: Folds
+
+    @property
+    def label(self) -> str:
+        return self.folds.method
+
+
+class FitTokenizer(Stage):
+    name, rule = "tokenizer", "fit_tokenizer"
+    tokenizer: Tokenizer
+    fold: str
+
+    @property
+    def label(self) -> str:
+        return self.tokenizer.method
+
+
+class Codes(Stage):
+    name, rule = "codes", "tokenize_audio"
+    method: str
+    shard_size: int
+
+    @property
+    def label(self) -> str:
+        return self.method
+
+
+class BagOfWordsCounts(Stage):
+    name, rule = "bow", "build_bow"
+    bow: BagOfWords
+    fold: str
+
+    @property
+    def label(self) -> str:
+        return "counts"
+
+
+class SelectTokens(Stage):
+    name, rule = "select", "select_tokens"
+    selection: Selection
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+    seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.selection.method
+
+
+class TokenTexts(Stage):
+    name, rule = "token_texts", "token_texts"
+    inputs: list[str]
+    fold: str
+
+    @property
+    def label(self) -> str:
+        return "-".join(self.inputs)
+
+
+class AdaptLM(Stage):
+    name, rule = "adapt", "adapt_lm"
+    lm: LanguageModel
+    adapt: Adapt
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return self.lm.name.rstrip("/").split("/")[-1]
+
+
+class FinetuneLM(Stage):
+    name, rule = "finetune", "finetune"
+    lm: LanguageModel
+    finetune: Finetune
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return self.finetune.method
+
+
+class FitLinear(Stage):
+    name, rule = "linear", "fit_linear"
+    inputs: list[str]
+    linear: LinearClassifier
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+
+    @property
+    def label(self) -> str:
+        return "-".join(self.inputs)
+
+
+class Predict(Stage):
+    name, rule = "predict", "predict"
+
+    @property
+    def label(self) -> str:
+        return "lm"
+
+
+class Evaluate(Stage):
+    name, rule = "evaluate", "evaluate"
+    positive_label: str | None = None
+
+    @property
+    def label(self) -> str:
+        return "metrics"
+
+
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (
+        Corpus,
+        Manifest,
+        FoldDivision,
+        FitTokenizer,
+        Codes,
+        BagOfWordsCounts,
+        SelectTokens,
+        TokenTexts,
+        AdaptLM,
+        FinetuneLM,
+        FitLinear,
+        Predict,
+        Evaluate,
+    )
+}
+
+
+def reads_audio(arm: Arm) -> bool:
+    return "audio" in arm.inputs

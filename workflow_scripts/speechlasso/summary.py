@@ -1,0 +1,106 @@
+"""Tables over all runs of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.evaluation import METRICS
+from speechlasso.files import read_json
+
+RUN_COLUMNS = [
+    "arm",
+    "fold",
+    "seed",
+    "split",
+    "n_examples",
+    "n_audio_tokens",
+    *METRICS,
+    "cut_share",
+    "mean_text_tokens",
+    "mean_audio_tokens",
+    "train_seconds",
+    "peak_memory_mb",
+]
+SUMMARY_COLUMNS = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+# Time and memory differ from run to run; the summary must not.
+SUMMARISED = [*METRICS, "cut_share"]
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run left behind: its metrics, its selection (if any) and its training record."""
+
+    arm: str
+    fold: str
+    seed: int
+    metrics: dict[str, Any]
+    selection: dict[str, Any] | None
+    training: dict[str, Any]
+
+
+def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
+    """Read what a run left in its stages' folders."""
+    training = folders.get("finetune") or folders["linear"]
+    select = folders.get("select")
+    return RunResult(
+        arm,
+        fold,
+        seed,
+        read_json(f"{folders['evaluate']}/metrics.json"),
+        read_json(f"{select}/selection.json") if select else None,
+        read_json(f"{training}/training.json"),
+    )
+
+
+def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """One row per run and split, with the columns `RUN_COLUMNS`.
+
+    n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
+    example; cut_share the share of examples too long for the LM.
+    """
+    rows = [
+        {
+            "arm": result.arm,
+            "fold": result.fold,
+            "seed": result.seed,
+            "split": split,
+            "n_audio_tokens": len(result.selection["tokens"]) if result.selection else 0,
+            "train_seconds": result.training.get("train_seconds"),
+            "peak_memory_mb": result.training.get("peak_memory_mb"),
+            **scores,
+        }
+        for result in results
+        for split, scores in result.metrics["splits"].items()
+    ]
+    return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
+
+
+def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, sample standard deviation and 95 % t-interval of each arm's test scores over its runs
+    (folds x seeds); sd and interval are empty for a single run."""
+    test = runs[runs["split"] == "test"]
+    rows = []
+    for arm, of_arm in test.groupby("arm", sort=False):
+        for metric in SUMMARISED:
+            values = of_arm[metric].dropna().astype(float).to_numpy()
+            if len(values):
+                rows.append([arm, metric, *mean_and_interval(values)])
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def mean_and_interval(values: np.ndarray) -> tuple[float, float, int, float, float]:
+    """Mean, sample sd, n, and the two ends of the mean's t-interval."""
+    from scipy import stats
+
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return mean, np.nan, 1, np.nan, np.nan
+    sd = float(values.std(ddof=1))
+    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / np.sqrt(n)
+    return mean, sd, n, mean - margin, mean + margin

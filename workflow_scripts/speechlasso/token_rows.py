@@ -1,0 +1,31 @@
+"""The embedding rows of new tokens: all that adaptation learns, and all that needs storing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from speechlasso.files import written_whole
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    names: list[str]
+    """Tokens in the order of their ids."""
+    vectors: np.ndarray
+    """float32, (number of tokens, hidden size)."""
+
+
+def write_token_rows(path: str | Path, rows: TokenRows) -> None:
+    with written_whole(path) as temporary:
+        save_file({"vectors": rows.vectors}, temporary, metadata={"names": json.dumps(rows.names)})
+
+
+def read_token_rows(path: str | Path) -> TokenRows:
+    with safe_open(path, framework="np") as file:
+        return TokenRows(json.loads(file.metadata()["names"]), file.get_tensor("vectors"))

@@ -1,0 +1,293 @@
+"""Acoustic frames: spectrum, pitch, energy and phrasing of speech, 50 times a second.
+
+The frames come as four streams, one feature matrix each, so that each can be quantised by itself:
+a codebook over all features at once would spend its centroids on the spectrum alone, which has the
+most dimensions, and pitch and loudness would hardly show in the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from scipy.fft import dct, rfft
+from scipy.ndimage import correlate1d, gaussian_filter1d, median_filter
+
+SAMPLE_RATE = 16_000  # Hz; speech has little energy above 8 kHz
+HOP = 320  # samples: 20 ms, the step of the neural speech codecs
+FRAME_RATE = SAMPLE_RATE / HOP
+FRAMES_PER_CHUNK = 3000  # one minute of windows at a time bounds the memory of a long recording
+
+SPECTRUM_WINDOW = 512  # samples: 32 ms, two periods of a low voice
+N_MEL_BANDS = 32
+MEL_RANGE = (60.0, 7600.0)  # Hz; leaves out direct current and mains hum's fundamental
+BAND_FLOOR = 1e-6  # band power, about -60 dB of full scale: below it, recording noise dominates
+N_CEPSTRA = 13  # without the zeroth, which repeats the energy
+ENERGY_FLOOR = -14.0  # natural log of power, about -61 dB of full scale
+
+PITCH_WINDOW = 1024  # samples: 64 ms, nearly four periods of the lowest pitch
+PITCH_FFT = 1536  # window plus longest lag, so that the autocorrelation does not wrap around
+PITCH_RANGE = (60.0, 500.0)  # Hz; acted and excited voices reach 500
+PITCH_STEPS_PER_OCTAVE = 48  # a quarter of a semitone
+PITCH_BAND = (50.0, 1000.0)  # Hz; the harmonics that carry the pitch, below most formants
+# Twice the true period correlates as well as the period itself: prefer the higher candidate.
+OCTAVE_BONUS = 0.02
+VOICING_THRESHOLD = 0.55  # normalised autocorrelation at the pitch period
+VOICED_ENERGY_RANGE = 7.0  # nats, 30 dB: a voiced frame is at most that far below the loudest one
+TYPICAL_PITCH = np.log2(155.0)  # between men and women, for clips in which nothing is voiced
+
+SPECTRAL_SLOPE = 2  # frames to each side: 100 ms, about a phone
+PROSODIC_SLOPE = 4  # frames to each side: 180 ms, about a syllable
+PHRASE_WIDTH = 25.0  # frames: standard deviation of the window over a phrase, 0.5 s
+ACTIVE_ENERGY_RANGE = 5.0  # nats, 22 dB: speech as against pauses
+PRIOR_WEIGHT = 1e-3
+
+STREAMS = ("spectrum", "pitch", "energy", "phrase")
+
+
+def frame_streams(waveform: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Compute the feature streams of a waveform.
+
+    Frame t is centred on sample HOP * t + HOP / 2; the waveform counts as silent beyond its ends.
+
+    Parameters
+    ----------
+    waveform
+        float32 (n_samples,) at SAMPLE_RATE, at least one sample.
+
+    Returns
+    -------
+    One float32 array (n_frames, n_features) per stream, in the order of STREAMS, with
+    n_frames = ceil(n_samples / HOP).
+    """
+    waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    cepstra, energy = cepstra_and_energy(waveform)
+    frequency, periodicity = pitch_candidates(waveform)
+    voiced = (periodicity > VOICING_THRESHOLD) & (energy > energy.max() - VOICED_ENERGY_RANGE)
+    pitch, typical_pitch = pitch_contour(frequency, voiced)
+    energy_slope, pitch_slope = _slope(energy, PROSODIC_SLOPE), _slope(pitch, PROSODIC_SLOPE)
+    return (
+        np.column_stack([cepstra, energy]),
+        np.column_stack([pitch, pitch - typical_pitch, periodicity, pitch_slope]),
+        np.column_stack([energy, energy_slope, cepstra[:, :2], periodicity]),
+        phrase_statistics(cepstra, energy, pitch, periodicity, voiced),
+    )
+
+
+def cepstra_and_energy(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mel-frequency cepstra and log energy (Davis and Mermelstein 1980).
+
+    Parameters
+    ----------
+    waveform
+        float32 (n_samples,) at SAMPLE_RATE.
+
+    Returns
+    -------
+    cepstra
+        float32 (n_frames, N_CEPSTRA), cepstral coefficients 1 to N_CEPSTRA.
+    energy
+        float32 (n_frames,), natural log of the power in the mel range, at least ENERGY_FLOOR.
+    """
+    window = _hann(SPECTRUM_WINDOW)
+    filters = _mel_filters()
+    cepstra, energy = [], []
+    for block in _windows(waveform, SPECTRUM_WINDOW):
+        power = _power_spectrum(block * window, SPECTRUM_WINDOW) / np.square(window).sum()
+        bands = np.log(power @ filters + np.float32(BAND_FLOOR))
+        cepstra.append(dct(bands, type=2, norm="ortho", axis=1)[:, 1 : N_CEPSTRA + 1])
+        # The bins of positive frequency hold half the power of a real signal.
+        mean_power = 2 * power[:, _mel_bins()].sum(axis=1) / SPECTRUM_WINDOW
+        energy.append(np.log(np.maximum(mean_power, np.float32(np.exp(ENERGY_FLOOR)))))
+    return np.concatenate(cepstra), np.concatenate(energy)
+
+
+def pitch_candidates(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Most likely pitch of every frame and how periodic the frame is at it.
+
+    The autocorrelation of the windowed frame is divided by that of the window (Boersma 1993). It is
+    evaluated as the cosine transform of the power spectrum, directly at periods spaced evenly on a
+    logarithmic scale, so that no peak interpolation is needed.
+
+    Parameters
+    ----------
+    waveform
+        float32 (n_samples,) at SAMPLE_RATE.
+
+    Returns
+    -------
+    frequency
+        float32 (n_frames,), log2 of Hz.
+    periodicity
+        float32 (n_frames,), from 0 (noise, silence) to 1 (a perfectly periodic sound).
+    """
+    window = _hann(PITCH_WINDOW)
+    bins, candidates, transform = _autocorrelation_transform()
+    bonus = np.float32(OCTAVE_BONUS) * (candidates - candidates[0])
+    frequency, periodicity = [], []
+    for block in _windows(waveform, PITCH_WINDOW):
+        power = _power_spectrum(block * window, PITCH_FFT)[:, bins]
+        # The added constant, the power of noise at -80 dB, makes silence aperiodic.
+        total = power.sum(axis=1, keepdims=True) + np.float32(1e-8 * PITCH_WINDOW)
+        autocorrelation = (power @ transform) / total
+        best = (autocorrelation + bonus).argmax(axis=1)
+        frequency.append(candidates[best])
+        periodicity.append(autocorrelation[np.arange(len(best)), best].clip(0, 1))
+    return np.concatenate(frequency), np.concatenate(periodicity)
+
+
+def pitch_contour(frequency: np.ndarray, voiced: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """Continuous pitch: interpolated where nothing is voiced, single octave errors removed.
+
+    Parameters
+    ----------
+    frequency
+        float32 (n_frames,), log2 of Hz.
+    voiced
+        bool (n_frames,).
+
+    Returns
+    -------
+    contour
+        float32 (n_frames,), log2 of Hz.
+    median
+        That of the voiced frames, log2 of Hz.
+    """
+    if not voiced.any():
+        return np.full(len(frequency), TYPICAL_PITCH, dtype=np.float32), np.float32(TYPICAL_PITCH)
+    (voiced_frames,) = voiced.nonzero()
+    contour = np.interp(np.arange(len(frequency)), voiced_frames, frequency[voiced])
+    contour = median_filter(contour.astype(np.float32), 5, mode="nearest")
+    return contour, np.median(frequency[voiced])
+
+
+def phrase_statistics(
+    cepstra: np.ndarray,
+    energy: np.ndarray,
+    pitch: np.ndarray,
+    periodicity: np.ndarray,
+    voiced: np.ndarray,
+) -> np.ndarray:
+    """Level and range of the voice over a phrase, around every frame.
+
+    Arguments are the features of one clip, as the functions above return them.
+
+    Returns
+    -------
+    float32 array (n_frames, 9): mean and standard deviation of pitch (voiced frames) and of energy,
+    share of voiced frames, means of cepstra 1 and 2 and of periodicity (active frames; spectral
+    tilt and voice quality), mean speed of spectral change (articulation).
+    """
+    active = energy > energy.max() - ACTIVE_ENERGY_RANGE
+    everywhere = np.ones(len(energy), dtype=bool)
+    spectral_change = np.linalg.norm(_slope(cepstra, 1), axis=1)
+    return np.column_stack(
+        [
+            *_local_mean_and_deviation(pitch, voiced),
+            *_local_mean_and_deviation(energy, everywhere),
+            _local_mean(voiced.astype(np.float32), everywhere),
+            _local_mean(cepstra[:, 0], active),
+            _local_mean(cepstra[:, 1], active),
+            _local_mean(periodicity, active),
+            _local_mean(spectral_change, everywhere),
+        ]
+    )
+
+
+def _local_mean(feature: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Gaussian-weighted mean over the counted frames of a phrase, float32 (n_frames,).
+
+    Far from any counted frame the mean of all the clip's counted frames takes over; the feature's
+    own mean where a clip has none.
+    """
+    overall = feature[counted].mean() if counted.any() else feature.mean()
+    weight = _phrase_window(counted.astype(np.float32))
+    total = _phrase_window(np.where(counted, feature, np.float32(0)))
+    prior = np.float32(PRIOR_WEIGHT)
+    return (total + prior * overall) / (weight + prior)
+
+
+def _local_mean_and_deviation(
+    feature: np.ndarray, counted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    # Centred first: the difference of two large squares would lose the digits of float32.
+    centre = feature.mean()
+    mean = _local_mean(feature - centre, counted)
+    variance = _local_mean(np.square(feature - centre), counted) - np.square(mean)
+    return mean + centre, np.sqrt(variance.clip(0))
+
+
+def _phrase_window(feature: np.ndarray) -> np.ndarray:
+    return gaussian_filter1d(feature, PHRASE_WIDTH, mode="constant", truncate=3.0)
+
+
+def _slope(feature: np.ndarray, reach: int) -> np.ndarray:
+    """Least-squares slope per frame over `reach` frames to each side ("deltas")."""
+    steps = np.arange(-reach, reach + 1, dtype=np.float32)
+    return correlate1d(feature, steps / np.square(steps).sum(), axis=0, mode="nearest")
+
+
+def _windows(waveform: np.ndarray, window: int) -> Iterator[np.ndarray]:
+    """Yield the overlapping windows, float32 (at most FRAMES_PER_CHUNK, window), as views."""
+    n_frames = -(-len(waveform) // HOP)
+    margin = (window - HOP) // 2
+    padded = np.zeros((n_frames - 1) * HOP + window, dtype=np.float32)
+    padded[margin : margin + len(waveform)] = waveform
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)[::HOP]
+    for start in range(0, n_frames, FRAMES_PER_CHUNK):
+        yield windows[start : start + FRAMES_PER_CHUNK]
+
+
+def _power_spectrum(windowed: np.ndarray, n_fft: int) -> np.ndarray:
+    spectrum = rfft(windowed, n=n_fft, axis=1)
+    return np.square(spectrum.real) + np.square(spectrum.imag)
+
+
+@cache
+def _hann(length: int) -> np.ndarray:
+    """Periodic Hann window: a constant offset leaks into one bin only, which the filters skip."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
+@cache
+def _mel_filters() -> np.ndarray:
+    """Triangular filters evenly spaced on the mel scale, float32 (n_bins, N_MEL_BANDS)."""
+    lowest, highest = (2595 * np.log10(1 + hz / 700) for hz in MEL_RANGE)
+    mel = np.linspace(lowest, highest, N_MEL_BANDS + 2)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    below, centre, above = edges[:-2], edges[1:-1], edges[2:]
+    frequency = _bin_frequencies(SPECTRUM_WINDOW)[:, None]
+    rising = (frequency - below) / (centre - below)
+    falling = (above - frequency) / (above - centre)
+    return np.minimum(rising, falling).clip(0).astype(np.float32)
+
+
+@cache
+def _mel_bins() -> slice:
+    first, last = np.searchsorted(_bin_frequencies(SPECTRUM_WINDOW), MEL_RANGE)
+    return slice(first, last)
+
+
+@cache
+def _autocorrelation_transform() -> tuple[slice, np.ndarray, np.ndarray]:
+    """What turns a power spectrum into the normalised autocorrelation at the pitch candidates.
+
+    Returns the bins of PITCH_BAND, the candidates (log2 of Hz), and float32 (n_bins, n_candidates).
+    """
+    n_candidates = int(np.log2(PITCH_RANGE[1] / PITCH_RANGE[0]) * PITCH_STEPS_PER_OCTAVE) + 1
+    candidates = np.log2(PITCH_RANGE[0]) + np.arange(n_candidates) / PITCH_STEPS_PER_OCTAVE
+    frequency = _bin_frequencies(PITCH_FFT)
+    first, last = np.searchsorted(frequency, PITCH_BAND)
+    cosines = np.cos(2 * np.pi * frequency[first:last, None] / 2**candidates)
+
+    window = _hann(PITCH_WINDOW).astype(np.float64)
+    of_window = np.correlate(window, window, mode="full")[PITCH_WINDOW - 1 :]
+    periods = SAMPLE_RATE / 2**candidates
+    at_periods = np.interp(periods, np.arange(PITCH_WINDOW), of_window / of_window[0])
+    transform = (cosines / at_periods).astype(np.float32)
+    return slice(first, last), candidates.astype(np.float32), transform
+
+
+def _bin_frequencies(n_fft: int) -> np.ndarray:
+    return np.arange(n_fft // 2 + 1) * (SAMPLE_RATE / n_fft)

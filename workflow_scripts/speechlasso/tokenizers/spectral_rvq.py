@@ -1,0 +1,247 @@
+"""The default tokenizer: acoustic frames, quantised by codebooks learned on the training clips.
+
+It needs no download and no accelerator, and it is an honest baseline for the neural codecs. Product
+quantisation over the streams of `spectral_frames`, residual quantisation within each: layer 0
+quantises the spectrum, layer 1 the pitch, layer 2 the energy, layer 3 the phrase, layer 4 what
+layer 0 left over, and so on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from speechlasso.errors import InputError
+from speechlasso.files import written_whole
+from speechlasso.tokenizers import residual_kmeans
+from speechlasso.tokenizers.spectral_frames import (
+    FRAME_RATE,
+    SAMPLE_RATE,
+    STREAMS,
+    frame_streams,
+)
+
+FORMAT = "speechlasso spectral_rvq 1"  # raise the number when frames or files change their meaning
+N_LAYERS = 4  # every stream once
+CODEBOOK_SIZE = 64  # larger codebooks describe the training speakers, smaller ones describe speech
+MAX_FRAMES = 30_000  # 10 minutes of speech: more hardly moves the centroids
+LARGEST_CODEBOOK = 2**15  # codes are int16
+
+
+@dataclass(frozen=True)
+class StreamQuantiser:
+    """Standardisation and codebooks of one feature stream."""
+
+    mean: np.ndarray  # float32 (n_features,)
+    deviation: np.ndarray  # float32 (n_features,)
+    codebooks: np.ndarray  # float32 (n_layers, codebook_size, n_features)
+
+    def encode(self, features: np.ndarray) -> np.ndarray:
+        """int16 (n_layers, n_frames)."""
+        return residual_kmeans.encode((features - self.mean) / self.deviation, self.codebooks)
+
+
+class SpectralRVQ:
+    """Tokenizer of acoustic frames; made by `fit` or `load`.
+
+    Attributes
+    ----------
+    n_layers, codebook_size
+        Shape of the code space: codes of a layer lie in [0, codebook_size).
+    sample_rate
+        Of the waveforms that `encode` takes, in Hz.
+    frame_rate
+        Frames per second.
+    """
+
+    sample_rate = SAMPLE_RATE
+    frame_rate = FRAME_RATE
+
+    def __init__(self, quantisers: Sequence[StreamQuantiser]):
+        self._quantisers = tuple(quantisers)
+        self.n_layers = sum(len(quantiser.codebooks) for quantiser in self._quantisers)
+        self.codebook_size = self._quantisers[0].codebooks.shape[1]
+
+    @classmethod
+    def fit(
+        cls,
+        waveforms: Iterable[np.ndarray],
+        *,
+        n_layers: int = N_LAYERS,
+        codebook_size: int = CODEBOOK_SIZE,
+        seed: int = 0,
+        max_frames: int = MAX_FRAMES,
+    ) -> SpectralRVQ:
+        """Learn the codebooks, on training clips only.
+
+        Parameters
+        ----------
+        waveforms
+            float32 (n_samples,) each, at `sample_rate`; read once, one at a time.
+        n_layers, codebook_size
+            Shape of the code space.
+        seed
+            Same waveforms and same seed give the same bytes.
+        max_frames
+            Size of the uniform sample of frames to learn from; it bounds time and memory.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range, a waveform is unusable, or there are too few frames.
+        """
+        _check_settings(n_layers, codebook_size, max_frames)
+        rng = np.random.default_rng(seed)
+        sample = _sample_frames(waveforms, max_frames, rng)
+        n_sampled = len(sample[0])
+        if n_sampled < codebook_size:
+            raise InputError(
+                f"The training clips have {n_sampled} frames, too few for codebook_size = "
+                f"{codebook_size}. Add clips or choose a smaller codebook_size."
+            )
+        quantisers = []
+        for stream, features in enumerate(sample[:n_layers]):
+            mean, deviation = features.mean(axis=0), features.std(axis=0)
+            deviation = np.where(deviation > 0, deviation, np.float32(1))
+            codebooks = residual_kmeans.fit_codebooks(
+                (features - mean) / deviation,
+                n_layers=len(range(stream, n_layers, len(STREAMS))),
+                codebook_size=codebook_size,
+                seed=int(rng.integers(2**31)),
+            )
+            quantisers.append(StreamQuantiser(mean, deviation, codebooks))
+        return cls(quantisers)
+
+    def encode(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Turn waveforms into codes, each by itself: codes never depend on the other waveforms.
+
+        Parameters
+        ----------
+        waveforms
+            float32 (n_samples,) each, at `sample_rate`, at least one sample.
+
+        Returns
+        -------
+        One int16 array (n_layers, n_frames) per waveform, n_frames = ceil(n_samples / 320).
+
+        Raises
+        ------
+        InputError
+            If a waveform is empty, has several channels or holds a value that is not finite.
+        """
+        return [self._encode_one(waveform) for waveform in waveforms]
+
+    def _encode_one(self, waveform: np.ndarray) -> np.ndarray:
+        streams = frame_streams(_checked(waveform))
+        codes = np.empty((self.n_layers, len(streams[0])), dtype=np.int16)
+        for stream, quantiser in enumerate(self._quantisers):
+            codes[stream :: len(STREAMS)] = quantiser.encode(streams[stream])
+        return codes
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer as one safetensors file."""
+        tensors = {
+            f"{stream}.{name}": np.ascontiguousarray(array)
+            for stream, quantiser in zip(STREAMS, self._quantisers, strict=False)
+            for name, array in vars(quantiser).items()
+        }
+        settings = {
+            "format": FORMAT,
+            "n_layers": self.n_layers,
+            "codebook_size": self.codebook_size,
+            "sample_rate": self.sample_rate,
+            "frame_rate": self.frame_rate,
+        }
+        # One entry only: safetensors writes several in an order that changes from run to run.
+        metadata = {"settings": json.dumps(settings)}
+        with written_whole(path) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SpectralRVQ:
+        """Read a tokenizer that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, or is not such a tokenizer, or one of another format version.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
+        found = json.loads(metadata.get("settings", "{}")).get("format")
+        if found != FORMAT:
+            raise InputError(
+                f"{path}: expected a tokenizer of format {FORMAT!r}, found {found!r}. "
+                "Fit the tokenizer again."
+            )
+        return cls(
+            StreamQuantiser(
+                *(tensors[f"{stream}.{name}"] for name in StreamQuantiser.__match_args__)
+            )
+            for stream in STREAMS
+            if f"{stream}.mean" in tensors
+        )
+
+
+def _check_settings(n_layers: int, codebook_size: int, max_frames: int) -> None:
+    problems = []
+    if n_layers < 1:
+        problems.append(f"n_layers = {n_layers}: expected at least 1")
+    if not 2 <= codebook_size <= LARGEST_CODEBOOK:
+        problems.append(f"codebook_size = {codebook_size}: expected 2 to {LARGEST_CODEBOOK}")
+    if max_frames < codebook_size:
+        problems.append(f"max_frames = {max_frames}: expected at least codebook_size")
+    if problems:
+        raise InputError.listing("The tokenizer cannot be fitted with these settings:", problems)
+
+
+def _checked(waveform: np.ndarray) -> np.ndarray:
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or len(waveform) == 0:
+        raise InputError(
+            f"A waveform must be one channel of at least one sample, got shape {waveform.shape}."
+        )
+    if not np.isfinite(waveform).all():
+        raise InputError("A waveform contains samples that are not finite numbers.")
+    return waveform
+
+
+def _sample_frames(
+    waveforms: Iterable[np.ndarray], max_frames: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Draw frames uniformly from all waveforms in one pass, one array per stream.
+
+    Every frame gets a random rank and the lowest ranks stay, so the number of frames need not be
+    known beforehand and at most twice the sample is held.
+    """
+    ranks = np.empty(0)
+    sample: list[list[np.ndarray]] = [[] for _ in STREAMS]
+
+    def keep_lowest_ranks() -> None:
+        nonlocal ranks
+        lowest = np.sort(np.argsort(ranks)[:max_frames])
+        ranks = ranks[lowest]
+        for stream in sample:
+            stream[:] = [np.concatenate(stream)[lowest]]
+
+    for waveform in waveforms:
+        streams = frame_streams(_checked(waveform))
+        ranks = np.append(ranks, rng.random(len(streams[0])))
+        for kept, features in zip(sample, streams, strict=True):
+            kept.append(features)
+        if len(ranks) > 2 * max_frames:
+            keep_lowest_ranks()
+    if len(ranks) == 0:
+        raise InputError("The tokenizer needs training clips to learn from, but there are none.")
+    keep_lowest_ranks()
+    return [stream[0] for stream in sample]

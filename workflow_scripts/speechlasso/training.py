@@ -1,0 +1,315 @@
+"""The training loop that adaptation and fine-tuning share.
+
+AdamW on the parameters that are trainable, a linear schedule with warm-up, early stopping, and the
+best weights restored at the end. transformers' Trainer is not used: it writes the whole model and
+optimizer (270 MB for the default model) every epoch to know its best weights, and its checkpoints
+leave out trainable parameters that peft does not manage. Here the best weights stay in memory, and
+a checkpoint is written only when some minutes of work would be lost without it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from speechlasso.config import Training
+from speechlasso.errors import InputError
+from speechlasso.files import written_whole
+
+logger = logging.getLogger(__name__)
+
+Batch = dict[str, torch.Tensor]
+Precision = Literal["auto", "fp32", "bf16"]
+
+SECONDS_BETWEEN_CHECKPOINTS = 300.0
+LARGEST_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one kind of training consists of."""
+
+    batches: Callable[[int], list[Batch]]
+    """The batches of an epoch (counted from 1): the same ones whenever it is asked for again."""
+    loss: Callable[[torch.nn.Module, Batch], torch.Tensor]
+    """Loss of a batch, a scalar."""
+    validate: Callable[[torch.nn.Module], dict[str, float]]
+    """Scores of the model as it stands, by name."""
+    metric: str
+    """The score that chooses the best epoch."""
+    greater_is_better: bool
+    untrained_is_candidate: bool
+    """Whether the weights at the start may turn out as the best ones."""
+
+
+@dataclass
+class Progress:
+    """All that changes while a model is trained, besides weights, moments and random numbers."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float | None = None
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+@contextmanager
+def computing(threads: int, seed: int) -> Iterator[None]:
+    """Compute with so many threads, from fresh random numbers; restore both afterwards."""
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Mixed precision where it is asked for, or where the hardware multiplies bfloat16 natively."""
+    wanted = precision == "bf16" or (precision == "auto" and _computes_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    instructions = torch.cpu.get_capabilities()
+    return bool(instructions.get("amx_bf16") or instructions.get("avx512_bf16"))
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def train(
+    model: torch.nn.Module,
+    task: Task,
+    settings: Training,
+    *,
+    weight_decay: float,
+    precision: Precision,
+    seed: int,
+    checkpoint_folder: Path,
+    title: str,
+    seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+) -> pd.DataFrame:
+    """Train a model's trainable parameters in place, and leave it with its best weights.
+
+    A run that was stopped goes on from its checkpoint, and ends with the same weights as one that
+    was not.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per epoch: `epoch`, `train_loss`, what `task.validate` returns, `seconds` (of that
+        epoch), and `best` (bool, the epoch whose weights were kept). With
+        `task.untrained_is_candidate` the first row, epoch 0, is the model before training.
+
+    Raises
+    ------
+    InputError
+        If the loss stops being a number.
+    """
+    device = best_device()
+    model.to(device)
+    run = _Run(model, task, settings, weight_decay, autocast(precision, device), device)
+    checkpoint = Checkpoint(checkpoint_folder / f"{title}.safetensors", seconds_between_checkpoints)
+    checkpoint.restore(run)
+    if run.progress.epoch == 0 and not run.progress.log and task.untrained_is_candidate:
+        run.finish_epoch(train_loss=float("nan"), started=time.perf_counter())
+    steps = settings.epochs * run.steps_per_epoch
+    done = run.progress.epoch * run.steps_per_epoch
+    with tqdm(total=steps, initial=done, desc=title, unit="step", mininterval=1) as bar:
+        while not run.is_finished():
+            run.train_epoch(seed, bar)
+            checkpoint.save_if_due(run)
+    run.restore_best()
+    checkpoint.remove()
+    log = pd.DataFrame(run.progress.log)
+    return log.assign(best=log["epoch"] == run.progress.best_epoch)
+
+
+class _Run:
+    """A model in training."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        task: Task,
+        settings: Training,
+        weight_decay: float,
+        context: torch.autocast,
+        device: torch.device,
+    ) -> None:
+        self.model, self.task, self.settings = model, task, settings
+        self.context, self.device = context, device
+        self.trainable = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(self.trainable, weight_decay), lr=settings.learning_rate, fused=True
+        )
+        self.steps_per_epoch = len(task.batches(1))
+        self.progress = Progress()
+        self.best = self.copied_weights()
+
+    def copied_weights(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.trainable.items()}
+
+    def is_finished(self) -> bool:
+        progress = self.progress
+        too_long_without_gain = progress.epoch - progress.best_epoch >= self.settings.patience
+        return progress.epoch >= self.settings.epochs or too_long_without_gain
+
+    def train_epoch(self, seed: int, bar: tqdm) -> None:
+        started = time.perf_counter()
+        progress = self.progress
+        progress.epoch += 1
+        # Fresh random numbers each epoch: a resumed run draws what an unbroken one draws.
+        torch.manual_seed(_epoch_seed(seed, progress.epoch))
+        self.model.train()
+        total = 0.0
+        batches = self.task.batches(progress.epoch)
+        for number, batch in enumerate(batches):
+            total += self.step(on_device(batch, self.device), number)
+            bar.update()
+        self.finish_epoch(total / len(batches), started)
+        bar.set_postfix({self.task.metric: progress.log[-1][self.task.metric]})
+
+    def step(self, batch: Batch, number: int) -> float:
+        done = (self.progress.epoch - 1) * self.steps_per_epoch + number
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * _rate(
+                done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup_share
+            )
+        with self.context:
+            loss = self.task.loss(self.model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trainable.values(), LARGEST_GRADIENT_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.item()
+
+    def finish_epoch(self, train_loss: float, started: float) -> None:
+        """Validate, write the log, and keep the weights if they are the best so far."""
+        progress = self.progress
+        if progress.epoch > 0 and not np.isfinite(train_loss):
+            raise InputError(
+                f"training diverged in epoch {progress.epoch} (loss {train_loss}): lower "
+                f"learning_rate, now {self.settings.learning_rate}"
+            )
+        self.model.eval()
+        with torch.no_grad(), self.context:
+            scores = self.task.validate(self.model)
+        seconds = time.perf_counter() - started
+        progress.log.append(
+            {"epoch": progress.epoch, "train_loss": train_loss, **scores, "seconds": seconds}
+        )
+        score = scores[self.task.metric]
+        if progress.best_score is None or self.is_better(score, progress.best_score):
+            progress.best_epoch, progress.best_score = progress.epoch, score
+            self.best = self.copied_weights()
+
+    def is_better(self, score: float, best: float) -> bool:
+        return score > best if self.task.greater_is_better else score < best
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        for name, weight in self.trainable.items():
+            weight.copy_(self.best[name])
+
+
+class Checkpoint:
+    """A training run on disk: weights, best weights and AdamW's moments in one safetensors file."""
+
+    def __init__(self, path: Path, seconds_between: float) -> None:
+        self.path, self.seconds_between = path, seconds_between
+        self.last_saved = time.monotonic()
+
+    def save_if_due(self, run: _Run) -> None:
+        if time.monotonic() - self.last_saved < self.seconds_between or run.is_finished():
+            return
+        tensors = {}
+        for name, weight in run.trainable.items():
+            tensors[f"weight/{name}"] = weight.detach()
+            tensors[f"best/{name}"] = run.best[name]
+            for moment, value in run.optimizer.state[weight].items():
+                tensors[f"{moment}/{name}"] = value
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        with written_whole(self.path) as temporary:
+            save_file(tensors, temporary, metadata={"progress": json.dumps(vars(run.progress))})
+        self.last_saved = time.monotonic()
+
+    @torch.no_grad()
+    def restore(self, run: _Run) -> None:
+        """Set a run back to where its checkpoint stands; without one, leave it as it is."""
+        if not self.path.is_file():
+            return
+        with safe_open(self.path, framework="pt", device=str(run.device)) as file:
+            run.progress = Progress(**json.loads(file.metadata()["progress"]))
+            for name, weight in run.trainable.items():
+                weight.copy_(file.get_tensor(f"weight/{name}"))
+                run.best[name] = file.get_tensor(f"best/{name}")
+                run.optimizer.state[weight] = {
+                    moment: file.get_tensor(f"{moment}/{name}")
+                    for moment in ("step", "exp_avg", "exp_avg_sq")
+                }
+        logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def peak_memory_mb() -> float:
+    """Most memory this process has held so far, in MiB: on the GPU if it computes there."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _decay_groups(
+    parameters: Mapping[str, torch.nn.Parameter], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Decay matrices; leave biases and the scales of normalisation alone."""
+    matrices = [weight for weight in parameters.values() if weight.ndim > 1]
+    vectors = [weight for weight in parameters.values() if weight.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _rate(step: int, n_steps: int, warmup_share: float) -> float:
+    """Share of the peak learning rate at a step: linear rise, then linear fall to zero."""
+    n_warmup = warmup_share * n_steps
+    if step < n_warmup:
+        return (step + 1) / (n_warmup + 1)
+    return (n_steps - step) / (n_steps - n_warmup)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])

@@ -1,0 +1,20 @@
+"""Rule token_texts: write down what the language model will read."""
+
+import pandas as pd
+from speechlasso.codes import CodeTable
+from speechlasso.files import read_json, write_parquet
+from speechlasso.folds import fold_examples
+from speechlasso.job import job
+from speechlasso.selection import TokenSelection
+from speechlasso.token_text import token_texts
+
+with job(snakemake) as settings:
+    manifest = pd.read_parquet(snakemake.input.manifest)
+    examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
+    codes = selection = None
+    if "audio" in settings.inputs:
+        codes = CodeTable.read(snakemake.input.codes)
+        selection = TokenSelection.from_json(read_json(snakemake.input.selection))
+    write_parquet(
+        snakemake.output.token_texts, token_texts(examples, settings.inputs, codes, selection)
+    )
