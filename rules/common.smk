@@ -47,6 +47,17 @@ def table_of_manifest(wildcards):
     return f"{corpus.folder}/manifest.csv" if corpus else variant.settings.table.path
 
 
+def selection_of_texts(stage):
+    """An input function: the selection behind the token texts that the job reads, if any."""
+
+    def path(wildcards):
+        token_texts = PLAN[stage, wildcards[stage]].upstream["token_texts"]
+        select = token_texts.upstream.get("select")
+        return f"{select.folder}/selection.json" if select else []
+
+    return path
+
+
 def upstream_shards(stage):
     """An input function: all shards of the codes that the job's variant reads, if any."""
 

@@ -4,6 +4,7 @@
 rule adapt_lm:
     input:
         token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
+        selection=selection_of_texts("adapt"),
     output:
         rows="results/adapt/{adapt}/rows.safetensors",
         training_log="results/adapt/{adapt}/training_log.csv",
@@ -29,6 +30,7 @@ rule adapt_lm:
 rule finetune:
     input:
         token_texts=upstream("finetune", "token_texts", "token_texts.parquet"),
+        selection=selection_of_texts("finetune"),
         rows=upstream("finetune", "adapt", "rows.safetensors"),
     output:
         model="results/finetune/{finetune}/model.safetensors",

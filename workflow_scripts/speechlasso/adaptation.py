@@ -157,6 +157,8 @@ def _task(
         metric="held_out_loss",
         greater_is_better=False,
         untrained_is_candidate=True,
+        # Dropout keeps trained weights from leaning on each other; here they are frozen.
+        dropout=False,
     )
 
 
@@ -210,9 +212,7 @@ def language_model_loss(model: PreTrainedModel, batch: Batch, reduction: str) ->
     labels = batch["labels"]
     is_labelled = labels != IGNORED
     with _output_only_at(model, is_labelled):
-        logits = model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).logits
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     return F.cross_entropy(logits[0].float(), labels[is_labelled], reduction=reduction)
 
 

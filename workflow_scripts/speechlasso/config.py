@@ -113,9 +113,9 @@ class Audio(Section):
 class SpectralRVQ(Section):
     n_layers: Annotated[int, Field(ge=1, le=16)] = 4
     """Layers of the residual quantiser."""
-    codebook_size: Annotated[int, Field(ge=2, le=4096)] = 256
+    codebook_size: Annotated[int, Field(ge=2, le=4096)] = 64
     """Codes per layer."""
-    max_training_frames: PositiveInt = 100_000
+    max_frames: PositiveInt = 30_000
     """Frames (of 20 ms) drawn from the training clips to learn the codebooks."""
     seed: int = 1
     """Draws training frames and first centroids."""
@@ -138,7 +138,7 @@ class BagOfWords(Section):
 class LassoSelection(Section):
     method: Literal["lasso"]
     """L1-penalised logistic regression on text words and audio tokens together."""
-    alpha: PositiveFloat = 33.3
+    alpha: PositiveFloat = 8.0
     """Strength of the L1 penalty: larger keeps fewer tokens. scikit-learn's C is 1 / alpha."""
     threshold: Literal["mean", "nonzero", "top_k"] = "mean"
     """Keep tokens whose weight is at least the mean over all features, is not zero, or is among
@@ -165,9 +165,7 @@ class AllTokens(Section):
     """Keep every audio token."""
 
 
-Selection = Annotated[
-    LassoSelection | RandomSelection | AllTokens, Field(discriminator="method")
-]
+Selection = Annotated[LassoSelection | RandomSelection | AllTokens, Field(discriminator="method")]
 
 
 class LanguageModel(Section):

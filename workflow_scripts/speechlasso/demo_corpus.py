@@ -126,11 +126,11 @@ class ProsodyDistribution(NamedTuple):
 
 PROSODY_MEANS = {
     "neutral": ProsodyDistribution(0.0, 1.0, 1.00, 0.0, 1.0),
-    "enthusiastic": ProsodyDistribution(3.5, 1.8, 1.10, 2.0, 0.2),
-    "sceptical": ProsodyDistribution(0.0, 0.9, 0.88, -4.0, 3.6),
-    "annoyed": ProsodyDistribution(-3.0, 0.4, 1.00, 4.0, 2.2),
+    "enthusiastic": ProsodyDistribution(4.0, 1.9, 1.15, 3.0, 0.0),
+    "sceptical": ProsodyDistribution(0.0, 0.8, 0.80, -5.0, 4.5),
+    "annoyed": ProsodyDistribution(-3.5, 0.3, 1.00, 5.0, 2.2),
 }
-PROSODY_SPREAD = ProsodyDistribution(1.4, 0.20, 0.06, 1.6, 0.8)
+PROSODY_SPREAD = ProsodyDistribution(1.2, 0.20, 0.06, 1.5, 0.8)
 PROSODY_COLUMNS = list(ProsodyDistribution._fields)
 
 _PITCH_UNITS_PER_SEMITONE = 5.5

@@ -146,8 +146,11 @@ def _check_audio_tokens(
 
 
 def _check_not_empty(example_ids: pd.Series, encoded: pd.DataFrame) -> None:
-    empty = [example_id for example_id, ids in zip(example_ids, encoded["input_ids"], strict=True)
-             if len(ids) == 0]
+    empty = [
+        example_id
+        for example_id, ids in zip(example_ids, encoded["input_ids"], strict=True)
+        if len(ids) == 0
+    ]
     if empty:
         raise InputError.listing(
             "These examples have neither words nor audio tokens:",

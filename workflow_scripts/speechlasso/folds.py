@@ -94,10 +94,12 @@ def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.n
         for group in sorted(manifest["group"].unique()):
             yield group, np.where(manifest["group"] == group, "test", "train")
     else:
-        kind = StratifiedKFold if folds.method == "stratified" else StratifiedGroupKFold
-        divider = kind(folds.n_folds, shuffle=True, random_state=folds.seed)
         _check_enough(manifest, folds)
-        parts = divider.split(manifest, manifest["label"], manifest.get("group"))
+        kind, groups = StratifiedKFold, None
+        if folds.method == "grouped":
+            kind, groups = StratifiedGroupKFold, manifest["group"]
+        divider = kind(folds.n_folds, shuffle=True, random_state=folds.seed)
+        parts = divider.split(manifest, manifest["label"], groups)
         for index, (_, test) in enumerate(parts):
             split = np.full(len(manifest), "train", dtype=object)
             split[test] = "test"
@@ -116,12 +118,15 @@ def _given_split(manifest: pd.DataFrame) -> np.ndarray:
 
 
 def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
-    unit = "group" if folds.method == "grouped" else "label"
-    counts = manifest[unit].nunique() if unit == "group" else manifest[unit].value_counts().min()
-    if counts < folds.n_folds:
-        what = "groups" if unit == "group" else "rows in the smallest class"
-        raise InputError(f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
-                         f"but there are {counts}")  # fmt: skip
+    if folds.method == "grouped":
+        what, count = "groups", manifest["group"].nunique()
+    else:
+        what, count = "rows in the smallest class", manifest["label"].value_counts().min()
+    if count < folds.n_folds:
+        raise InputError(
+            f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
+            f"but there are {count}"
+        )
 
 
 def _with_validation(

@@ -121,9 +121,9 @@ def objective(lm: LanguageModel) -> Objective:
         config = AutoConfig.from_pretrained(
             _location(lm), revision=lm.revision, trust_remote_code=False
         )
-    if not (config.is_encoder_decoder or getattr(config, "is_decoder", False)):
-        if type(config) in MODEL_FOR_MASKED_LM_MAPPING:
-            return "masked"
+    is_encoder = not (config.is_encoder_decoder or getattr(config, "is_decoder", False))
+    if is_encoder and type(config) in MODEL_FOR_MASKED_LM_MAPPING:
+        return "masked"
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "causal"
     raise InputError(

@@ -1,4 +1,4 @@
-"""Compiled loops of the lasso solver: coordinate descent on the columns of a sparse matrix."""
+"""Compiled loops of the lasso solver: coordinate descent over the columns of a sparse matrix."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
-def curvatures(indptr, indices, data, columns, probabilities, weights, inverse):
-    """Second derivatives of the loss along each coordinate, the intercepts following along.
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _dot(values, rows, vector):
+    total = 0.0
+    for entry in range(rows.size):
+        total += values[entry] * vector[rows[entry]]
+    return total
 
-    Returns (m, K, K) couplings of each coordinate with the K intercepts, the same multiplied by
-    the `inverse` (K, K) of the intercepts' own Hessian, and the (m, K) curvatures left once the
-    intercepts are minimised out.
-    """
-    n_classes = probabilities.shape[0]
+
+@njit(cache=True)
+def _add(scale, values, rows, weights, vector):
+    for entry in range(rows.size):
+        row = rows[entry]
+        vector[row] += scale * values[entry] * weights[row]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _dots(values, rows, vector):
+    total = 0.0
+    square = 0.0
+    for entry in range(rows.size):
+        product = values[entry] * vector[rows[entry]]
+        total += product
+        square += product * values[entry]
+    return total, square
+
+
+@njit(cache=True)
+def curvatures(pointers, rows, values, columns, hessian, inverse):
+    n_classes = hessian.shape[0]
     coupling = np.zeros((columns.size, n_classes, n_classes))
     response = np.zeros_like(coupling)
     curvature = np.zeros((columns.size, n_classes))
     for position in range(columns.size):
-        start, stop = indptr[columns[position]], indptr[columns[position] + 1]
+        entries = slice(pointers[columns[position]], pointers[columns[position] + 1])
         for k in range(n_classes):
-            square = 0.0
-            for entry in range(start, stop):
-                row = indices[entry]
-                slope = data[entry] * weights[row] * probabilities[k, row]
-                coupling[position, k, k] += slope
-                square += slope * data[entry] * (1.0 - probabilities[k, row])
-                for other in range(n_classes):
-                    coupling[position, k, other] -= slope * probabilities[other, row]
-            curvature[position, k] = square
+            for l in range(n_classes):
+                coupling[position, k, l], square = _dots(values[entries], rows[entries], hessian[k, l])
+                if l == k:
+                    full = square
+            left = full
             for a in range(n_classes):
                 for b in range(n_classes):
                     response[position, k, a] += inverse[a, b] * coupling[position, k, b]
-            for a in range(n_classes):
-                curvature[position, k] -= coupling[position, k, a] * response[position, k, a]
-            # A column that is constant up to rounding belongs to the intercept.
-            if curvature[position, k] <= 1e-10 * square:
-                curvature[position, k] = 0.0
+                left -= coupling[position, k, a] * response[position, k, a]
+            if left > 1e-10 * full:
+                curvature[position, k] = left
     return coupling, response, curvature
 
 
 @njit(cache=True)
-def descend(
-    indptr,
-    indices,
-    data,
-    columns,
-    probabilities,
-    weights,
-    coupling,
-    response,
-    curvature,
-    alpha,
-    tolerance,
-    max_passes,
-    residual,
-    coef,
-):
-    n_classes = probabilities.shape[0]
+def descend(pointers, rows, values, columns, hessian, coupling, response, curvature, alpha, reduction, max_passes, residual, coef):
+    n_classes = hessian.shape[0]
     total = np.zeros(n_classes)
     for k in range(n_classes):
         total[k] = residual[k].sum()
-    passes = 0
     only_active = False
     work = 0
-    while passes < max_passes:
+    tolerance = 0.0
+    passes = 0
+    for pas in range(max_passes):
         passes += 1
         largest = 0.0
         for position in range(columns.size):
@@ -76,44 +76,30 @@ def descend(
                         active = True
                 if not active:
                     continue
-            start, stop = indptr[columns[position]], indptr[columns[position] + 1]
+            start, stop = pointers[columns[position]], pointers[columns[position] + 1]
+            r = rows[start:stop]
+            v = values[start:stop]
             work += stop - start
             for k in range(n_classes):
                 bend = curvature[position, k]
                 if bend == 0.0:
                     continue
-                slope = 0.0
-                u = residual[k]
-                for entry in range(start, stop):
-                    slope += data[entry] * u[indices[entry]]
+                slope = _dot(v, r, residual[k])
                 for a in range(n_classes):
                     slope -= response[position, k, a] * total[a]
                 old = coef[position, k]
                 goal = old * bend - slope
-                if goal > alpha:
-                    new = (goal - alpha) / bend
-                elif goal < -alpha:
-                    new = (goal + alpha) / bend
-                else:
-                    new = 0.0
+                new = np.sign(goal) * max(abs(goal) - alpha, 0.0) / bend
                 change = new - old
                 if change == 0.0:
                     continue
                 coef[position, k] = new
                 largest = max(largest, abs(change) * bend)
-                p_k = probabilities[k]
                 for other in range(n_classes):
                     total[other] += coupling[position, k, other] * change
-                    u = residual[other]
-                    if other == k:
-                        for entry in range(start, stop):
-                            row = indices[entry]
-                            u[row] += change * data[entry] * weights[row] * p_k[row] * (1.0 - p_k[row])
-                    else:
-                        p_o = probabilities[other]
-                        for entry in range(start, stop):
-                            row = indices[entry]
-                            u[row] -= change * data[entry] * weights[row] * p_k[row] * p_o[row]
+                    _add(change, v, r, hessian[k, other], residual[other])
+        if pas == 0:
+            tolerance = reduction * largest
         if largest <= tolerance:
             if not only_active:
                 break
@@ -124,10 +110,10 @@ def descend(
 
 
 @njit(cache=True)
-def scores_along(indptr, indices, data, columns, step, scores):
+def scores_along(pointers, rows, values, columns, step, scores):
+    ones = np.ones(scores.shape[1])
     for position in range(columns.size):
+        start, stop = pointers[columns[position]], pointers[columns[position] + 1]
         for k in range(step.shape[1]):
-            change = step[position, k]
-            if change != 0.0:
-                for entry in range(indptr[columns[position]], indptr[columns[position] + 1]):
-                    scores[k, indices[entry]] += change * data[entry]
+            if step[position, k] != 0.0:
+                _add(step[position, k], values[start:stop], rows[start:stop], ones, scores[k])

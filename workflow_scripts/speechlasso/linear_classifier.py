@@ -62,9 +62,7 @@ def fit_and_predict(
     return predictions, training
 
 
-def _counts(
-    bow: BagOfWords, selection: TokenSelection | None, inputs: list[str]
-) -> sp.csr_array:
+def _counts(bow: BagOfWords, selection: TokenSelection | None, inputs: list[str]) -> sp.csr_array:
     parts = []
     if "audio" in inputs:
         parts.append(bow.audio[:, [token.index for token in selection.tokens]])

@@ -5,6 +5,7 @@ No gradient and no optimizer state exists for the rows of the old vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,9 +30,12 @@ def with_trainable_rows(
     output = model.get_output_embeddings()
     if output is not None and output.weight is not model.get_input_embeddings().weight:
         names.append(_name_of(model, output))
-    wrapped = get_peft_model(
-        model, TrainableTokensConfig(token_indices=token_ids, target_modules=names)
-    )
+    with warnings.catch_warnings():
+        # peft warns that tied layers stay untied, a case in which this method of its ties them.
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
+        wrapped = get_peft_model(
+            model, TrainableTokensConfig(token_indices=token_ids, target_modules=names)
+        )
     if output is not None and output.bias is not None:
         _add_bias(model.get_output_embeddings())
     for parameter in also:

@@ -100,7 +100,10 @@ def select_by_lasso(
     )
     weights = weighting().fit(counts[fit_rows])
     fit = fit_lasso(
-        weights.transform(counts[fit_rows]), labels[fit_rows], settings.alpha, class_weight="balanced"
+        weights.transform(counts[fit_rows]),
+        labels[fit_rows],
+        settings.alpha,
+        class_weight="balanced",
     )
     importance = np.abs(fit.coef).sum(axis=0)
     kept = keep_important(importance, len(bow.features), settings)

@@ -1,10 +1,9 @@
 """Speech synthesis with espeak-ng, from the library and voices in the espeakng-loader wheel.
 
-espeak-ng keeps state that none of its calls resets, not even ending it: the phase of the voice, its
-flutter, the noise generator. Two requests for the same sentence would differ, and each utterance
-would depend on those before it. So every utterance is spoken by a library freshly loaded into
-memory and unloaded afterwards, which costs about two milliseconds and makes synthesis a function
-of its arguments.
+espeak-ng (1.52) keeps state that none of its calls resets, not even terminating it: the same
+sentence spoken twice gives different samples, so an utterance depends on those before it. Therefore
+each is spoken by a library freshly loaded into memory and unloaded afterwards, which costs a few
+milliseconds and makes synthesis a function of its arguments. Not for several threads at once.
 """
 
 from __future__ import annotations
@@ -86,13 +85,13 @@ def synthesise(
     Raises
     ------
     InputError
-        If espeak-ng has no such voice or cannot speak the text.
+        If espeak-ng has no such voice or nothing in the text can be spoken.
     """
     prosody = prosody or Prosody()
     blocks: list[np.ndarray] = []
 
     @_Callback
-    def keep_block(samples, n_samples, _events):  # type: ignore[no-untyped-def]
+    def keep_block(samples, n_samples, _events):
         if samples and n_samples > 0:
             # espeak-ng writes the next block into the same memory.
             blocks.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
@@ -105,7 +104,6 @@ def synthesise(
                 f"espeak-ng has no voice {voice!r}. Expected a language such as 'en-us', "
                 "with a variant if wanted ('en-us+f3'); `espeak-ng --voices` lists them."
             )
-        # Choosing a voice resets the parameters, so they are set after it.
         espeak.espeak_SetParameter(_RATE, prosody.rate, 0)
         espeak.espeak_SetParameter(_PITCH, prosody.pitch, 0)
         espeak.espeak_SetParameter(_PITCH_RANGE, prosody.pitch_range, 0)
@@ -117,9 +115,12 @@ def synthesise(
             encoded, len(encoded) + 1, 0, _POSITION_IN_CHARACTERS, 0, flags, None, None
         )
         espeak.espeak_Synchronize()
-    if failed or not blocks:
-        raise InputError(f"espeak-ng could not speak {text!r} with voice {voice!r}.")
-    return np.concatenate(blocks)
+    waveform = np.concatenate([np.zeros(0, np.int16), *blocks])
+    if failed or not waveform.any():
+        raise InputError(
+            f"espeak-ng is silent on {text!r} with voice {voice!r}. Expected words it can speak."
+        )
+    return waveform
 
 
 @contextmanager
@@ -138,8 +139,8 @@ def _fresh_library() -> Iterator[ctypes.CDLL]:
             # The noise in breathy voices would otherwise be seeded by the clock.
             espeak.espeak_ng_SetRandSeed(0)
             yield espeak
-            espeak.espeak_Terminate()
         finally:
+            espeak.espeak_Terminate()
             dlclose(espeak._handle)
 
 

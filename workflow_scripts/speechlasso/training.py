@@ -1,14 +1,15 @@
 """The training loop that adaptation and fine-tuning share.
 
 AdamW on the parameters that are trainable, a linear schedule with warm-up, early stopping, and the
-best weights restored at the end. transformers' Trainer is not used: it writes the whole model and
-optimizer (270 MB for the default model) every epoch to know its best weights, and its checkpoints
-leave out trainable parameters that peft does not manage. Here the best weights stay in memory, and
-a checkpoint is written only when some minutes of work would be lost without it.
+best weights restored at the end. transformers' Trainer restores the best weights too, but only from
+a checkpoint of model and optimizer that it writes every epoch (270 MB for the default model). Here
+the best weights stay in memory, and a checkpoint, of trainable parameters alone, is written only
+when some minutes of work would be lost without it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import resource
@@ -55,6 +56,8 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
+    dropout: bool
+    """Whether the model's dropout is on while it is trained."""
 
 
 @dataclass
@@ -171,7 +174,9 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             _decay_groups(self.trainable, weight_decay), lr=settings.learning_rate, fused=True
         )
-        self.steps_per_epoch = len(task.batches(1))
+        first_epoch = task.batches(1)
+        self.steps_per_epoch = len(first_epoch)
+        self.fingerprint = _fingerprint(settings, first_epoch)
         self.progress = Progress()
         self.best = self.copied_weights()
 
@@ -189,7 +194,7 @@ class _Run:
         progress.epoch += 1
         # Fresh random numbers each epoch: a resumed run draws what an unbroken one draws.
         torch.manual_seed(_epoch_seed(seed, progress.epoch))
-        self.model.train()
+        self.model.train(self.task.dropout)
         total = 0.0
         batches = self.task.batches(progress.epoch)
         for number, batch in enumerate(batches):
@@ -258,8 +263,9 @@ class Checkpoint:
             for moment, value in run.optimizer.state[weight].items():
                 tensors[f"{moment}/{name}"] = value
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        metadata = {"progress": json.dumps(vars(run.progress)), "fingerprint": run.fingerprint}
         with written_whole(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"progress": json.dumps(vars(run.progress))})
+            save_file(tensors, temporary, metadata=metadata)
         self.last_saved = time.monotonic()
 
     @torch.no_grad()
@@ -268,6 +274,9 @@ class Checkpoint:
         if not self.path.is_file():
             return
         with safe_open(self.path, framework="pt", device=str(run.device)) as file:
+            if file.metadata()["fingerprint"] != run.fingerprint:
+                logger.info("%s is of other data or settings: starting afresh", self.path)
+                return
             run.progress = Progress(**json.loads(file.metadata()["progress"]))
             for name, weight in run.trainable.items():
                 weight.copy_(file.get_tensor(f"weight/{name}"))
@@ -280,6 +289,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
 
 
 def peak_memory_mb() -> float:
@@ -309,6 +320,15 @@ def _rate(step: int, n_steps: int, warmup_share: float) -> float:
     if step < n_warmup:
         return (step + 1) / (n_warmup + 1)
     return (n_steps - step) / (n_steps - n_warmup)
+
+
+def _fingerprint(settings: Training, batches: list[Batch]) -> str:
+    """Hash of what a run is trained on and how: only an equal run may take up its checkpoint."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for batch in batches:
+        for tensor in batch.values():
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -32,16 +32,15 @@ PITCH_RANGE = (60.0, 500.0)  # Hz; acted and excited voices reach 500
 PITCH_STEPS_PER_OCTAVE = 48  # a quarter of a semitone
 PITCH_BAND = (50.0, 1000.0)  # Hz; the harmonics that carry the pitch, below most formants
 # Twice the true period correlates as well as the period itself: prefer the higher candidate.
-OCTAVE_BONUS = 0.02
+OCTAVE_BONUS = 0.02  # of normalised autocorrelation, per octave
 VOICING_THRESHOLD = 0.55  # normalised autocorrelation at the pitch period
 VOICED_ENERGY_RANGE = 7.0  # nats, 30 dB: a voiced frame is at most that far below the loudest one
 TYPICAL_PITCH = np.log2(155.0)  # between men and women, for clips in which nothing is voiced
 
-SPECTRAL_SLOPE = 2  # frames to each side: 100 ms, about a phone
 PROSODIC_SLOPE = 4  # frames to each side: 180 ms, about a syllable
 PHRASE_WIDTH = 25.0  # frames: standard deviation of the window over a phrase, 0.5 s
 ACTIVE_ENERGY_RANGE = 5.0  # nats, 22 dB: speech as against pauses
-PRIOR_WEIGHT = 1e-3
+PRIOR_WEIGHT = 1e-3  # of the clip's mean, as a share of a full window: counts only in long pauses
 
 STREAMS = ("spectrum", "pitch", "energy", "phrase")
 
@@ -128,7 +127,7 @@ def pitch_candidates(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     frequency, periodicity = [], []
     for block in _windows(waveform, PITCH_WINDOW):
         power = _power_spectrum(block * window, PITCH_FFT)[:, bins]
-        # The added constant, the power of noise at -80 dB, makes silence aperiodic.
+        # The added constant, about the power of noise at -95 dB, makes silence aperiodic.
         total = power.sum(axis=1, keepdims=True) + np.float32(1e-8 * PITCH_WINDOW)
         autocorrelation = (power @ transform) / total
         best = (autocorrelation + bonus).argmax(axis=1)

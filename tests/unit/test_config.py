@@ -1,0 +1,113 @@
+"""The configuration: every mistake found, named and explained; files in step with the schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from speechlasso.config import Settings, arm_settings, json_schema, load_settings, merged
+from speechlasso.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def message_for(raw: dict) -> str:
+    with pytest.raises(InputError) as caught:
+        load_settings(raw)
+    return str(caught.value)
+
+
+def test_config_yaml_spells_out_every_default():
+    raw = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    assert load_settings(raw) == Settings()
+    assert raw == Settings().model_dump(mode="json"), "config.yaml must show every key"
+
+
+def test_json_schema_is_in_step():
+    written = (REPOSITORY / "config.schema.json").read_text()
+    assert written == json_schema(), "run: make schema"
+
+
+def test_every_key_has_a_description():
+    schema = Settings.model_json_schema()
+    for name, section in schema["$defs"].items():
+        for key, field in section["properties"].items():
+            if "$ref" not in field:
+                assert field.get("description"), f"{name}.{key} has no description"
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").glob("*.yaml")))
+def test_experiments_are_valid_on_top_of_config_yaml(path):
+    base = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    load_settings(merged(base, yaml.safe_load(path.read_text())))
+
+
+def test_unknown_keys_are_refused_with_the_nearest_known_name():
+    message = message_for({"finetune": {"learning_rat": 1}, "tokeniser": {}})
+    assert "finetune.learning_rat: unknown key; did you mean 'learning_rate'?" in message
+    assert "tokeniser: unknown key; did you mean 'tokenizer'?" in message
+    assert "2 mistakes" in message
+
+
+def test_a_string_where_a_number_belongs():
+    message = message_for({"finetune": {"epochs": "many"}})
+    assert "finetune.epochs" in message
+    assert "'many'" in message
+    assert "integer" in message
+
+
+def test_numbers_that_yaml_reads_as_strings_are_numbers():
+    settings = load_settings({"finetune": yaml.safe_load("learning_rate: 1e-3")})
+    assert settings.finetune.learning_rate == 1e-3
+
+
+def test_all_mistakes_at_once():
+    message = message_for(
+        {
+            "dataset": {"source": "table", "folds": {"n_folds": "x"}},
+            "experiment": {"arms": ["laso"]},
+            "select": {"lasso": {"method": "lasso", "alpah": 1, "threshold": "top_k"}},
+            "seeds": [1, 1],
+        }
+    )
+    for path in (
+        "dataset.folds.n_folds",
+        "dataset.table.path",
+        "dataset.table.columns.split",
+        "experiment.arms.0",
+        "select.lasso.alpah: unknown key; did you mean 'alpha'?",
+        "select.lasso.top_k",
+        "seeds",
+    ):
+        assert path in message
+
+
+def test_an_arm_must_name_a_selection_that_exists():
+    arms = {"one": {"select": "laso"}, "two": {}, "three": {"inputs": ["text"], "select": "all"}}
+    message = message_for({"arms": arms, "experiment": {"arms": ["one"]}})
+    assert "arms.one.select: no selection is named 'laso'; did you mean 'lasso'?" in message
+    assert "arms.two.select: an arm that reads audio needs a selection" in message
+    assert "arms.three.select: an arm without audio" in message
+
+
+def test_overrides_are_checked_and_name_the_arm():
+    arms = {"mine": {"select": "lasso", "override": {"lm": {"max_lenght": 10}}}}
+    message = message_for({"arms": arms, "experiment": {"arms": ["mine"]}})
+    assert "arms.mine.override.lm.max_lenght: unknown key; did you mean 'max_length'?" in message
+    arms["mine"]["override"] = {"seeds": [3]}
+    message = message_for({"arms": arms, "experiment": {"arms": ["mine"]}})
+    assert "arms.mine.override.seeds: an arm can override these sections only" in message
+
+
+def test_positive_f1_needs_the_positive_label():
+    assert "evaluate.positive_label" in message_for({"evaluate": {"metric": "positive_f1"}})
+
+
+def test_an_override_reaches_its_arm_alone():
+    arms = Settings().model_dump()["arms"]
+    arms["lasso"]["override"] = {"finetune": {"method": "lora", "lora": {"rank": 8}}}
+    settings = load_settings({"arms": arms})
+    assert arm_settings(settings, "lasso").finetune.lora.rank == 8
+    assert arm_settings(settings, "lasso").finetune.epochs == Settings().finetune.epochs
+    assert arm_settings(settings, "random").finetune == Settings().finetune

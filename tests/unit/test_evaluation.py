@@ -1,0 +1,122 @@
+"""Scores against scikit-learn and by hand; tables against their definitions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from speechlasso.evaluation import classification_scores, evaluate, predictions_frame
+from speechlasso.report import render_report
+from speechlasso.summary import RunResult, mean_and_interval, runs_table, summary_table
+
+CLASSES = ["a", "b", "c"]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 3))
+def test_scores_equal_scikit_learn(seed, n, n_present):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, n_present, n)
+    probabilities = rng.dirichlet(np.ones(3), n)
+    predicted = probabilities.argmax(axis=1)
+    scores = classification_scores(labels, probabilities, CLASSES, positive_label="b")
+    assert scores["accuracy"] == pytest.approx((labels == predicted).mean())
+    assert scores["macro_f1"] == pytest.approx(
+        metrics.f1_score(labels, predicted, average="macro", zero_division=0)
+    )
+    recalls = [(predicted[labels == c] == c).mean() for c in np.unique(labels)]
+    assert scores["uar"] == pytest.approx(np.mean(recalls))
+    assert scores["positive_f1"] == pytest.approx(
+        metrics.f1_score(labels == 1, predicted == 1, zero_division=0)
+    )
+    assert scores["loss"] == pytest.approx(
+        metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
+    )
+
+
+def make_predictions(seed=0, n=30):
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {
+            "id": [f"u{i}" for i in range(n)],
+            "split": np.where(np.arange(n) < n / 2, "test", "train"),
+            "label": rng.choice(CLASSES, n),
+        }
+    )
+    cut = np.arange(n) == 0
+    return predictions_frame(rows, rng.dirichlet(np.ones(3), n), CLASSES, cut=cut)
+
+
+def test_evaluate_scores_each_split():
+    predictions = make_predictions()
+    found = evaluate(predictions, positive_label=None)
+    test = predictions[predictions["split"] == "test"]
+    assert set(found["splits"]) == {"train", "test"}
+    scores = found["splits"]["test"]
+    assert scores["n_examples"] == 15
+    assert scores["cut_share"] == pytest.approx(1 / 15)
+    assert scores["positive_f1"] is None
+    assert scores["confusion"] == metrics.confusion_matrix(
+        test["label"], test["predicted"], labels=CLASSES
+    ).tolist()
+    assert [row["class"] for row in scores["per_class"]] == CLASSES
+    json.dumps(found, allow_nan=False)
+
+
+def run_results():
+    selection = {"tokens": [{"layer": layer} for layer in (0, 0, 2)]}
+    return [
+        RunResult(
+            arm,
+            "given",
+            seed,
+            evaluate(make_predictions(seed), None),
+            selection if arm == "lasso" else None,
+            {"train_seconds": 1.5},
+        )
+        for arm in ("text_only", "lasso")
+        for seed in (1, 2)
+    ]
+
+
+def test_runs_and_summary_tables():
+    runs = runs_table(run_results())
+    assert len(runs) == 2 * 2 * 2
+    assert runs.groupby("arm")["n_audio_tokens"].unique().map(list).to_dict() == {
+        "lasso": [3],
+        "text_only": [0],
+    }
+    summary = summary_table(runs)
+    row = summary.set_index(["arm", "metric"]).loc["lasso", "uar"]
+    values = runs.query("arm == 'lasso' and split == 'test'")["uar"]
+    assert row["mean"] == pytest.approx(values.mean())
+    assert row["sd"] == pytest.approx(values.std())
+    assert row["n"] == 2
+    assert "positive_f1" not in set(summary["metric"])
+    assert "train_seconds" not in set(summary["metric"]), "the summary must be reproducible"
+
+
+def test_the_interval_is_the_t_interval():
+    mean, sd, n, low, high = mean_and_interval(np.array([1.0, 2.0, 3.0]))
+    # t(0.975, 2) = 4.302653
+    assert (mean, sd, n) == (2.0, 1.0, 3)
+    assert high - mean == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert mean - low == pytest.approx(high - mean)
+    assert np.isnan(mean_and_interval(np.array([1.0]))[1])
+
+
+def test_the_report_is_one_self_contained_reproducible_page():
+    results = run_results()
+    runs = runs_table(results)
+    pages = [render_report("trial & error", runs, summary_table(runs), results) for _ in range(2)]
+    assert pages[0] == pages[1]
+    assert "<script" not in pages[0]
+    assert "src=" not in pages[0]
+    assert "trial &amp; error" in pages[0]
+    assert pages[0].count("<svg") == 4  # scores, two confusion matrices, selection per layer
+    assert "0.3" in pages[0]

@@ -1,0 +1,247 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.utils.class_weight import compute_class_weight
+from tiny_models import made_examples, save_bert, save_gpt2, save_llama
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from speechlasso.adaptation import adapt
+from speechlasso.config import Adapt, Finetune, LanguageModel
+from speechlasso.errors import InputError
+from speechlasso.evaluation import classification_scores
+from speechlasso.finetuning import class_weights, finetune
+from speechlasso.prediction import predict
+from speechlasso.token_rows import TokenRows
+from speechlasso.token_text import new_token_names, token_text
+
+N_AUDIO = 10
+SAVE = {"bert": save_bert, "llama": save_llama, "gpt2": save_gpt2}
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return made_examples(96, 24, n_audio_tokens=N_AUDIO, seed=0)
+
+
+@pytest.fixture(scope="module")
+def language_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        name: LanguageModel(name=save(folder / name), max_length=128, precision="fp32")
+        for name, save in SAVE.items()
+    }
+
+
+def tuned(examples, folder, lm, *, n_audio_tokens=N_AUDIO, token_rows=None, seed=1, **settings):
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3} | settings
+    return finetune(
+        examples,
+        folder,
+        lm=lm,
+        settings=Finetune(**settings),
+        metric="macro_f1",
+        positive_label="loud",
+        n_audio_tokens=n_audio_tokens,
+        token_rows=token_rows,
+        seed=seed,
+        threads=1,
+        checkpoint_folder=folder / "checkpoints",
+    )
+
+
+def by_transformers_alone(folder, examples):
+    """Probabilities as a user would compute them, one example at a time."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    rows = []
+    for text, audio_tokens in zip(examples["text"], examples["audio_tokens"], strict=True):
+        inputs = tokenizer(token_text(text, audio_tokens), return_tensors="pt")
+        with torch.no_grad():
+            rows.append(model(**inputs).logits.softmax(dim=1)[0].numpy())
+    return np.array(rows), model.config
+
+
+@pytest.mark.parametrize("name", SAVE)
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_the_saved_model_predicts_the_same_with_transformers_alone(
+    tmp_path, examples, language_models, name, method
+):
+    lm = language_models[name]
+    result = tuned(examples, tmp_path, lm, method=method, lora={"rank": 4})
+    predictions = predict(tmp_path, examples)
+    probabilities, config = by_transformers_alone(tmp_path, examples)
+
+    assert config.id2label == {0: "calm", 1: "loud"}
+    assert config.label2id == {"calm": 0, "loud": 1}
+    assert AutoTokenizer.from_pretrained(tmp_path).model_max_length == 128
+    ours = predictions[["p_calm", "p_loud"]].to_numpy()
+    np.testing.assert_allclose(ours, probabilities, atol=1e-5)
+    assert predictions["id"].tolist() == examples["id"].tolist()
+    assert not predictions["cut"].any()
+    assert predictions["n_audio_tokens"].tolist() == examples["audio_tokens"].map(len).tolist()
+    assert not (tmp_path / "adapter_config.json").exists()
+    assert result.train_seconds > 0 and result.peak_memory_mb > 50
+
+    # The saved weights are those of the epoch that the log calls best.
+    validation = (examples["split"] == "validation").to_numpy()
+    labels = (examples["label"] == "loud").to_numpy().astype(int)
+    scores = classification_scores(labels[validation], ours[validation], ["calm", "loud"], "loud")
+    best = result.log[result.log["best"]].iloc[0]
+    assert best["macro_f1"] == result.log["macro_f1"].max() == scores["macro_f1"]
+    assert best["positive_f1"] == scores["positive_f1"]
+    assert best["loss"] == pytest.approx(scores["loss"], rel=1e-4)
+
+
+def test_the_best_epoch_is_kept_where_later_ones_are_worse(tmp_path, examples, language_models):
+    # With labels drawn at random, validation scores go up and down.
+    labels = np.random.default_rng(3).permutation(examples["label"])
+    result = tuned(
+        examples.assign(label=labels), tmp_path, language_models["bert"], epochs=6, patience=6
+    )
+    best = result.log.loc[result.log["best"], "epoch"].item()
+    assert best < 6
+    predictions = predict(tmp_path, examples.assign(label=labels))
+    rows = predictions[predictions["split"] == "validation"]
+    f1 = classification_scores(
+        (rows["label"] == "loud").to_numpy().astype(int),
+        rows[["p_calm", "p_loud"]].to_numpy(),
+        ["calm", "loud"],
+    )["macro_f1"]
+    assert f1 == result.log["macro_f1"].max()
+
+
+def test_audio_tokens_are_learned(tmp_path, examples, language_models):
+    tuned(examples, tmp_path, language_models["bert"], epochs=15, patience=15)
+    predictions = predict(tmp_path, examples[examples["split"] == "test"])
+    assert (predictions["predicted"] == predictions["label"]).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_same_seed_gives_the_same_predictions(tmp_path, examples, language_models, method):
+    frames = []
+    for number, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(number)
+        tuned(examples, folder, language_models["bert"], method=method, seed=seed)
+        frames.append(predict(folder, examples))
+    assert frames[0].equals(frames[1])
+    assert not frames[0].equals(frames[2])
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+@pytest.mark.parametrize("method", ["head", "lora"])
+def test_only_what_the_method_trains_moves(tmp_path, examples, language_models, name, method):
+    lm = language_models[name]
+    # A learning rate of almost nothing leaves the saved model where it started.
+    tuned(examples, tmp_path / "start", lm, method=method, learning_rate=1e-30, epochs=1)
+    tuned(examples, tmp_path / "end", lm, method=method)
+    start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
+    moved = {key for key in start if not torch.equal(start[key], end[key])}
+    embedding = next(key for key in start if "word_embeddings" in key or "embed_tokens" in key)
+    head = {key for key in start if key.startswith(("classifier", "score"))}
+    queries_and_values = {
+        key
+        for key in start
+        if key.endswith(("query.weight", "value.weight", "q_proj.weight", "v_proj.weight"))
+    }
+    assert head and queries_and_values
+    # In a BERT saved with its masked-LM head the pooler is new as well.
+    head |= {key for key in start if "pooler" in key}
+    expected = head | {embedding} | (queries_and_values if method == "lora" else set())
+    assert moved == expected
+    n_old = len(start[embedding]) - 4 - N_AUDIO
+    assert torch.equal(start[embedding][:n_old], end[embedding][:n_old])
+    assert (start[embedding][n_old:] != end[embedding][n_old:]).any(dim=1).all()
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_text_alone_leaves_the_vocabulary_as_it_is(tmp_path, examples, language_models, method):
+    lm = language_models["bert"]
+    examples = examples.assign(audio_tokens=None)
+    tuned(examples, tmp_path, lm, n_audio_tokens=None, method=method, epochs=1)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(tokenizer) == len(AutoTokenizer.from_pretrained(lm.name))
+    probabilities, config = by_transformers_alone(tmp_path, examples)
+    assert config.vocab_size == len(tokenizer)
+    predictions = predict(tmp_path, examples)
+    np.testing.assert_allclose(predictions[["p_calm", "p_loud"]], probabilities, atol=1e-5)
+    assert (predictions["n_audio_tokens"] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_training_starts_from_the_adapted_rows(tmp_path, examples, language_models, method):
+    lm = language_models["bert"]
+    rows = adapt(
+        examples[examples["split"] == "train"],
+        lm=lm,
+        settings=Adapt(epochs=1),
+        n_audio_tokens=N_AUDIO,
+        seed=1,
+        threads=1,
+        checkpoint_folder=tmp_path,
+    ).rows
+    tuned(examples, tmp_path, lm, token_rows=rows, method=method, learning_rate=1e-30, epochs=1)
+    saved = load_file(tmp_path / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+    np.testing.assert_array_equal(saved[-len(rows.names) :].numpy(), rows.vectors)
+
+
+def test_rows_of_another_selection_are_refused(tmp_path, examples, language_models):
+    rows = TokenRows(new_token_names(3), np.zeros((7, 32), dtype=np.float32))
+    with pytest.raises(InputError, match="7 tokens, but this selection needs 14"):
+        tuned(examples, tmp_path, language_models["bert"], token_rows=rows)
+
+
+def test_class_weights_are_the_balanced_ones():
+    index = np.array([0] * 7 + [1] * 2 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=index)
+    np.testing.assert_allclose(class_weights(index, 3), expected, rtol=1e-6)
+    np.testing.assert_allclose(class_weights(index, 4)[:3], expected, rtol=1e-6)
+
+
+def test_the_training_loss_is_weighted(tmp_path, examples, language_models):
+    """With a learning rate of almost nothing the loss is that of the saved model."""
+    tiny = {"learning_rate": 1e-30, "epochs": 1, "batch_size": 96}
+    # GPT-2 without dropout: the loss in training is the loss in prediction.
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    lm = language_models["gpt2"]
+    config = GPT2Config.from_pretrained(lm.name, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "lm")
+    AutoTokenizer.from_pretrained(lm.name).save_pretrained(tmp_path / "lm")
+    lm = lm.model_copy(update={"name": str(tmp_path / "lm")})
+    for weighting in ("balanced", "none"):
+        folder = tmp_path / weighting
+        log = tuned(examples, folder, lm, class_weights=weighting, **tiny).log
+        train = predict(folder, examples[examples["split"] == "train"])
+        own = np.where(train["label"] == "loud", train["p_loud"], train["p_calm"])
+        weights = np.ones(len(train))
+        if weighting == "balanced":
+            weights = 1 / train.groupby("label")["label"].transform("count").to_numpy()
+        expected = np.average(-np.log(own), weights=weights)
+        assert log.loc[0, "train_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_long_examples_are_cut_and_reported(tmp_path, examples, language_models):
+    lm = language_models["bert"].model_copy(update={"max_length": 16})
+    tuned(examples, tmp_path, lm, epochs=1)
+    predictions = predict(tmp_path, examples)
+    assert predictions["cut"].any() and not predictions["cut"].all()
+    frame = 6
+    lengths = predictions["n_text_tokens"] + predictions["n_audio_tokens"] + frame
+    assert (lengths[predictions["cut"]] == 16).all()
+
+
+def test_a_missing_split_is_named(tmp_path, examples, language_models):
+    with pytest.raises(InputError, match="needs validation rows"):
+        tuned(examples[examples["split"] != "validation"], tmp_path, language_models["bert"])
+
+
+def test_unknown_lora_targets_are_named(tmp_path, examples, language_models):
+    with pytest.raises(InputError, match=r"finetune\.lora\.targets"):
+        tuned(
+            examples,
+            tmp_path,
+            language_models["bert"],
+            method="lora",
+            lora={"targets": ["no_such_layer"]},
+        )

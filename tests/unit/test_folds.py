@@ -1,0 +1,122 @@
+"""Folds: every utterance in one part, no group in two, the same draw each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from speechlasso.config import Folds
+from speechlasso.errors import InputError
+from speechlasso.folds import divide_folds, fold_examples, fold_names
+
+
+def make_manifest(n_groups=6, per_group=12, n_classes=3):
+    n = n_groups * per_group
+    return pd.DataFrame(
+        {
+            "id": [f"u{i}" for i in range(n)],
+            "label": [f"c{i % n_classes}" for i in range(n)],
+            "group": [f"s{i // per_group}" for i in range(n)],
+        }
+    )
+
+
+METHODS = ["stratified", "grouped", "leave_one_group_out"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.05, 0.3))
+def test_each_fold_divides_all_utterances(method, seed, share):
+    manifest = make_manifest()
+    folds = divide_folds(
+        manifest, Folds(method=method, n_folds=3, validation_share=share, seed=seed)
+    )
+    for _, fold in folds.groupby("fold"):
+        assert sorted(fold["id"]) == sorted(manifest["id"])
+        assert set(fold["split"]) == {"train", "validation", "test"}
+    tests = folds[folds["split"] == "test"]
+    assert sorted(tests["id"]) == sorted(manifest["id"]), "each utterance is tested once"
+
+
+@pytest.mark.parametrize("method", ["grouped", "leave_one_group_out"])
+def test_no_group_is_in_two_parts(method):
+    manifest = make_manifest()
+    folds = divide_folds(manifest, Folds(method=method, n_folds=3)).merge(manifest, on="id")
+    assert (folds.groupby(["fold", "group"])["split"].nunique() == 1).all()
+
+
+def test_stratified_parts_keep_the_class_shares():
+    manifest = make_manifest(per_group=50)
+    folds = divide_folds(manifest, Folds(method="stratified", n_folds=4)).merge(manifest, on="id")
+    counts = folds.groupby(["fold", "split", "label"]).size().unstack()
+    assert (counts.max(axis=1) - counts.min(axis=1)).max() <= 2
+
+
+def test_same_seed_same_folds_other_seed_others():
+    manifest = make_manifest()
+    one, again, other = (
+        divide_folds(manifest, Folds(method="stratified", seed=seed)) for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(one, again)
+    assert not one.equals(other)
+
+
+def test_given_splits_are_kept_and_lack_of_validation_is_made_up():
+    manifest = make_manifest().drop(columns="group")
+    manifest["split"] = np.where(manifest.index < 60, "train", "test")
+    folds = divide_folds(manifest, Folds(validation_share=0.2))
+    assert set(folds["fold"]) == {"given"}
+    assert folds["split"].value_counts().to_dict() == {"train": 48, "validation": 12, "test": 12}
+    manifest.loc[:5, "split"] = "dev"
+    kept = divide_folds(manifest, Folds())
+    assert (kept["split"] == "validation").sum() == 6
+
+
+def test_an_unknown_split_is_an_error():
+    manifest = make_manifest()
+    manifest["split"] = "train"
+    manifest.loc[3, "split"] = "tset"
+    with pytest.raises(InputError, match="u3: 'tset'"):
+        divide_folds(manifest, Folds())
+
+
+def test_a_class_without_training_rows_is_an_error_that_names_all_of_them():
+    manifest = make_manifest()
+    manifest["split"] = ["train"] * 40 + ["validation"] * 16 + ["test"] * 16
+    manifest.loc[70, "label"] = "only in test"
+    manifest.loc[50, "label"] = "only in validation"
+    with pytest.raises(InputError) as caught:
+        divide_folds(manifest, Folds())
+    message = str(caught.value)
+    assert "label 'only in test' has no training row, but 1 in test (u70)" in message
+    assert "label 'only in validation' has no training row, but 1 in validation (u50)" in message
+
+
+def test_a_split_without_test_rows_is_an_error():
+    manifest = make_manifest().assign(split="train")
+    with pytest.raises(InputError, match="there are no test rows"):
+        divide_folds(manifest, Folds())
+
+
+def test_too_few_groups_is_an_error():
+    with pytest.raises(InputError, match="5 folds need as many groups, but there are 2"):
+        divide_folds(make_manifest(n_groups=2), Folds(method="grouped", n_folds=5))
+
+
+def test_fold_names():
+    assert fold_names(Folds()) == ["given"]
+    assert fold_names(Folds(method="stratified", n_folds=3)) == ["0", "1", "2"]
+    assert fold_names(Folds(method="stratified", n_folds=3, only=["2"])) == ["2"]
+
+
+def test_examples_are_joined_by_id_not_by_position():
+    manifest = make_manifest().assign(split="ignored")
+    folds = divide_folds(manifest.drop(columns="split"), Folds(method="stratified"))
+    shuffled = folds.sample(frac=1, random_state=1)
+    joined = fold_examples(manifest, shuffled, "0")
+    assert joined["id"].tolist() == manifest["id"].tolist()
+    expected = folds[folds["fold"] == "0"].set_index("id")["split"]
+    assert joined.set_index("id")["split"].equals(expected.loc[manifest["id"]])

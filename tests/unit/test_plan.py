@@ -1,0 +1,157 @@
+"""The plan: equal work shares a folder, different work never does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from speechlasso.config import Settings, load_settings, merged
+from speechlasso.errors import InputError
+from speechlasso.plan import make_plan
+
+
+def plan(**overrides):
+    return make_plan(load_settings(merged(Settings().model_dump(), overrides)))
+
+
+def keys_by_stage(a_plan):
+    return {stage: set(a_plan.keys(stage)) for stage in a_plan.variants}
+
+
+def changed_stages(before, after):
+    a, b = keys_by_stage(before), keys_by_stage(after)
+    return {stage for stage in a if a[stage] != b[stage]}
+
+
+AFTER_SELECTION = {"select", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ({"select": {"lasso": {"alpha": 20}}}, AFTER_SELECTION),
+        ({"finetune": {"epochs": 3}}, {"finetune", "predict", "evaluate"}),
+        ({"adapt": {"epochs": 3}}, {"adapt", "finetune", "predict", "evaluate"}),
+        ({"finetune": {"linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
+        ({"bow": {"layers": 2}}, {"bow", *AFTER_SELECTION}),
+        ({"experiment": {"name": "other"}}, set()),
+        ({"finetune": {"lora": {"rank": 2}}}, set()),
+        ({"dataset": {"table": {"path": "unused.csv"}}}, set()),
+    ],
+)
+def test_a_change_reaches_the_stages_that_read_it_and_no_other(override, changed):
+    assert changed_stages(plan(), plan(**override)) == changed
+
+
+def test_text_only_needs_no_audio_stage():
+    alone = plan(experiment={"arms": ["text_only"]})
+    for stage in ("tokenizer", "codes", "bow", "select", "adapt", "linear"):
+        assert alone.keys(stage) == []
+
+
+def test_a_new_seed_adds_training_and_random_draws_only():
+    more = keys_by_stage(plan(seeds=[1, 2, 3]))
+    before = keys_by_stage(plan())
+    assert all(before[stage] <= more[stage] for stage in before)
+    assert {stage for stage in before if before[stage] != more[stage]} == AFTER_SELECTION - {
+        "linear"
+    }
+    assert len(more["select"] - before["select"]) == 1  # the random one
+
+
+def test_arms_share_equal_work():
+    arms = {"again": {"select": "lasso"}}
+    assert keys_by_stage(plan()) == keys_by_stage(
+        plan(arms=arms, experiment={"arms": [*Settings().experiment.arms, "again"]})
+    )
+
+
+def test_a_number_has_one_folder_however_it_is_written():
+    written = [{"select": {"lasso": {"alpha": alpha}}} for alpha in (20, 20.0, "2e1")]
+    assert len({tuple(plan(**override).keys("select")) for override in written}) == 1
+
+
+@given(
+    st.lists(st.floats(0.01, 1e4), min_size=2, max_size=5, unique=True),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=3, unique=True),
+)
+def test_different_settings_never_share_a_folder(alphas, seeds):
+    plans = [plan(select={"lasso": {"alpha": alpha}}, seeds=seeds) for alpha in alphas]
+    for stage in ("select", "adapt", "finetune"):
+        owned = [set(a_plan.keys(stage)) for a_plan in plans]
+        text_arms = set.intersection(*owned)
+        assert sum(len(keys - text_arms) for keys in owned) == len(set().union(*owned) - text_arms)
+
+
+def test_keys_are_the_same_in_another_process():
+    program = (
+        "from speechlasso.config import load_settings; from speechlasso.plan import make_plan; "
+        "import sys; print(make_plan(load_settings({})).keys('finetune')); "
+        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, "planning must not import torch or scikit-learn"
+    assert run.stdout.strip() == str(plan().keys("finetune"))
+
+
+def test_folders_say_what_they_hold():
+    for stage in plan().variants:
+        for key in plan().keys(stage):
+            assert re.fullmatch(r"[A-Za-z0-9_.-]+-[0-9a-f]{10}", key)
+
+
+def test_index_names_the_runs_own_folders():
+    a_plan = plan()
+    by_run = {(row["arm"], row["seed"]): row for row in a_plan.index()}
+    assert len(by_run) == len(a_plan.runs) == 10
+    assert by_run["lasso", 1]["select"] == by_run["lasso", 2]["select"]
+    assert "/random-" in by_run["random", 1]["select"]
+    assert by_run["random", 1]["select"] != by_run["random", 2]["select"]
+    assert "select" not in by_run["text_only", 1]
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [(f"u{i}", "hello", "ab"[i % 2], "x.wav", f"s{i % 3}") for i in range(12)]
+    path = tmp_path / "table.csv"
+    pd.DataFrame(rows, columns=["id", "text", "label", "audio", "speaker"]).to_csv(
+        path, index=False
+    )
+    return str(path)
+
+
+def leave_one_speaker_out(table, **folds):
+    return {
+        "source": "table",
+        "table": {"path": table, "columns": {"group": "speaker"}},
+        "folds": {"method": "leave_one_group_out", **folds},
+    }
+
+
+def test_leave_one_group_out_makes_one_fold_per_group(table):
+    a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
+    assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
+    assert len(a_plan.keys("tokenizer")) == 3
+    assert a_plan.n_shards == 3
+
+
+def test_running_one_fold_alone_shares_its_folders(table):
+    all_folds = keys_by_stage(plan(dataset=leave_one_speaker_out(table)))
+    one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
+    assert all(one[stage] <= all_folds[stage] for stage in one)
+    assert len(one["bow"]) == 1
+
+
+def test_an_unknown_fold_is_refused(table):
+    with pytest.raises(InputError, match=r"dataset\.folds\.only: no fold is named 's9'"):
+        plan(dataset=leave_one_speaker_out(table, only=["s9"]))
+
+
+def test_a_missing_table_is_an_input_error():
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+        plan(dataset=leave_one_speaker_out("nowhere.csv"))

@@ -1,0 +1,129 @@
+"""The real Snakefile, run in a folder of its own on tiny data with a tiny language model."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CORES = "2"
+
+# A few voices and epochs: enough for every rule to do its real work.
+TINY = {
+    "experiment": {"name": "tiny"},
+    "seeds": [1],
+    "dataset": {
+        "demo": {
+            "train_speakers": 3,
+            "validation_speakers": 1,
+            "test_speakers": 2,
+            "utterances_per_speaker": 15,
+        }
+    },
+    "audio": {"shard_size": 50},
+    "tokenizer": {"spectral_rvq": {"n_layers": 2, "codebook_size": 16}},
+    "select": {"lasso": {"alpha": 0.5}},
+    "adapt": {"epochs": 1},
+    "finetune": {"epochs": 1},
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder where experiments run."""
+
+    folder: Path
+
+    def write(self, name: str, config: dict) -> str:
+        (self.folder / name).write_text(yaml.safe_dump(config))
+        return name
+
+    def command(self, *arguments: str) -> list[str]:
+        snakefile = REPOSITORY / "Snakefile"
+        return [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)),
+            *("--workflow-profile", str(REPOSITORY / "profiles/default")),
+            *("--directory", str(self.folder), "--cores", CORES, *arguments),
+        ]
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end; stdout and stderr in `stdout`."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        finished = self.snakemake(*arguments)
+        assert finished.returncode == 0, finished.stdout
+        return finished.stdout
+
+    def planned_rules(self, *arguments: str) -> set[str]:
+        """Names of the rules that a run would execute."""
+        output = self.run("--dry-run", *arguments)
+        if "Nothing to be done" in output:
+            return set()
+        table = output.split("Job stats:")[-1].split("total")[0]
+        return set(re.findall(r"^(\w+) +\d+$", table, flags=re.MULTILINE))
+
+    def copy(self, folder: Path) -> Workspace:
+        shutil.copytree(self.folder, folder)
+        return Workspace(folder)
+
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory) -> str:
+    """A masked language model of the default's class, with a few thousand random weights."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *letters]
+    (folder / "vocab.txt").write_text("\n".join([*words, *(f"##{letter}" for letter in letters)]))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(words) + len(letters),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def make_workspace(folder: Path, tiny_lm: str) -> Workspace:
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "config.yaml", folder)
+    workspace = Workspace(folder)
+    workspace.write("tiny.yaml", {**TINY, "lm": {"name": tiny_lm}})
+    return workspace
+
+
+@pytest.fixture
+def workspace(tmp_path, tiny_lm) -> Workspace:
+    """An empty one."""
+    return make_workspace(tmp_path / "workspace", tiny_lm)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_lm) -> Workspace:
+    """One in which the tiny experiment has run; do not run anything in it, but in a copy."""
+    workspace = make_workspace(tmp_path_factory.mktemp("finished"), tiny_lm)
+    workspace.run("--configfile", "tiny.yaml")
+    return workspace

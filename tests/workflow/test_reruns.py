@@ -1,0 +1,84 @@
+"""Which rules run: all of them once, then only what a change reaches."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+TINY = ("--configfile", "tiny.yaml")
+ALPHA = ("--config", "select={lasso: {alpha: 0.4}}")
+TABLES = {"summarise", "report", "all"}
+AFTER_SELECTION = {
+    *("select_tokens", "token_texts", "adapt_lm", "finetune", "fit_linear", "predict", "evaluate"),
+    *TABLES,
+}
+
+
+def test_results_hold_every_arm(finished):
+    tables = finished.folder / "results/experiments/tiny"
+    summary = pd.read_csv(tables / "summary.csv")
+    arms = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
+    assert list(summary.columns) == ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+    assert list(dict.fromkeys(summary["arm"])) == arms
+    runs = pd.read_csv(tables / "runs.csv")
+    assert len(runs) == len(arms) * 3
+    test = runs[runs["split"] == "test"].set_index("arm")
+    assert (test["n_examples"] == 30).all()
+    assert test.loc["random", "n_audio_tokens"] == test.loc["lasso", "n_audio_tokens"] > 0
+    assert test.loc["text_only", "n_audio_tokens"] == 0
+    index = pd.read_csv(tables / "index.tsv", sep="\t").set_index("arm")
+    for stage in ("corpus", "select", "finetune", "evaluate"):
+        assert (finished.folder / index.loc["lasso", stage] / "spec.json").is_file()
+    assert (tables / "report.html").stat().st_size > 10_000
+
+
+def test_nothing_to_do_afterwards(finished):
+    assert finished.planned_rules(*TINY) == set()
+
+
+def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
+    finished, tmp_path
+):
+    workspace = finished.copy(tmp_path / "copy")
+    assert workspace.planned_rules(*TINY, *ALPHA) == AFTER_SELECTION
+    workspace.run(*TINY, *ALPHA)
+    assert workspace.planned_rules(*TINY, *ALPHA) == set()
+    assert workspace.planned_rules(*TINY) == TABLES
+    before = (finished.folder / "results/experiments/tiny/summary.csv").read_bytes()
+    workspace.run(*TINY)
+    assert (workspace.folder / "results/experiments/tiny/summary.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "rules"),
+    [
+        ("experiment={name: other}", TABLES),
+        ("finetune={lora: {rank: 3}}", set()),  # unread while the method is full
+        ("audio={max_bad_share: 0.05}", set()),  # the value it has
+        ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", *TABLES}),
+        ("finetune={linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
+        ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear"}),
+        ("arms={renamed: {select: lasso}}", set()),  # defined, but not among experiment.arms
+    ],
+)
+def test_a_change_runs_what_reads_it_and_no_more(finished, setting, rules):
+    assert finished.planned_rules(*TINY, "--config", setting) == rules
+
+
+def test_text_only_runs_no_audio_stage(workspace):
+    rules = workspace.planned_rules(*TINY, "--config", "experiment={arms: [text_only]}")
+    assert rules == {
+        *("demo_corpus", "manifest", "divide_folds", "token_texts", "finetune", "predict"),
+        *("evaluate", *TABLES),
+    }
+
+
+def test_a_renamed_arm_costs_the_tables_only(finished):
+    settings = "experiment={arms: [mine]}", "arms={mine: {select: lasso}}"
+    assert finished.planned_rules(*TINY, "--config", *settings) == TABLES
+
+
+def test_code_edits_do_not_rerun_finished_stages(finished):
+    assert "code" not in finished.run(*TINY, "--dry-run", "--verbose").split("rerun triggers")[0]
+    newest = finished.planned_rules(*TINY, "--rerun-triggers", "mtime", "params", "input")
+    assert newest == set()

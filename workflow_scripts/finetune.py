@@ -1,0 +1,34 @@
+"""Rule finetune: the language model learns the task; the best epoch's model is saved."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from speechlasso.files import write_csv, write_json
+from speechlasso.finetuning import finetune
+from speechlasso.job import job
+from speechlasso.token_rows import read_token_rows
+from speechlasso.token_text import n_selected
+
+with job(snakemake) as settings:
+    folder = Path(snakemake.output.model).parent
+    result = finetune(
+        pd.read_parquet(snakemake.input.token_texts),
+        folder,
+        lm=settings.lm,
+        settings=settings.finetune,
+        metric=settings.metric,
+        positive_label=settings.positive_label,
+        n_audio_tokens=n_selected(snakemake.input.selection),
+        token_rows=read_token_rows(snakemake.input.rows) if snakemake.input.rows else None,
+        seed=settings.seed,
+        threads=snakemake.threads,
+        checkpoint_folder=folder / "checkpoint",
+    )
+    write_csv(snakemake.output.training_log, result.log)
+    training = {
+        "train_seconds": result.train_seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+        "threads": snakemake.threads,
+    }
+    write_json(snakemake.output.training, training)

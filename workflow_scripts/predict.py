@@ -1,0 +1,17 @@
+"""Rule predict: class probabilities of every utterance, from the saved model alone."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from speechlasso.files import write_parquet
+from speechlasso.job import job
+from speechlasso.prediction import predict
+
+with job(snakemake):
+    predictions = predict(
+        Path(snakemake.input.model).parent,
+        pd.read_parquet(snakemake.input.token_texts),
+        threads=snakemake.threads,
+    )
+    write_parquet(snakemake.output.predictions, predictions)

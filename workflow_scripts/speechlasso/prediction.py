@@ -1,0 +1,84 @@
+"""Predict with a fine-tuned model directory, by nothing but transformers' Auto classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
+
+from speechlasso.batching import length_sorted_batches, model_inputs
+from speechlasso.encoding import encode
+from speechlasso.evaluation import predictions_frame
+from speechlasso.training import best_device, computing, on_device
+
+
+def predict(
+    model_folder: str | Path, examples: pd.DataFrame, *, threads: int = 1, batch_size: int = 32
+) -> pd.DataFrame:
+    """Class probabilities of examples, computed in float32.
+
+    Parameters
+    ----------
+    model_folder
+        What `finetuning.finetune` wrote.
+    examples
+        Columns `id`, `split`, `label`, `text` and `audio_tokens`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `evaluation.predictions_frame` makes it, rows as in `examples`.
+
+    Raises
+    ------
+    InputError
+        If examples hold audio tokens that the model does not know.
+    """
+    # float32 on every machine: predictions should not depend on the processor's instructions.
+    with computing(threads, seed=0):
+        tokenizer = AutoTokenizer.from_pretrained(model_folder)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            model_folder, dtype=torch.float32
+        )
+        encoded = encode(tokenizer, examples, tokenizer.model_max_length)
+        probabilities = class_probabilities(
+            model.to(best_device()).eval(),
+            encoded["input_ids"].tolist(),
+            batch_size,
+            show_progress=True,
+        )
+    return predictions_frame(
+        examples,
+        probabilities,
+        [model.config.id2label[index] for index in range(model.config.num_labels)],
+        n_text_tokens=encoded["n_text_tokens"].to_numpy(),
+        n_audio_tokens=encoded["n_audio_tokens"].to_numpy(),
+        cut=encoded["cut"].to_numpy(),
+    )
+
+
+@torch.no_grad()
+def class_probabilities(
+    model: PreTrainedModel,
+    sequences: list[np.ndarray],
+    batch_size: int,
+    *,
+    show_progress: bool = False,
+) -> np.ndarray:
+    """Softmax over the classes, float64, (n_examples, n_classes), in the order of the sequences."""
+    device = next(model.parameters()).device
+    probabilities = np.empty((len(sequences), model.config.num_labels))
+    batches = length_sorted_batches(np.array([len(ids) for ids in sequences]), batch_size)
+    for rows in tqdm(batches, desc="predict", unit="batch", disable=not show_progress):
+        inputs = model_inputs([sequences[row] for row in rows], model.config.pad_token_id)
+        logits = model(**on_device(inputs, device)).logits
+        probabilities[rows] = logits.double().softmax(dim=1).cpu().numpy()
+    return probabilities
