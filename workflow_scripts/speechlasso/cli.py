@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def show_plan(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    for plan in _plans(options):
+    for plan in _plans(options.configfile or [None], options.config):
         table = Table(title=f"{plan.experiment}: {len(plan.runs)} runs", title_justify="left")
         for column in ("rule", "folder", "used by", "state"):
             table.add_column(column, overflow="fold")
@@ -90,9 +90,11 @@ def prune_results(options: argparse.Namespace) -> int:
     from speechlasso.plan import RESULTS
     from speechlasso.stages import STAGES
 
+    # The experiments named, and always that of config.yaml.
+    overlays = dict.fromkeys([None, *options.configfile])
     planned = {
         variant.folder
-        for plan in _plans(options)
+        for plan in _plans(overlays, options.config)
         for variants in plan.variants.values()
         for variant in variants.values()
     }
@@ -121,16 +123,16 @@ def print_schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plans(options: argparse.Namespace) -> list[Any]:
-    """config.yaml alone, or one plan for each experiment file on top of it."""
+def _plans(configfiles: Iterable[str | None], config: Sequence[str]) -> list[Any]:
+    """A plan for each experiment file on top of config.yaml, None being config.yaml alone."""
     from speechlasso.config import load_settings, merged
     from speechlasso.plan import make_plan
 
     base = _read_yaml("config.yaml")
-    command_line = {}
-    for setting in options.config:
+    command_line: dict[str, Any] = {}
+    for setting in config:
         command_line = merged(command_line, _parse_setting(setting))
-    overlays = [_read_yaml(path) for path in options.configfile] or [{}]
+    overlays = [_read_yaml(path) if path else {} for path in configfiles]
     return [
         make_plan(load_settings(merged(merged(base, overlay), command_line)))
         for overlay in overlays

@@ -220,7 +220,7 @@ class Finetune(Training):
     """Train all weights, low-rank updates, or the classification head and new rows alone."""
     epochs: PositiveInt = 10
     """Most passes over the training rows."""
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: PositiveFloat = 3e-4
     """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""

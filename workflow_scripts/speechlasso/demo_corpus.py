@@ -126,11 +126,11 @@ class ProsodyDistribution(NamedTuple):
 
 PROSODY_MEANS = {
     "neutral": ProsodyDistribution(0.0, 1.0, 1.00, 0.0, 1.0),
-    "enthusiastic": ProsodyDistribution(4.0, 1.9, 1.15, 3.0, 0.0),
+    "enthusiastic": ProsodyDistribution(3.6, 1.9, 1.15, 3.0, 0.0),
     "sceptical": ProsodyDistribution(0.0, 0.8, 0.80, -5.0, 4.5),
-    "annoyed": ProsodyDistribution(-3.5, 0.3, 1.00, 5.0, 2.2),
+    "annoyed": ProsodyDistribution(-3.1, 0.3, 1.00, 5.0, 2.2),
 }
-PROSODY_SPREAD = ProsodyDistribution(1.2, 0.20, 0.06, 1.5, 0.8)
+PROSODY_SPREAD = ProsodyDistribution(1.4, 0.25, 0.07, 1.5, 0.9)
 PROSODY_COLUMNS = list(ProsodyDistribution._fields)
 
 _PITCH_UNITS_PER_SEMITONE = 5.5

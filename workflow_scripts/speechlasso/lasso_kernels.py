@@ -1,9 +1,55 @@
-"""Compiled loops of the lasso solver: coordinate descent over the columns of a sparse matrix."""
+"""Compiled loops of the lasso solver: coordinate descent over the columns of a sparse matrix.
+
+Importing this module imports numba; the functions are compiled once and cached on disk. All run in
+one thread and in a fixed order, so that equal input gives equal bytes.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+
+
+class Columns(NamedTuple):
+    """Compressed sparse columns: column j holds `values[pointers[j] : pointers[j + 1]]`."""
+
+    pointers: np.ndarray
+    """int64, (n_columns + 1,)"""
+    rows: np.ndarray
+    """int32, (n_entries,)"""
+    values: np.ndarray
+    """float64, (n_entries,)"""
+
+
+class QuadraticModel(NamedTuple):
+    """Second-order model of the loss around an iterate, in the coefficients of some columns.
+
+    With V vectors of coefficients and m columns. The model's unpenalised intercepts are minimised
+    out: they follow every move of a coefficient, which is the same as centring each column by its
+    curvature-weighted mean, without making it dense.
+    """
+
+    hessian: np.ndarray
+    """Of the loss of each row in its scores, (V, V, n_rows)."""
+    coupling: np.ndarray
+    """Of each coefficient with the intercepts, (m, V, V)."""
+    response: np.ndarray
+    """Change of the intercepts, sign reversed, per unit of a coefficient, (m, V, V)."""
+    curvature: np.ndarray
+    """Second derivative along each coefficient, intercepts following, (m, V)."""
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _weighted_moments(values, rows, weights):
+    first = 0.0
+    second = 0.0
+    for entry in range(rows.size):
+        weighted = values[entry] * weights[rows[entry]]
+        first += weighted
+        second += weighted * values[entry]
+    return first, second
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -21,99 +67,118 @@ def _add(scale, values, rows, weights, vector):
         vector[row] += scale * values[entry] * weights[row]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _dots(values, rows, vector):
-    total = 0.0
-    square = 0.0
-    for entry in range(rows.size):
-        product = values[entry] * vector[rows[entry]]
-        total += product
-        square += product * values[entry]
-    return total, square
+@njit(cache=True)
+def quadratic_model(columns, chosen, hessian, intercept_inverse):
+    """Model of the loss in the coefficients of the `chosen` columns.
+
+    Parameters
+    ----------
+    columns
+        `Columns`.
+    chosen
+        Positions of the m columns, int64, (m,).
+    hessian
+        As in `QuadraticModel`.
+    intercept_inverse
+        Pseudo-inverse of the Hessian in the intercepts, (V, V).
+    """
+    n_vectors = hessian.shape[0]
+    coupling = np.zeros((chosen.size, n_vectors, n_vectors))
+    response = np.zeros((chosen.size, n_vectors, n_vectors))
+    curvature = np.zeros((chosen.size, n_vectors))
+    for place, column in enumerate(chosen):
+        entries = slice(columns.pointers[column], columns.pointers[column + 1])
+        values, rows = columns.values[entries], columns.rows[entries]
+        for v in range(n_vectors):
+            second = 0.0
+            for other in range(n_vectors):
+                first, moment = _weighted_moments(values, rows, hessian[v, other])
+                coupling[place, v, other] = first
+                if other == v:
+                    second = moment
+            centred = second
+            for a in range(n_vectors):
+                for b in range(n_vectors):
+                    response[place, v, a] += intercept_inverse[a, b] * coupling[place, v, b]
+                centred -= coupling[place, v, a] * response[place, v, a]
+            # Below rounding the column is constant on the rows that still matter.
+            if centred > 1e-10 * second:
+                curvature[place, v] = centred
+    return QuadraticModel(hessian, coupling, response, curvature)
 
 
 @njit(cache=True)
-def curvatures(pointers, rows, values, columns, hessian, inverse):
-    n_classes = hessian.shape[0]
-    coupling = np.zeros((columns.size, n_classes, n_classes))
-    response = np.zeros_like(coupling)
-    curvature = np.zeros((columns.size, n_classes))
-    for position in range(columns.size):
-        entries = slice(pointers[columns[position]], pointers[columns[position] + 1])
-        for k in range(n_classes):
-            for l in range(n_classes):
-                coupling[position, k, l], square = _dots(values[entries], rows[entries], hessian[k, l])
-                if l == k:
-                    full = square
-            left = full
-            for a in range(n_classes):
-                for b in range(n_classes):
-                    response[position, k, a] += inverse[a, b] * coupling[position, k, b]
-                left -= coupling[position, k, a] * response[position, k, a]
-            if left > 1e-10 * full:
-                curvature[position, k] = left
-    return coupling, response, curvature
+def _sweep(columns, chosen, model, alpha, residual, residual_sums, coef, only_support):
+    """Minimise the penalised model along each coefficient in turn; return the largest step, in
+    units of the gradient."""
+    n_vectors = coef.shape[1]
+    largest = 0.0
+    for place, column in enumerate(chosen):
+        if only_support and not coef[place].any():
+            continue
+        entries = slice(columns.pointers[column], columns.pointers[column + 1])
+        values, rows = columns.values[entries], columns.rows[entries]
+        for v in range(n_vectors):
+            curvature = model.curvature[place, v]
+            slope = _dot(values, rows, residual[v])
+            for a in range(n_vectors):
+                slope -= model.response[place, v, a] * residual_sums[a]
+            old = coef[place, v]
+            pull = old * curvature - slope
+            if abs(pull) <= alpha:
+                new = 0.0
+            elif curvature > 0.0:
+                new = (pull - np.sign(pull) * alpha) / curvature
+            else:
+                new = old
+            if new == old:
+                continue
+            coef[place, v] = new
+            largest = max(largest, abs(new - old) * curvature)
+            for other in range(n_vectors):
+                residual_sums[other] += (new - old) * model.coupling[place, v, other]
+                _add(new - old, values, rows, model.hessian[v, other], residual[other])
+    return largest
 
 
 @njit(cache=True)
-def descend(pointers, rows, values, columns, hessian, coupling, response, curvature, alpha, reduction, max_passes, residual, coef):
-    n_classes = hessian.shape[0]
-    total = np.zeros(n_classes)
-    for k in range(n_classes):
-        total[k] = residual[k].sum()
-    only_active = False
-    work = 0
-    tolerance = 0.0
-    passes = 0
-    for pas in range(max_passes):
-        passes += 1
-        largest = 0.0
-        for position in range(columns.size):
-            if only_active:
-                active = False
-                for k in range(n_classes):
-                    if coef[position, k] != 0.0:
-                        active = True
-                if not active:
-                    continue
-            start, stop = pointers[columns[position]], pointers[columns[position] + 1]
-            r = rows[start:stop]
-            v = values[start:stop]
-            work += stop - start
-            for k in range(n_classes):
-                bend = curvature[position, k]
-                if bend == 0.0:
-                    continue
-                slope = _dot(v, r, residual[k])
-                for a in range(n_classes):
-                    slope -= response[position, k, a] * total[a]
-                old = coef[position, k]
-                goal = old * bend - slope
-                new = np.sign(goal) * max(abs(goal) - alpha, 0.0) / bend
-                change = new - old
-                if change == 0.0:
-                    continue
-                coef[position, k] = new
-                largest = max(largest, abs(change) * bend)
-                for other in range(n_classes):
-                    total[other] += coupling[position, k, other] * change
-                    _add(change, v, r, hessian[k, other], residual[other])
-        if pas == 0:
-            tolerance = reduction * largest
-        if largest <= tolerance:
-            if not only_active:
+def minimise_model(columns, chosen, model, alpha, residual, coef, reduction, max_sweeps):
+    """Cyclic coordinate descent on model + alpha * |coef|, until steps are `reduction` times as
+    large as in the first sweep.
+
+    `coef` (m, V) and `residual` (V, n_rows), the gradient of the model in the scores without the
+    intercepts' part, are updated in place. Returns the sums over rows of `residual`, (V,).
+    """
+    residual_sums = np.zeros(coef.shape[1])
+    for v in range(coef.shape[1]):
+        residual_sums[v] = residual[v].sum()
+    arguments = (columns, chosen, model, alpha, residual, residual_sums, coef)
+    target = reduction * _sweep(*arguments, False)
+    sweeps = 1
+    while sweeps < max_sweeps:
+        # Most steps of a full sweep leave a zero at zero: settle the others first.
+        while sweeps < max_sweeps:
+            sweeps += 1
+            if _sweep(*arguments, True) <= target:
                 break
-            only_active = False
-        else:
-            only_active = True
-    return passes, total, work
+        sweeps += 1
+        if _sweep(*arguments, False) <= target:
+            break
+    return residual_sums
 
 
 @njit(cache=True)
-def scores_along(pointers, rows, values, columns, step, scores):
+def add_products(columns, chosen, coef, scores):
+    """Add the chosen columns times `coef` (m, V) to `scores` (V, n_rows), in place."""
     ones = np.ones(scores.shape[1])
-    for position in range(columns.size):
-        start, stop = pointers[columns[position]], pointers[columns[position] + 1]
-        for k in range(step.shape[1]):
-            if step[position, k] != 0.0:
-                _add(step[position, k], values[start:stop], rows[start:stop], ones, scores[k])
+    for place, column in enumerate(chosen):
+        entries = slice(columns.pointers[column], columns.pointers[column + 1])
+        for v in range(coef.shape[1]):
+            if coef[place, v] != 0.0:
+                _add(
+                    coef[place, v],
+                    columns.values[entries],
+                    columns.rows[entries],
+                    ones,
+                    scores[v],
+                )
