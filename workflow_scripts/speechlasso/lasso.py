@@ -13,23 +13,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
+from scipy.special import expit
 
 from speechlasso.errors import InputError
-from speechlasso.lasso_certificate import Certificate, DualDirection
+from speechlasso.lasso_certificate import Certificate
+from speechlasso.lasso_data import ClassWeight, MultiClass, TrainingData
 from speechlasso.lasso_newton import ColumnStore, Iterate, proximal_newton
-from speechlasso.lasso_problem import LogisticProblem, log_probabilities
+from speechlasso.lasso_problem import log_probabilities
 
 logger = logging.getLogger(__name__)
-
-MultiClass = Literal["multinomial", "one_vs_rest"]
-ClassWeight = Literal["balanced"] | None
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,8 @@ def alpha_max(
     multi_class: MultiClass = "multinomial",
 ) -> float:
     """Smallest alpha at which all coefficients are zero; parameters as for `fit_lasso`."""
-    data = _TrainingData.checked(features, labels, class_weight, sample_weight, multi_class)
-    return max(_null_alpha(problem) for problem in data.problems())
+    data = TrainingData.checked(features, labels, class_weight, sample_weight, multi_class)
+    return max(_steepest(Iterate.null(problem)) for problem in data.problems())
 
 
 def fit_lasso(
@@ -154,8 +151,9 @@ def lasso_path(
     features, labels, class_weight, sample_weight, multi_class, tolerance, max_iter
         As for `fit_lasso`.
     """
-    data = _TrainingData.checked(features, labels, class_weight, sample_weight, multi_class)
-    largest = max(_null_alpha(problem) for problem in data.problems())
+    data = TrainingData.checked(features, labels, class_weight, sample_weight, multi_class)
+    starts = [Iterate.null(problem) for problem in data.problems()]
+    largest = max(_steepest(start) for start in starts)
     if alphas is None:
         if largest == 0.0:
             raise InputError("features: all are zero, so there is no path of coefficients to fit")
@@ -164,9 +162,7 @@ def lasso_path(
     if not (np.isfinite(alphas).all() and (alphas > 0).all()):
         raise InputError(f"alpha must be positive and finite, not {alphas.tolist()}")
 
-    paths = [
-        _solve_path(problem, alphas, tolerance, max_iter) for problem in data.problems()
-    ]
+    paths = [_solve_path(start, alphas, tolerance, max_iter) for start in starts]
     fits = [
         _joined(solutions, alpha, largest, data, tolerance)
         for alpha, *solutions in zip(alphas.tolist(), *paths, strict=True)
@@ -181,8 +177,7 @@ def predict_probabilities(
     """Class probabilities, (n_rows, K); those of one_vs_rest are normalised to sum to one."""
     scores = (features @ fit.coef.T + fit.intercept).T
     if fit.multi_class == "one_vs_rest" and len(scores) > 1:
-        logits = np.stack([log_probabilities(score[None])[1] for score in scores])
-        probabilities = np.exp(logits - logits.max(axis=0))
+        probabilities = expit(scores)
         return (probabilities / probabilities.sum(axis=0)).T
     return np.exp(log_probabilities(scores)).T
 
@@ -206,87 +201,14 @@ def certify(
     features, labels, alpha, class_weight, sample_weight
         As for `fit_lasso`, with multi_class "multinomial".
     """
-    data = _TrainingData.checked(features, labels, class_weight, sample_weight, "multinomial")
+    data = TrainingData.checked(features, labels, class_weight, sample_weight, "multinomial")
     (problem,) = data.problems()
     scores = np.ascontiguousarray((problem.features @ coef.T + intercept).T)
     return Iterate(problem, np.ascontiguousarray(coef.T), intercept, scores).certificate(alpha)
 
 
-@dataclass(frozen=True)
-class _TrainingData:
-    """Checked input: one problem, or for one_vs_rest with more than two classes one for each."""
-
-    features: sp.csr_array | sp.csc_array
-    classes: np.ndarray
-    labels: np.ndarray
-    sample_weight: np.ndarray
-    class_weight: ClassWeight
-    multi_class: MultiClass
-
-    @classmethod
-    def checked(cls, features, labels, class_weight, sample_weight, multi_class) -> _TrainingData:
-        features = _by_row_or_column(features)
-        labels = np.asarray(labels)
-        n_rows = features.shape[0]
-        weights = np.ones(n_rows) if sample_weight is None else np.asarray(sample_weight, float)
-        problems = []
-        if class_weight not in ("balanced", None):
-            problems.append(f"class_weight: expected 'balanced' or None, got {class_weight!r}")
-        if multi_class not in ("multinomial", "one_vs_rest"):
-            problems.append(
-                f"multi_class: expected 'multinomial' or 'one_vs_rest', got {multi_class!r}"
-            )
-        if not np.isfinite(features.data).all():
-            rows = np.unique(features.tocoo().row[~np.isfinite(features.tocoo().data)])
-            problems.append(f"features: values that are not finite in rows {_listed(rows)}")
-        if labels.shape != (n_rows,):
-            problems.append(f"labels: expected shape ({n_rows},), got {labels.shape}")
-        elif pd.isna(labels).any():
-            problems.append(f"labels: missing in rows {_listed(np.flatnonzero(pd.isna(labels)))}")
-        if weights.shape != (n_rows,):
-            problems.append(f"sample_weight: expected shape ({n_rows},), got {weights.shape}")
-        elif not (np.isfinite(weights) & (weights >= 0)).all():
-            rows = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-            problems.append(f"sample_weight: negative or not finite in rows {_listed(rows)}")
-        if not problems:
-            classes, codes = np.unique(labels, return_inverse=True)
-            if classes.size < 2:
-                problems.append(f"labels: expected two classes or more, got {classes.tolist()}")
-            elif not np.bincount(codes, weights).all():
-                empty = classes[np.bincount(codes, weights) == 0].tolist()
-                problems.append(f"sample_weight: zero for every row of {empty}")
-        if problems:
-            raise InputError.listing("the lasso cannot be fitted:", problems)
-        return cls(features, classes, codes, weights, class_weight, multi_class)
-
-    def problems(self) -> Iterator[LogisticProblem]:
-        n_classes = len(self.classes)
-        if self.multi_class == "multinomial" or n_classes == 2:
-            yield self._problem(self.labels, n_classes)
-        else:
-            for label in range(n_classes):
-                yield self._problem((self.labels == label).astype(np.intp), 2)
-
-    def _problem(self, labels: np.ndarray, n_classes: int) -> LogisticProblem:
-        weights = self.sample_weight
-        if self.class_weight == "balanced":
-            class_totals = np.bincount(labels, weights)
-            weights = weights * (weights.sum() / (n_classes * class_totals))[labels]
-        return LogisticProblem(self.features, labels, weights, n_classes)
-
-
-def _by_row_or_column(features) -> sp.csr_array | sp.csc_array:
-    compressed = sp.csc_array if sp.issparse(features) and features.format == "csc" else sp.csr_array
-    return compressed(features, dtype=np.float64)
-
-
-def _listed(rows: np.ndarray) -> str:
-    more = f" and {rows.size - 10} more" if rows.size > 10 else ""
-    return ", ".join(map(str, rows[:10].tolist())) + more
-
-
-def _null_alpha(problem: LogisticProblem) -> float:
-    return float(Iterate.null(problem).dual_direction.steepness.max())
+def _steepest(iterate: Iterate) -> float:
+    return float(iterate.dual_direction.steepness.max())
 
 
 @dataclass(frozen=True)
@@ -301,26 +223,37 @@ class _Solution:
 
 
 def _solve_path(
-    problem: LogisticProblem, alphas: np.ndarray, tolerance: float, max_iter: int
+    iterate: Iterate, alphas: np.ndarray, tolerance: float, max_iter: int
 ) -> list[_Solution]:
-    iterate, store, solutions = Iterate.null(problem), ColumnStore(problem.features), []
+    store, previous, solutions = ColumnStore(iterate.problem.features), _steepest(iterate), []
     for alpha in alphas.tolist():
-        begun = time.perf_counter()
+        begun, total = time.perf_counter(), 0
+        for waypoint in _waypoints(previous, alpha):
+            iterate, _, iterations = proximal_newton(iterate, waypoint, store, 0.1, max_iter)
+            total += iterations
         iterate, certificate, iterations = proximal_newton(
             iterate, alpha, store, tolerance, max_iter
         )
+        total += iterations
         seconds = time.perf_counter() - begun
-        solutions.append(
-            _Solution(iterate.coef.T, iterate.intercept, certificate, iterations, seconds)
-        )
+        solutions.append(_Solution(iterate.coef.T, iterate.intercept, certificate, total, seconds))
+        previous = alpha
     return solutions
+
+
+def _waypoints(start: float, end: float) -> np.ndarray:
+    """Alphas that divide a descent of more than a factor of 10, so that no Newton step overshoots
+    to scores at which every row is certain and the gradient vanishes."""
+    if end >= start:
+        return np.empty(0)
+    return np.geomspace(start, end, int(np.log10(start / end)) + 2)[1:-1]
 
 
 def _joined(
     solutions: list[_Solution],
     alpha: float,
     largest_alpha: float,
-    data: _TrainingData,
+    data: TrainingData,
     tolerance: float,
 ) -> LassoFit:
     certificate = Certificate(
@@ -347,7 +280,7 @@ def _warn_of_open_gaps(fits: list[LassoFit], tolerance: float) -> None:
         if not fit.converged:
             logger.warning(
                 "LASSO NOT CONVERGED at alpha=%g: relative duality gap %.2e after %d iterations, "
-                "tolerance %.2e. Its selection is not that of the optimum; raise max_iter or alpha.",
+                "tolerance %.2e. It is not the optimum: raise max_iter or alpha.",
                 fit.alpha,
                 fit.duality_gap,
                 fit.iterations,

@@ -131,8 +131,7 @@ def _newton_step(iterate: Iterate, alpha: float, store: ColumnStore) -> Iterate 
     probabilities = np.exp(iterate.log_probabilities)[-problem.n_vectors :]
     residual = problem.weights * (probabilities - problem.indicators[-problem.n_vectors :])
     hessian = _hessian(probabilities, problem.weights)
-    # Scores of all classes can move together, so the Hessian of several intercepts is singular.
-    inverse = np.linalg.pinv(hessian.sum(axis=2), rcond=1e-12, hermitian=True)
+    inverse = _intercept_inverse(hessian.sum(axis=2), problem.weights.sum())
     model = lasso_kernels.quadratic_model(store.columns, chosen, hessian, inverse)
 
     coef = iterate.coef[working_set]
@@ -160,6 +159,17 @@ def _newton_step(iterate: Iterate, alpha: float, store: ColumnStore) -> Iterate 
         if following.objective(alpha) <= now + 0.01 * length * promised + rounding:
             return following
     return None
+
+
+def _intercept_inverse(hessian: np.ndarray, total_weight: float) -> np.ndarray:
+    """Pseudo-inverse of the intercepts' Hessian, (V, V).
+
+    It is singular where scores of all classes move together, and vanishes, in units of the total
+    weight, where every row is classified with certainty.
+    """
+    curvatures, directions = np.linalg.eigh(hessian)
+    kept = curvatures > 1e-14 * total_weight
+    return (directions[:, kept] / curvatures[kept]) @ directions[:, kept].T
 
 
 def _hessian(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
