@@ -19,7 +19,7 @@ include: "rules/report.smk"
 
 
 rule all:
+    default_target: True
     input:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/report.html",
-    default_target: True

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+
 from speechlasso.bag_of_words import build_bag_of_words
 from speechlasso.codes import CodeTable
 from speechlasso.folds import fold_examples

@@ -1,6 +1,7 @@
 """Rule divide_folds: which utterances train, validate and test in each fold."""
 
 import pandas as pd
+
 from speechlasso.files import write_parquet
 from speechlasso.folds import divide_folds
 from speechlasso.job import job

@@ -1,6 +1,7 @@
 """Rule evaluate: score one run's predictions."""
 
 import pandas as pd
+
 from speechlasso.evaluation import evaluate
 from speechlasso.files import write_json
 from speechlasso.job import job

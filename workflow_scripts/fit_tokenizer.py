@@ -1,6 +1,7 @@
 """Rule fit_tokenizer: learn a speech tokenizer on the training clips of one fold."""
 
 import pandas as pd
+
 from speechlasso.folds import fold_examples
 from speechlasso.job import job
 from speechlasso.tokenization import fit_tokenizer

@@ -1,6 +1,7 @@
 """Rule report: tables and figures of an experiment on one self-contained page."""
 
 import pandas as pd
+
 from speechlasso.files import write_text
 from speechlasso.job import job
 from speechlasso.report import render_report

@@ -1,6 +1,7 @@
 """Rule summarise: the tables over all runs of an experiment."""
 
 import pandas as pd
+
 from speechlasso.files import write_csv, write_text
 from speechlasso.job import job
 from speechlasso.summary import read_run, runs_table, summary_table

@@ -1,6 +1,7 @@
 """Rule token_texts: write down what the language model will read."""
 
 import pandas as pd
+
 from speechlasso.codes import CodeTable
 from speechlasso.files import read_json, write_parquet
 from speechlasso.folds import fold_examples

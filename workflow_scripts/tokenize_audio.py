@@ -1,6 +1,7 @@
 """Rule tokenize_audio: encode one shard of the utterances."""
 
 import pandas as pd
+
 from speechlasso.codes import shard_rows
 from speechlasso.job import job
 from speechlasso.tokenization import encode_utterances, load_tokenizer

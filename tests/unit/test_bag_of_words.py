@@ -78,9 +78,7 @@ def test_saving_and_loading_changes_nothing(bow, tmp_path):
 
 
 def test_texts_without_words_give_no_columns():
-    examples = pd.DataFrame(
-        {"id": ["a"], "text": ["."], "label": ["x"], "split": ["train"]}
-    )
+    examples = pd.DataFrame({"id": ["a"], "text": ["."], "label": ["x"], "split": ["train"]})
     assert build_bag_of_words(examples, draw_codes("a"), None, True).text.shape == (1, 0)
 
 

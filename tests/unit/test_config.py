@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from speechlasso.config import Settings, arm_settings, json_schema, load_settings, merged
 from speechlasso.errors import InputError
 

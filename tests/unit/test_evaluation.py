@@ -61,9 +61,10 @@ def test_evaluate_scores_each_split():
     assert scores["n_examples"] == 15
     assert scores["cut_share"] == pytest.approx(1 / 15)
     assert scores["positive_f1"] is None
-    assert scores["confusion"] == metrics.confusion_matrix(
-        test["label"], test["predicted"], labels=CLASSES
-    ).tolist()
+    assert (
+        scores["confusion"]
+        == metrics.confusion_matrix(test["label"], test["predicted"], labels=CLASSES).tolist()
+    )
     assert [row["class"] for row in scores["per_class"]] == CLASSES
     json.dumps(found, allow_nan=False)
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from speechlasso.config import Folds
 from speechlasso.errors import InputError
 from speechlasso.folds import divide_folds, fold_examples, fold_names

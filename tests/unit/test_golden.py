@@ -10,7 +10,6 @@ import hashlib
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from speechlasso import stages
@@ -69,7 +68,12 @@ def numbers() -> dict[str, object]:
         "corpus": corpus.to_json(orient="records", double_precision=6),
         "folds": folds.to_csv(index=False),
         "codes": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
-        "bow": [int(bow.audio.sum()), int(bow.text.sum()), len(bow.words), bow.audio.indices.tolist()],
+        "bow": [
+            int(bow.audio.sum()),
+            int(bow.text.sum()),
+            len(bow.words),
+            bow.audio.indices.tolist(),
+        ],
         "select": [
             [token.index for token in selection.tokens],
             [round(token.weight, 2) for token in selection.tokens],

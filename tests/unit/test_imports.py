@@ -31,5 +31,9 @@ def test_rule_scripts_are_thin_and_read_their_own_settings_only(script):
 
 def test_every_rule_has_its_script():
     rules = (SCRIPTS.parent / "rules").glob("*.smk")
-    named = {name for rule in rules for name in re.findall(r"workflow_scripts/(\w+)\.py", rule.read_text())}
+    named = {
+        name
+        for rule in rules
+        for name in re.findall(r"workflow_scripts/(\w+)\.py", rule.read_text())
+    }
     assert named == {path.stem for path in SCRIPTS.glob("*.py")}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+
 from speechlasso.config import Columns, Table
 from speechlasso.errors import InputError
 from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manifest

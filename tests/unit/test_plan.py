@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from speechlasso.config import Settings, load_settings, merged
 from speechlasso.errors import InputError
 from speechlasso.plan import make_plan

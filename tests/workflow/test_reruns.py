@@ -36,9 +36,7 @@ def test_nothing_to_do_afterwards(finished):
     assert finished.planned_rules(*TINY) == set()
 
 
-def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
-    finished, tmp_path
-):
+def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(finished, tmp_path):
     workspace = finished.copy(tmp_path / "copy")
     assert workspace.planned_rules(*TINY, *ALPHA) == AFTER_SELECTION
     workspace.run(*TINY, *ALPHA)

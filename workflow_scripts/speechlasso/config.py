@@ -384,9 +384,8 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
 
 
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
-    if selection.get("method") == "lasso":
-        if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
-            yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
+    if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
+        yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
     if selection.get("method") == "random":
         like = selection.get("like", "lasso")
         if like not in selections:

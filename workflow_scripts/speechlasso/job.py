@@ -1,9 +1,10 @@
-"""What every rule script does around its one call: logging, messages, the spec beside the result."""
+"""What every rule script does around its one call: logs, messages, the spec beside the result."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from speechlasso import __version__
 from speechlasso.errors import InputError
 from speechlasso.files import write_json
 from speechlasso.stages import STAGES, Stage
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -30,16 +33,18 @@ def job(snakemake: Any) -> Iterator[Any]:
     spec = snakemake.params.get("spec")
     settings = STAGES[spec["stage"]].model_validate(spec["settings"]) if spec else None
     with _logged(snakemake.log[0]):
+        started = time.perf_counter()
         try:
             yield settings
         except InputError as error:
-            logging.getLogger(__name__).error("%s", error)
+            logger.error("%s", error)
             sys.exit(1)
         except Exception:
-            logging.getLogger(__name__).exception("%s failed", snakemake.rule)
+            logger.exception("%s failed", snakemake.rule)
             sys.exit(1)
         if spec:
             write_json(snakemake.output.spec, _full_spec(spec, settings))
+        logger.info("%s done in %.1f s", snakemake.rule, time.perf_counter() - started)
 
 
 @contextmanager
