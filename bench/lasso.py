@@ -99,12 +99,18 @@ def _words(n_rows, n_words, labels, rng):
     effects *= (rng.random(n_words) < 0.2) & (np.arange(n_words) < 3000)
     rates = np.exp(effects) / np.arange(1, n_words + 1) ** 1.05
     edges = np.cumsum(rates, axis=1) / rates.sum(axis=1, keepdims=True)
-    lengths = 3 + rng.poisson(20 * rng.lognormal(0, 0.5, n_rows))
-    rows, words = [np.arange(n_words) % n_rows], [np.arange(n_words)]
-    for row, (label, length) in enumerate(zip(labels, lengths, strict=True)):
-        rows.append(np.full(length, row))
-        words.append(np.searchsorted(edges[label, :-1], rng.random(length)))
-    rows, words = np.concatenate(rows), np.concatenate(words)
+    lengths = 3 + rng.poisson(20 * rng.lognormal(0, 0.7, n_rows))
+    rows = np.repeat(np.arange(n_rows), lengths)
+    words = np.concatenate(
+        [
+            np.searchsorted(edges[label, :-1], rng.random(length))
+            for label, length in zip(labels, lengths, strict=True)
+        ]
+    )
+    # Long texts hold more of the words that occur once.
+    once = np.setdiff1d(np.arange(n_words), words)
+    rows = np.append(rows, rng.choice(n_rows, once.size, p=lengths / lengths.sum()))
+    words = np.append(words, once)
     return sp.csr_array((np.ones(rows.size), (rows, words)), shape=(n_rows, n_words))
 
 

@@ -59,7 +59,7 @@ def render_report(
         confusion_figures=[Markup(confusion_figure(*item)) for item in by_arm.items()],
         selection_figure=Markup(selection_figure(with_audio)) if with_audio else None,
         selection_table=Markup(_html(selection_table(with_audio))) if with_audio else None,
-        run_table=Markup(_html(test.drop(columns="split").round(4))),
+        run_table=Markup(_html(run_table(test))),
     )
 
 
@@ -79,6 +79,11 @@ def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
         row["examples cut"] = f"{arm_runs['cut_share'].mean():.1%}"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def run_table(test: pd.DataFrame) -> pd.DataFrame:
+    """The runs' test rows, without columns in which nothing was measured."""
+    return test.drop(columns="split").dropna(axis="columns", how="all").round(4)
 
 
 def score_figure(summary: pd.DataFrame) -> str:
@@ -132,7 +137,7 @@ def selection_figure(results: dict[str, list[RunResult]]) -> str:
         axes.bar(places, counts, width, label=arm)
     axes.set(ylabel="kept tokens", xticks=range(table.shape[1]), xticklabels=table.columns)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside upper left", ncols=len(table))
     return _svg(figure)
 
 
