@@ -23,3 +23,7 @@ rule all:
     input:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/report.html",
+
+
+onsuccess:
+    print(closing_words())

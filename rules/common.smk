@@ -5,10 +5,12 @@ import sys
 # Lets the workflow run from any environment that has Snakemake, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
+import pandas as pd
 from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
 from speechlasso.errors import InputError
 from speechlasso.plan import make_plan
+from speechlasso.summary import score_lines
 
 try:
     SETTINGS = load_settings(config)
@@ -66,6 +68,14 @@ def upstream_shards(stage):
         return [f"{codes.folder}/shard-{i}.parquet" for i in range(PLAN.n_shards)] if codes else []
 
     return paths
+
+
+def closing_words():
+    """What a finished run says: the table of arms and where to look further."""
+    summary = Path(EXPERIMENT, "summary.csv")
+    if not summary.exists():
+        return "Done; the tables of this experiment are not written yet."
+    return f"\n{score_lines(pd.read_csv(summary), SETTINGS.evaluate.metric)}\n\n{EXPERIMENT}/report.html"
 
 
 wildcard_constraints:

@@ -13,7 +13,13 @@ from sklearn import metrics
 
 from speechlasso.evaluation import classification_scores, evaluate, predictions_frame
 from speechlasso.report import render_report
-from speechlasso.summary import RunResult, mean_and_interval, runs_table, summary_table
+from speechlasso.summary import (
+    RunResult,
+    mean_and_interval,
+    runs_table,
+    score_lines,
+    summary_table,
+)
 
 CLASSES = ["a", "b", "c"]
 
@@ -100,6 +106,14 @@ def test_runs_and_summary_tables():
     assert row["n"] == 2
     assert "positive_f1" not in set(summary["metric"])
     assert "train_seconds" not in set(summary["metric"]), "the summary must be reproducible"
+
+
+def test_the_terminal_shows_a_line_per_arm():
+    summary = summary_table(runs_table(run_results()))
+    row = summary.set_index(["arm", "metric"]).loc["lasso", "uar"]
+    lines = score_lines(summary, "uar").splitlines()
+    assert len(lines) == 3
+    assert lines[2] == f"lasso      {row['mean']:.3f}  sd {row['sd']:.3f}  n 2"
 
 
 def test_the_interval_is_the_t_interval():

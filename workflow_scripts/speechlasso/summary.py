@@ -104,3 +104,14 @@ def mean_and_interval(values: np.ndarray) -> tuple[float, float, int, float, flo
     sd = float(values.std(ddof=1))
     margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / np.sqrt(n)
     return mean, sd, n, mean - margin, mean + margin
+
+
+def score_lines(summary: pd.DataFrame, metric: str) -> str:
+    """One line per arm with its mean test score, for the terminal."""
+    rows = summary[summary["metric"] == metric]
+    width = rows["arm"].str.len().max()
+    lines = [f"{'arm':<{width}}  test {metric} (mean, sd over n runs)"]
+    for row in rows.itertuples():
+        spread = "" if pd.isna(row.sd) else f"  sd {row.sd:.3f}"
+        lines.append(f"{row.arm:<{width}}  {row.mean:.3f}{spread}  n {row.n}")
+    return "\n".join(lines)
