@@ -23,6 +23,7 @@ rule all:
     input:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/report.html",
+        PLAN.description_files(),
 
 
 onsuccess:

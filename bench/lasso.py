@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import re
 import tempfile
 import time
 import warnings
@@ -24,9 +24,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,6 +35,7 @@ from sklearn.preprocessing import StandardScaler
 from speechlasso.lasso import certify, fit_lasso, lasso_path
 
 N_LAYERS, N_CODES = 8, 1024
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def make_data(problem: Problem, seed: int) -> tuple[sp.csr_array, np.ndarray]:
     n_classes = len(problem.shares)
     speakers = rng.integers(40, size=problem.n_rows)
     # Some speakers are of some classes more often, as in debates.
-    lean = np.log(problem.shares) + rng.normal(0, 0.25, (40, n_classes))
+    lean = np.log(problem.shares) + rng.normal(0, 0.1, (40, n_classes))
     labels = (lean[speakers] + rng.gumbel(size=(problem.n_rows, n_classes))).argmax(axis=1)
     labels[:n_classes] = np.arange(n_classes)
     n_words = problem.n_features - N_LAYERS * N_CODES
@@ -87,17 +85,19 @@ def _audio_tokens(problem, speakers, labels, rng):
     n_frames = rng.lognormal(np.log(problem.frames), 0.7, problem.n_rows).astype(int) + 20
     for _ in range(N_LAYERS):
         log_rates = rng.normal(0, 1, N_CODES) + rng.normal(0, 0.7, (speakers.max() + 1, N_CODES))
-        effects = rng.normal(0, 0.07, (labels.max() + 1, N_CODES))
+        effects = rng.normal(0, 0.08, (labels.max() + 1, N_CODES))
         effects *= rng.random(N_CODES) < 0.3
         rates = np.exp(log_rates[speakers] + effects[labels])
         yield sp.csr_array(rng.multinomial(n_frames, rates / rates.sum(axis=1, keepdims=True)))
 
 
 def _words(n_rows, n_words, labels, rng):
-    """Words by Zipf's law, each present somewhere; some of the frequent ones tell classes apart."""
-    effects = rng.normal(0, 0.25, (labels.max() + 1, n_words))
-    effects *= (rng.random(n_words) < 0.2) & (np.arange(n_words) < 3000)
-    rates = np.exp(effects) / np.arange(1, n_words + 1) ** 1.05
+    """Words by Zipf's law, each present somewhere; half of those neither very frequent nor rare
+    tell classes apart."""
+    effects = rng.normal(0, 0.6, (labels.max() + 1, n_words))
+    rank = np.arange(n_words)
+    effects *= (rng.random(n_words) < 0.5) & (rank > 30) & (rank < 3000)
+    rates = np.exp(effects) / (rank + 1) ** 1.05
     edges = np.cumsum(rates, axis=1) / rates.sum(axis=1, keepdims=True)
     lengths = 3 + rng.poisson(20 * rng.lognormal(0, 0.7, n_rows))
     rows = np.repeat(np.arange(n_rows), lengths)
@@ -121,16 +121,16 @@ def measure(recipe: str, folder: str, C: float) -> dict:
     started = time.perf_counter()
     lasso_path(features[:50], labels[:50], n_alphas=3)
     first_call = time.perf_counter() - started
-    resident = _resident_bytes()
+    resident = _memory("VmRSS")
 
     started = time.perf_counter()
     coef, intercept, alpha = RECIPES[recipe](features, labels, C)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _memory("VmHWM")
 
     matrix = features.data.nbytes + features.indices.nbytes + features.indptr.nbytes
     certificate = certify(features, labels, alpha, coef, intercept)
-    importance = np.abs(coef).sum(axis=0)
+    importance = abs(coef).sum(axis=0)
     return {
         "seconds": seconds,
         "objective": certificate.primal,
@@ -143,9 +143,10 @@ def measure(recipe: str, folder: str, C: float) -> dict:
     }
 
 
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def _memory(field: str) -> int:
+    """Bytes of this process now resident (VmRSS) or at most resident so far (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
 
 
 def _saga(features, labels, C):
@@ -207,7 +208,7 @@ def run(problem: Problem, seed: int) -> dict:
         }
         del features
         # The first process compiles; the others find the compiled code on disk.
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(folder) / "numba")
+        os.environ |= {"NUMBA_CACHE_DIR": str(Path(folder) / "numba"), **ONE_THREAD}
         for recipe in ("lasso", "lasso_path", *problem.recipes):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 result[recipe] = process.submit(measure, recipe, folder, problem.C).result()

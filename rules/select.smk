@@ -32,16 +32,37 @@ rule build_bow:
         "../workflow_scripts/build_bow.py"
 
 
+rule fit_path:
+    input:
+        bow=upstream("path", "bow", "spec.json"),
+    output:
+        path="results/path/{path}/path.parquet",
+        coefficients="results/path/{path}/coefficients.npz",
+        spec="results/path/{path}/spec.json",
+    log:
+        "logs/path/{path}.log",
+    benchmark:
+        "benchmarks/path/{path}.tsv"
+    conda:
+        "../envs/light.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        spec=spec_of("path"),
+    message:
+        "Fitting the lasso along its path of alphas"
+    script:
+        "../workflow_scripts/fit_path.py"
+
+
 rule select_tokens:
     input:
         bow=upstream("select", "bow", "spec.json"),
+        path=upstream("select", "path", "spec.json"),
         like=upstream("select", "like", "selection.json"),
     output:
-        selection=report(
-            "results/select/{select}/selection.json",
-            caption="report/selection.rst",
-            category="Selection",
-        ),
+        selection="results/select/{select}/selection.json",
         spec="results/select/{select}/spec.json",
     log:
         "logs/select/{select}.log",
@@ -50,14 +71,47 @@ rule select_tokens:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=8000,
+        runtime=120,
     params:
         spec=spec_of("select"),
     message:
         "Selecting audio tokens: {wildcards.select}"
     script:
         "../workflow_scripts/select_tokens.py"
+
+
+rule describe_selection:
+    input:
+        selection=upstream("description", "select", "selection.json"),
+        bow=upstream("description", "bow", "spec.json"),
+        path=upstream("description", "path", "spec.json"),
+        manifest=upstream("description", "manifest", "manifest.parquet"),
+        codes=upstream_shards("description"),
+    output:
+        page=report(
+            "results/description/{description}/page.html",
+            caption="report/selection.rst",
+            category="Selection",
+        ),
+        tokens="results/description/{description}/tokens.parquet",
+        occurrences="results/description/{description}/occurrences.parquet",
+        spec="results/description/{description}/spec.json",
+    log:
+        "logs/description/{description}.log",
+    benchmark:
+        "benchmarks/description/{description}.tsv"
+    conda:
+        "../envs/light.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        spec=spec_of("description"),
+    message:
+        "Gathering the evidence for {wildcards.description}"
+    script:
+        "../workflow_scripts/describe_selection.py"
 
 
 rule token_texts:

@@ -5,17 +5,15 @@ from pathlib import Path
 from speechlasso.bag_of_words import BagOfWords
 from speechlasso.files import read_json, write_json
 from speechlasso.job import job
-from speechlasso.selection import select_all, select_by_lasso, select_random
+from speechlasso.selection import select
+from speechlasso.selection_path import SelectionPath
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow).parent)
-    if settings.selection.method == "random":
+    path = n_tokens = None
+    if snakemake.input.path:
+        path = SelectionPath.load(Path(snakemake.input.path).parent)
+    if snakemake.input.like:
         n_tokens = len(read_json(snakemake.input.like)["tokens"])
-        selection = select_random(bow.features, n_tokens, settings.seed)
-    elif settings.selection.method == "all":
-        selection = select_all(bow.features)
-    else:
-        selection = select_by_lasso(
-            bow, settings.selection, settings.metric, settings.positive_label
-        )
+    selection = select(bow, settings, path=path, n_tokens=n_tokens)
     write_json(snakemake.output.selection, selection.to_json())

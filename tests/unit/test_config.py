@@ -10,6 +10,7 @@ import yaml
 from speechlasso.config import Settings, arm_settings, json_schema, load_settings, merged
 from speechlasso.errors import InputError
 
+DEFAULTS = Settings().model_dump()
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -90,6 +91,21 @@ def test_an_arm_must_name_a_selection_that_exists():
     assert "arms.one.select: no selection is named 'laso'; did you mean 'lasso'?" in message
     assert "arms.two.select: an arm that reads audio needs a selection" in message
     assert "arms.three.select: an arm without audio" in message
+
+
+@pytest.mark.parametrize("alpha", ["cb", [], [1, "x"], -1, [0], {"a": 1}])
+def test_a_bad_alpha_gets_one_message(alpha):
+    message = message_for(merged(DEFAULTS, {"select": {"lasso": {"alpha": alpha}}}))
+    assert "1 mistake:" in message
+    assert "select.lasso.alpha: value error, should be a positive number, a list" in message
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"), [("1e1", 10.0), ([3, "4"], [3.0, 4.0]), ("cv", "cv")]
+)
+def test_good_alphas(alpha, expected):
+    settings = load_settings(merged(DEFAULTS, {"select": {"lasso": {"alpha": alpha}}}))
+    assert settings.select["lasso"].alpha == expected
 
 
 def test_overrides_are_checked_and_name_the_arm():

@@ -21,6 +21,7 @@ from speechlasso.evaluation import evaluate
 from speechlasso.folds import divide_folds, fold_examples
 from speechlasso.linear_classifier import fit_and_predict
 from speechlasso.selection import select_by_lasso, select_random
+from speechlasso.selection_path import LassoRows, SelectionPath
 from speechlasso.token_text import token_texts
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
@@ -29,6 +30,7 @@ GOLDEN = {
     "folds": (1, "070c43cbe209"),
     "codes": (1, "79329c337e4b"),
     "bow": (1, "c0a91482e0ca"),
+    "path": (1, "fa7f0dd01dbd"),
     "select": (1, "6583c8e0242c"),
     "token_texts": (1, "f935dded5709"),
     "linear": (1, "3aed8364c2da"),
@@ -58,7 +60,9 @@ def numbers() -> dict[str, object]:
     drawn = [rng.integers(0, 8, (4, 20)) for _ in examples["id"]]
     codes = CodeTable(Codebooks(4, 8, 50.0), dict(zip(examples["id"], drawn, strict=True)))
     bow = build_bag_of_words(examples, codes, layers=3, lowercase=True)
-    selection = select_by_lasso(bow, LassoSelection(method="lasso", alpha=1.0), "macro_f1", None)
+    settings = LassoSelection(method="lasso", alpha=1.0)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings), "macro_f1", None)
+    selection = select_by_lasso(bow, path, settings, "macro_f1", None)
     texts = token_texts(examples, ["text", "audio"], codes, selection)
     predictions, _ = fit_and_predict(
         bow, selection, ["text", "audio"], LinearClassifier(), "macro_f1", None
@@ -74,6 +78,7 @@ def numbers() -> dict[str, object]:
             len(bow.words),
             bow.audio.indices.tolist(),
         ],
+        "path": [path.table["n_audio"].tolist(), path.table["n_text"].tolist()],
         "select": [
             [token.index for token in selection.tokens],
             [round(token.weight, 2) for token in selection.tokens],

@@ -29,7 +29,9 @@ def changed_stages(before, after):
     return {stage for stage in a if a[stage] != b[stage]}
 
 
-AFTER_SELECTION = {"select", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate"}
+AFTER_SELECTION = {
+    *("select", "description", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate")
+}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,9 @@ AFTER_SELECTION = {"select", "token_texts", "adapt", "finetune", "linear", "pred
         ({"finetune": {"epochs": 3}}, {"finetune", "predict", "evaluate"}),
         ({"adapt": {"epochs": 3}}, {"adapt", "finetune", "predict", "evaluate"}),
         ({"finetune": {"linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
-        ({"bow": {"layers": 2}}, {"bow", *AFTER_SELECTION}),
+        ({"bow": {"layers": 2}}, {"bow", "path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"inputs": "audio"}}}, {"path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"n_subsamples": 3}}}, {"description"}),
         ({"experiment": {"name": "other"}}, set()),
         ({"finetune": {"lora": {"rank": 2}}}, set()),
         ({"dataset": {"table": {"path": "unused.csv"}}}, set()),
@@ -59,9 +63,8 @@ def test_a_new_seed_adds_training_and_random_draws_only():
     more = keys_by_stage(plan(seeds=[1, 2, 3]))
     before = keys_by_stage(plan())
     assert all(before[stage] <= more[stage] for stage in before)
-    assert {stage for stage in before if before[stage] != more[stage]} == AFTER_SELECTION - {
-        "linear"
-    }
+    changed = {stage for stage in before if before[stage] != more[stage]}
+    assert changed == AFTER_SELECTION - {"linear", "description"}
     assert len(more["select"] - before["select"]) == 1  # the random one
 
 
@@ -87,6 +90,35 @@ def test_different_settings_never_share_a_folder(alphas, seeds):
         owned = [set(a_plan.keys(stage)) for a_plan in plans]
         text_arms = set.intersection(*owned)
         assert sum(len(keys - text_arms) for keys in owned) == len(set().union(*owned) - text_arms)
+
+
+def test_a_list_of_alphas_runs_every_arm_that_reads_it_once_for_each():
+    swept = plan(select={"lasso": {"alpha": [4, 8]}}, seeds=[1])
+    assert {run.arm for run in swept.runs} == {
+        "text_only",
+        *(f"{arm}[alpha={alpha}]" for alpha in (4, 8) for arm in Settings().experiment.arms[1:]),
+    }
+    assert len(swept.keys("path")) == 1, "all alphas lie on one path"
+    single = keys_by_stage(plan(select={"lasso": {"alpha": 8}}, seeds=[1]))
+    assert all(single[stage] <= keys_by_stage(swept)[stage] for stage in single)
+
+
+def test_an_alpha_that_is_not_read_changes_nothing():
+    sized = [plan(select={"lasso": {"n_tokens": 30, "alpha": alpha}}) for alpha in (1, "cv")]
+    assert keys_by_stage(sized[0]) == keys_by_stage(sized[1])
+
+
+def test_controls_take_their_size_from_a_lasso():
+    select = {
+        "chi": {"method": "chi_square"},
+        "stable": {"method": "stability", "like": "lasso"},
+    }
+    arms = {"chi": {"select": "chi"}, "stable": {"select": "stable"}}
+    made = plan(select=select, arms=arms, experiment={"arms": ["chi", "stable"]}, seeds=[1])
+    for run in made.runs:
+        (like,) = [v.upstream["like"] for v in run.with_ancestors() if "like" in v.upstream][:1]
+        assert like.settings.selection.method == "lasso"
+        assert f"/{'chi_square' if run.arm == 'chi' else 'stability'}-" in run.folders()["select"]
 
 
 def test_keys_are_the_same_in_another_process():

@@ -10,16 +10,26 @@ import pytest
 import scipy.sparse as sp
 
 from speechlasso.bag_of_words import AudioFeatures, BagOfWords
-from speechlasso.config import LassoSelection, LinearClassifier
+from speechlasso.config import (
+    LassoSelection,
+    LinearClassifier,
+    RankedSelection,
+    StabilitySelection,
+)
 from speechlasso.errors import InputError
+from speechlasso.lasso import certify
 from speechlasso.linear_classifier import fit_and_predict
 from speechlasso.selection import (
     TokenSelection,
     keep_important,
+    lasso_selection_probabilities,
     select_all,
     select_by_lasso,
     select_random,
+    select_ranked,
+    select_stable,
 )
+from speechlasso.selection_path import LassoRows, SelectionPath
 
 FEATURES = AudioFeatures(first_layer=1, n_layers=2, codebook_size=10)
 N = 160
@@ -43,12 +53,19 @@ def make_bow(seed=0):
     )
 
 
+def lasso(bow, metric="macro_f1", **changes):
+    """The selection of a lasso, its path fitted anew."""
+    settings = LASSO.model_copy(update=changes)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings), metric, None)
+    return select_by_lasso(bow, path, settings, metric, None)
+
+
 def indices(selection):
     return [token.index for token in selection.tokens]
 
 
 def test_the_lasso_finds_the_tokens_that_tell_the_class():
-    selection = select_by_lasso(make_bow(), LASSO, "macro_f1", None)
+    selection = lasso(make_bow())
     heaviest = sorted(selection.tokens, key=lambda token: -token.weight)[:2]
     assert {(token.layer, token.code) for token in heaviest} == {(1, 3), (2, 5)}
     evidence = selection.evidence
@@ -59,12 +76,10 @@ def test_the_lasso_finds_the_tokens_that_tell_the_class():
 
 
 def test_words_compete_but_are_never_selected():
-    selection = select_by_lasso(make_bow(), LASSO, "macro_f1", None)
+    selection = lasso(make_bow())
     assert all(index < len(FEATURES) for index in indices(selection))
     assert selection.evidence["n_nonzero_text"] >= 1
-    alone = select_by_lasso(
-        make_bow(), LASSO.model_copy(update={"inputs": "audio"}), "macro_f1", None
-    )
+    alone = lasso(make_bow(), inputs="audio")
     assert alone.evidence["n_nonzero_text"] == 0
     assert len(alone.tokens) > len(selection.tokens), "without words, audio must explain class z"
 
@@ -76,7 +91,7 @@ def test_labels_outside_the_training_rows_change_nothing():
     shuffled.loc[outside, "label"] = shuffled.loc[outside, "label"].to_numpy()[::-1]
     other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
     assert not shuffled["label"].equals(bow.rows["label"])
-    first, second = (select_by_lasso(b, LASSO, "macro_f1", None) for b in (bow, other))
+    first, second = (lasso(b) for b in (bow, other))
     assert first.to_json() == second.to_json()
 
 
@@ -85,13 +100,13 @@ def test_counts_outside_the_training_rows_change_nothing():
     audio = bow.audio.toarray()
     audio[100:] = 7
     other = BagOfWords(bow.rows, sp.csr_array(audio), bow.text, bow.features, bow.words)
-    first, second = (select_by_lasso(b, LASSO, "macro_f1", None) for b in (bow, other))
+    first, second = (lasso(b) for b in (bow, other))
     assert first.to_json() == second.to_json()
 
 
 def test_an_alpha_that_keeps_nothing_says_from_where_on():
     with pytest.raises(InputError, match=r"alpha 1000 no audio token .* vanish from [\d.]+ on"):
-        select_by_lasso(make_bow(), LASSO.model_copy(update={"alpha": 1000.0}), "macro_f1", None)
+        lasso(make_bow(), alpha=1000.0)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +120,110 @@ def test_an_alpha_that_keeps_nothing_says_from_where_on():
 )
 def test_thresholds(settings, expected):
     importance = np.array([0.0, 2.0, 1.0, 0.0, 5.0, 6.0, 0.0])
-    kept = keep_important(importance, 5, LassoSelection(method="lasso", **settings))
+    kept = keep_important(importance, n_audio_features=5, **settings)
     assert kept.tolist() == expected
+
+
+def test_the_path_begins_where_all_weights_vanish_and_is_certified():
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows, "macro_f1", None)
+    assert len(path.table) == 50
+    assert path.table["n_audio"][0] == path.table["n_text"][0] == 0
+    assert path.table["n_audio"].iloc[-1] > 5
+    assert path.table["converged"].all()
+    assert (path.table["duality_gap"] <= 1e-4).all()
+    assert path.table["alpha"].iloc[0] / path.table["alpha"].iloc[-1] == pytest.approx(100)
+
+
+def test_an_alpha_on_the_path_costs_only_the_choice_and_one_off_it_is_refined(monkeypatch):
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows, "macro_f1", None)
+    assert path.at(path.fits[7].alpha, rows) is path.fits[7]
+    between = float(np.sqrt(path.fits[7].alpha * path.fits[8].alpha))
+    refined = path.at(between, rows)
+    gap = certify(
+        rows.weighted[0], rows.labels[rows.fit], between, refined.coef, refined.intercept
+    ).relative_gap
+    assert gap <= 1e-4
+    cold = rows.fit_to(rows.counts[rows.fit], rows.labels[rows.fit], between)
+    assert refined.objective == pytest.approx(cold.objective, rel=2e-4)
+    assert refined.iterations <= cold.iterations
+
+
+def test_a_path_survives_the_disk(tmp_path):
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows, "macro_f1", None)
+    path.save(tmp_path)
+    loaded = SelectionPath.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.table, path.table)
+    for before, after in zip(path.fits, loaded.fits, strict=True):
+        np.testing.assert_array_equal(before.coef, after.coef)
+        np.testing.assert_array_equal(before.intercept, after.intercept)
+        assert list(before.classes) == list(after.classes)
+        assert (before.alpha, before.objective) == (after.alpha, after.objective)
+
+
+@pytest.mark.parametrize("n_tokens", [2, 3])
+def test_a_number_of_tokens_can_be_asked_for(n_tokens):
+    selection = lasso(make_bow(), n_tokens=n_tokens)
+    assert len(selection.tokens) == n_tokens
+    assert selection.evidence["duality_gap"] <= 1e-4
+
+
+def test_cross_validation_chooses_an_alpha_and_one_standard_error_a_larger_one():
+    best = lasso(make_bow(), alpha="cv")
+    sparser = lasso(make_bow(), alpha="cv", one_standard_error=True)
+    assert best.evidence["holdout_macro_f1"] > 0.8
+    assert sparser.evidence["alpha"] >= best.evidence["alpha"]
+    assert len(sparser.tokens) <= len(best.tokens)
+
+
+def test_layers_limit_the_choice_and_indices_stay_those_of_the_bag_of_words():
+    selection = lasso(make_bow(), layers=[2])
+    assert {token.layer for token in selection.tokens} == {2}
+    assert 15 in indices(selection)
+    heaviest = max(selection.tokens, key=lambda token: token.weight)
+    assert (heaviest.layer, heaviest.code) == (2, 5)
+
+
+@pytest.mark.parametrize("changes", [{"weighting": "counts"}, {"scaling": "none"}])
+def test_weighting_and_scaling_can_be_left_out(changes):
+    assert {3, 15} <= set(indices(lasso(make_bow(), alpha=0.5, **changes)))
+
+
+@pytest.mark.parametrize("method", ["chi_square", "mutual_information"])
+def test_ranked_controls_find_the_telling_tokens_on_training_rows(method):
+    bow = make_bow()
+    selection = select_ranked(bow, RankedSelection(method=method), n_tokens=2)
+    assert indices(selection) == [3, 15]
+    shuffled = bow.rows.copy()
+    outside = shuffled["split"] != "train"
+    shuffled.loc[outside, "label"] = "x"
+    other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
+    again = select_ranked(other, RankedSelection(method=method), n_tokens=2)
+    assert again.to_json() == selection.to_json()
+
+
+def test_the_most_frequent_tokens():
+    bow = make_bow()
+    selection = select_ranked(bow, RankedSelection(method="most_frequent"), n_tokens=4)
+    totals = bow.audio[:100].sum(axis=0)
+    assert set(indices(selection)) == set(np.argsort(-totals, kind="stable")[:4])
+
+
+def test_stability_selection_finds_the_telling_tokens():
+    settings = StabilitySelection(method="stability", alpha=2.0, n_subsamples=10)
+    selection = select_stable(make_bow(), settings, n_tokens=2)
+    assert indices(selection) == [3, 15]
+    assert all(token.weight == 1.0 for token in selection.tokens)
+
+
+def test_selection_probabilities_of_a_lasso():
+    bow = make_bow()
+    probabilities = lasso_selection_probabilities(bow, LASSO, lasso(bow))
+    assert probabilities.shape == (20,)
+    assert probabilities[[3, 15]].tolist() == [1.0, 1.0]
+    assert probabilities.mean() < 0.8
 
 
 def test_the_random_control_draws_anew_for_each_seed_and_never_twice_the_same_token():
@@ -126,7 +243,7 @@ def test_selections_survive_json():
     for selection in (
         select_all(FEATURES),
         select_random(FEATURES, 3, 1),
-        select_by_lasso(make_bow(), LASSO, "uar", None),
+        lasso(make_bow(), "uar"),
     ):
         value = json.loads(json.dumps(selection.to_json(), allow_nan=False))
         assert TokenSelection.from_json(value).to_json() == selection.to_json()
@@ -145,7 +262,7 @@ def test_ranks_lead_back_to_the_codecs_own_layers():
 def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validation():
     bow = make_bow()
     settings = LinearClassifier(C=[1e-9, 0.01, 1.0])
-    selection = select_by_lasso(bow, LASSO, "macro_f1", None)
+    selection = lasso(bow)
     predictions, training = fit_and_predict(
         bow, selection, ["text", "audio"], settings, "macro_f1", None
     )

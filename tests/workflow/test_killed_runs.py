@@ -12,8 +12,9 @@ import pytest
 from .conftest import ENVIRONMENT
 
 STAGES = [
-    *("corpus", "manifest", "folds", "tokenizer", "codes", "bow", "select", "token_texts"),
-    *("adapt", "finetune", "linear", "predict", "evaluate", "experiments"),
+    *("corpus", "manifest", "folds", "tokenizer", "codes", "bow", "path", "select"),
+    *("description", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate"),
+    "experiments",
 ]
 LONGEST_WAIT = 300  # seconds
 

@@ -9,8 +9,8 @@ TINY = ("--configfile", "tiny.yaml")
 ALPHA = ("--config", "select={lasso: {alpha: 0.4}}")
 TABLES = {"summarise", "report", "all"}
 AFTER_SELECTION = {
-    *("select_tokens", "token_texts", "adapt_lm", "finetune", "fit_linear", "predict", "evaluate"),
-    *TABLES,
+    *("select_tokens", "describe_selection", "token_texts", "adapt_lm", "finetune", "fit_linear"),
+    *("predict", "evaluate", *TABLES),
 }
 
 
@@ -55,7 +55,7 @@ def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
         ("audio={max_bad_share: 0.05}", set()),  # the value it has
         ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", *TABLES}),
         ("finetune={linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
-        ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear"}),
+        ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear", "describe_selection"}),
         ("arms={renamed: {select: lasso}}", set()),  # defined, but not among experiment.arms
     ],
 )

@@ -146,11 +146,28 @@ def count_words(
     return sp.csr_array(vectorizer.transform(texts)), vectorizer.get_feature_names_out().tolist()
 
 
-def weighting():
+def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
     """TF-IDF, then unit variance without centring (everything stays sparse); scikit-learn's
-    defaults, as the paper has them. Fit it on training rows only."""
+    defaults, as the paper has them. Either step can be left out. Fit it on training rows only.
+
+    Parameters
+    ----------
+    counts
+        "tfidf", or "counts" to take them as they are.
+    scaling
+        "unit_variance", or "none".
+    """
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    return make_pipeline(TfidfTransformer(), StandardScaler(with_mean=False))
+    # Without its step a pipeline still turns counts into floats and learns nothing.
+    unchanged = FunctionTransformer(_as_floats, accept_sparse=True)
+    return make_pipeline(
+        TfidfTransformer() if counts == "tfidf" else unchanged,
+        StandardScaler(with_mean=False) if scaling == "unit_variance" else unchanged,
+    )
+
+
+def _as_floats(counts: sp.csr_array) -> sp.csr_array:
+    return counts.astype(np.float64)

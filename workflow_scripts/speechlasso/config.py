@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+)
 
 from speechlasso.errors import InputError
 
@@ -20,6 +28,22 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Metric = Literal["macro_f1", "uar", "accuracy", "positive_f1"]
+
+
+def _parse_alpha(value: Any) -> Any:
+    """One message for whatever is wrong, instead of one for each allowed kind of value."""
+    if value == "cv":
+        return value
+    try:
+        numbers = [float(number) for number in (value if isinstance(value, list) else [value])]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise ValueError("should be a positive number, a list of them, or cv")
+    return numbers if isinstance(value, list) else numbers[0]
+
+
+Alpha = Annotated[float | list[float] | Literal["cv"], BeforeValidator(_parse_alpha)]
 
 OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
 
@@ -135,22 +159,63 @@ class BagOfWords(Section):
     """Fold the case of text words before counting them."""
 
 
-class LassoSelection(Section):
+class LassoFitting(Section):
+    """What the lasso is fitted to; one path of alphas serves all choices on it."""
+
+    inputs: Literal["joint", "audio"] = "joint"
+    """Let text words compete with audio tokens for weight, or fit audio tokens alone."""
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    """Codec layers to choose from (0 is the first); by default all that `bow` counts."""
+    weighting: Literal["tfidf", "counts"] = "tfidf"
+    """Weigh counts by TF-IDF, or take them as they are."""
+    scaling: Literal["unit_variance", "none"] = "unit_variance"
+    """Scale every feature to unit variance, which favours rare tokens, or leave frequent tokens
+    their larger range."""
+    multi_class: Literal["multinomial", "one_vs_rest"] = "multinomial"
+    """With more than two classes: one softmax model, or one model for each class."""
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    """Share of the training rows kept out of the fit to score it."""
+    seed: int = 42
+    """Draws the held-out rows, cross-validation folds and subsamples."""
+
+
+class LassoSelection(LassoFitting):
     method: Literal["lasso"]
     """L1-penalised logistic regression on text words and audio tokens together."""
-    alpha: PositiveFloat = 8.0
-    """Strength of the L1 penalty: larger keeps fewer tokens. scikit-learn's C is 1 / alpha."""
+    alpha: Alpha = 8.0
+    """Strength of the L1 penalty: larger keeps fewer tokens. scikit-learn's C is 1 / alpha. A list
+    runs every arm once for each; cv chooses by cross-validation inside the training rows."""
+    n_tokens: PositiveInt | None = None
+    """Choose the alpha that keeps (about) this many tokens; `alpha` is then not read."""
     threshold: Literal["mean", "nonzero", "top_k"] = "mean"
     """Keep tokens whose weight is at least the mean over all features, is not zero, or is among
     the `top_k` largest."""
     top_k: PositiveInt | None = None
     """Number of tokens to keep with threshold: top_k."""
-    inputs: Literal["joint", "audio"] = "joint"
-    """Let text words compete with audio tokens for weight, or fit audio tokens alone."""
-    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    """Share of the training rows kept out of the fit to score it."""
-    seed: int = 42
-    """Draws the held-out rows."""
+    cv_folds: Annotated[int, Field(ge=2)] = 5
+    """Folds of alpha: cv."""
+    one_standard_error: bool = False
+    """With alpha: cv, take the largest alpha within one standard error of the best score."""
+    n_subsamples: Annotated[int, Field(ge=0)] = 20
+    """Half-samples of the training rows that tell how reliably each kept token is selected."""
+
+
+class StabilitySelection(LassoFitting):
+    method: Literal["stability"]
+    """The tokens that a lasso selects most often on half-samples of the training rows."""
+    like: str = "lasso"
+    """Keep as many tokens as this selection."""
+    alpha: PositiveFloat = 8.0
+    """Strength of the L1 penalty on a half-sample."""
+    n_subsamples: PositiveInt = 50
+    """Number of half-samples."""
+
+
+class RankedSelection(Section):
+    method: Literal["chi_square", "mutual_information", "most_frequent"]
+    """Tokens that depend most on the class, one by one, or that occur most often."""
+    like: str = "lasso"
+    """Keep as many tokens as this selection."""
 
 
 class RandomSelection(Section):
@@ -165,7 +230,10 @@ class AllTokens(Section):
     """Keep every audio token."""
 
 
-Selection = Annotated[LassoSelection | RandomSelection | AllTokens, Field(discriminator="method")]
+Selection = Annotated[
+    LassoSelection | StabilitySelection | RankedSelection | RandomSelection | AllTokens,
+    Field(discriminator="method"),
+]
 
 
 class LanguageModel(Section):
@@ -386,12 +454,12 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
     if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
         yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
-    if selection.get("method") == "random":
+    if selection.get("method") not in ("lasso", "all"):
         like = selection.get("like", "lasso")
         if like not in selections:
             yield f"{path}.like: no selection is named {like!r}{_nearest(like, selections)}"
-        elif _mapping(selections[like]).get("method") == "random":
-            yield f"{path}.like: {like!r} is random itself; name a selection with its own size"
+        elif _mapping(selections[like]).get("method") not in ("lasso", "all"):
+            yield f"{path}.like: {like!r} takes its size from another; name a lasso"
 
 
 def _dataset_problems(dataset: Mapping) -> Iterator[str]:
@@ -443,7 +511,7 @@ def _known_keys(location: tuple) -> list[str]:
 def _union_member(kind: Any, tag: str | int) -> Any:
     members = get_args(get_args(kind)[0]) if get_origin(kind) is Annotated else ()
     for member in members:
-        if get_args(member.model_fields["method"].annotation) == (tag,):
+        if tag in get_args(member.model_fields["method"].annotation):
             return member
     return None
 

@@ -24,7 +24,7 @@ from speechlasso.errors import InputError
 from speechlasso.lasso_certificate import Certificate
 from speechlasso.lasso_data import ClassWeight, MultiClass, TrainingData
 from speechlasso.lasso_newton import ColumnStore, Iterate, proximal_newton
-from speechlasso.lasso_problem import log_probabilities
+from speechlasso.lasso_problem import LogisticProblem, log_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ def fit_lasso(
     multi_class: MultiClass = "multinomial",
     tolerance: float = 1e-4,
     max_iter: int = 200,
+    start: LassoFit | None = None,
 ) -> LassoFit:
     """Fit an L1-penalised logistic regression, certified by its duality gap.
 
@@ -109,6 +110,8 @@ def fit_lasso(
         Relative duality gap to reach.
     max_iter
         Limit of the Newton steps.
+    start
+        Fit of the same problem at another alpha, whose coefficients to start from.
 
     Raises
     ------
@@ -124,6 +127,7 @@ def fit_lasso(
         multi_class=multi_class,
         tolerance=tolerance,
         max_iter=max_iter,
+        start=start,
     )
     return fit
 
@@ -140,6 +144,7 @@ def lasso_path(
     multi_class: MultiClass = "multinomial",
     tolerance: float = 1e-4,
     max_iter: int = 200,
+    start: LassoFit | None = None,
 ) -> list[LassoFit]:
     """Fits along a grid of alphas, largest first, each started from the one before.
 
@@ -148,12 +153,13 @@ def lasso_path(
     alphas
         The grid, in any order; by default `n_alphas` values in geometric progression from
         alpha_max down to alpha_max * `alpha_ratio`.
-    features, labels, class_weight, sample_weight, multi_class, tolerance, max_iter
+    features, labels, class_weight, sample_weight, multi_class, tolerance, max_iter, start
         As for `fit_lasso`.
     """
     data = TrainingData.checked(features, labels, class_weight, sample_weight, multi_class)
-    starts = [Iterate.null(problem) for problem in data.problems()]
-    largest = max(_steepest(start) for start in starts)
+    problems = list(data.problems())
+    iterates = [Iterate.null(problem) for problem in problems]
+    largest = max(_steepest(iterate) for iterate in iterates)
     if alphas is None:
         if largest == 0.0:
             raise InputError("features: all are zero, so there is no path of coefficients to fit")
@@ -162,7 +168,10 @@ def lasso_path(
     if not (np.isfinite(alphas).all() and (alphas > 0).all()):
         raise InputError(f"alpha must be positive and finite, not {alphas.tolist()}")
 
-    paths = [_solve_path(start, alphas, tolerance, max_iter) for start in starts]
+    if start is not None:
+        iterates = _iterates_of(start, data, problems)
+    first = largest if start is None else start.alpha
+    paths = [_solve_path(iterate, first, alphas, tolerance, max_iter) for iterate in iterates]
     fits = [
         _joined(solutions, alpha, largest, data, tolerance)
         for alpha, *solutions in zip(alphas.tolist(), *paths, strict=True)
@@ -203,19 +212,33 @@ def certify(
     """
     data = TrainingData.checked(features, labels, class_weight, sample_weight, "multinomial")
     (problem,) = data.problems()
-    scores = np.ascontiguousarray((problem.features @ coef.T + intercept).T)
-    return Iterate(problem, np.ascontiguousarray(coef.T), intercept, scores).certificate(alpha)
+    return Iterate.at(problem, coef, intercept).certificate(alpha)
 
 
 def _steepest(iterate: Iterate) -> float:
     return float(iterate.dual_direction.steepness.max())
 
 
+def _iterates_of(
+    start: LassoFit, data: TrainingData, problems: list[LogisticProblem]
+) -> list[Iterate]:
+    if (
+        start.coef.shape[1] != data.features.shape[1]
+        or not np.array_equal(start.classes, data.classes)
+        or start.multi_class != data.multi_class
+    ):
+        raise InputError("start: its features, classes or multi_class are not those of this fit")
+    coefs = np.split(start.coef, len(problems))
+    intercepts = np.split(start.intercept, len(problems))
+    return [Iterate.at(*each) for each in zip(problems, coefs, intercepts, strict=True)]
+
+
 @dataclass(frozen=True)
 class _Solution:
     """One problem solved at one alpha."""
 
-    coef: np.ndarray
+    coef: sp.csr_array
+    """Sparse, since a path keeps many."""
     intercept: np.ndarray
     certificate: Certificate
     iterations: int
@@ -223,9 +246,10 @@ class _Solution:
 
 
 def _solve_path(
-    iterate: Iterate, alphas: np.ndarray, tolerance: float, max_iter: int
+    iterate: Iterate, previous: float, alphas: np.ndarray, tolerance: float, max_iter: int
 ) -> list[_Solution]:
-    store, previous, solutions = ColumnStore(iterate.problem.features), _steepest(iterate), []
+    """Solutions at descending alphas, from the iterate of a `previous` alpha."""
+    store, solutions = ColumnStore(iterate.problem.features), []
     for alpha in alphas.tolist():
         begun, total = time.perf_counter(), 0
         for waypoint in _waypoints(previous, alpha):
@@ -236,7 +260,8 @@ def _solve_path(
         )
         total += iterations
         seconds = time.perf_counter() - begun
-        solutions.append(_Solution(iterate.coef.T, iterate.intercept, certificate, total, seconds))
+        coef = sp.csr_array(iterate.coef.T)
+        solutions.append(_Solution(coef, iterate.intercept, certificate, total, seconds))
         previous = alpha
     return solutions
 
@@ -265,7 +290,7 @@ def _joined(
         alpha_max=largest_alpha,
         classes=data.classes,
         multi_class=data.multi_class,
-        coef=np.vstack([solution.coef for solution in solutions]),
+        coef=sp.vstack([solution.coef for solution in solutions]).toarray(),
         intercept=np.concatenate([solution.intercept for solution in solutions]),
         objective=certificate.primal,
         duality_gap=certificate.relative_gap,

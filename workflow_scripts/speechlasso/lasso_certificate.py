@@ -84,7 +84,7 @@ class DualDirection:
         to_others = self._to_others * (1.0 if steepest <= alpha else alpha / steepest)
         leaving = np.minimum(to_others.sum(axis=0), 1.0)
         entropy = -xlogy(to_others, to_others).sum(axis=0) - xlog1py(1.0 - leaving, -leaving)
-        return float(self.problem.weights @ entropy)
+        return float((self.problem.weights * entropy).sum())
 
 
 def stationary_measure(flow: np.ndarray) -> np.ndarray:

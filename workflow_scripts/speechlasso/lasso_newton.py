@@ -44,6 +44,12 @@ class Iterate:
         scores = np.repeat(intercept[:, None], n_rows, axis=1)
         return cls(problem, np.zeros((n_features, problem.n_vectors)), intercept, scores)
 
+    @classmethod
+    def at(cls, problem: LogisticProblem, coef: np.ndarray, intercept: np.ndarray) -> Iterate:
+        """Given (V, n_features) coefficients and (V,) intercepts."""
+        scores = np.ascontiguousarray((problem.features @ coef.T + intercept).T)
+        return cls(problem, np.ascontiguousarray(coef.T), intercept, scores)
+
     @cached_property
     def log_probabilities(self) -> np.ndarray:
         return log_probabilities(self.scores)
@@ -74,7 +80,7 @@ class ColumnStore:
     def locate(self, wanted: np.ndarray, likely: np.ndarray) -> np.ndarray:
         """Places in `columns` of the `wanted` features; where one is missing, the `likely` ones
         are copied along with it. Both are ascending indices."""
-        if not np.isin(wanted, self._held, assume_unique=True).all():
+        if self.columns is None or not np.isin(wanted, self._held, assume_unique=True).all():
             self._copy(np.union1d(wanted, likely))
         return np.searchsorted(self._held, wanted)
 

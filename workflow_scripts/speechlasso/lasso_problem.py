@@ -38,7 +38,7 @@ class LogisticProblem:
     def loss(self, log_probabilities: np.ndarray) -> float:
         """Weighted sum over rows of the negative log-likelihood."""
         own_class = log_probabilities[self.labels, np.arange(self.labels.size)]
-        return -float(self.weights @ own_class)
+        return -float((self.weights * own_class).sum())
 
     def gradient(self, residual: np.ndarray) -> np.ndarray:
         """Gradient in the coefficients, (n_features, V), from that in the K classes' scores,

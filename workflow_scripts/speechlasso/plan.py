@@ -17,7 +17,10 @@ from typing import Any
 
 from speechlasso import stages
 from speechlasso.config import (
+    AllTokens,
     Columns,
+    LassoFitting,
+    LassoSelection,
     LinearClassifier,
     LoRA,
     RandomSelection,
@@ -77,15 +80,22 @@ class Run:
     fold: str
     seed: int
     evaluation: Variant
+    description: Variant | None
+
+    def with_ancestors(self) -> Iterator[Variant]:
+        """Every variant the run needs; its own selection after one that gave the size."""
+        if self.description:
+            yield from self.description.with_ancestors()
+        yield from self.evaluation.with_ancestors()
 
     def folders(self) -> dict[str, str]:
         """Folder of each stage that the run passes through."""
         # The random control passes through two selections; its own comes last.
-        return {variant.stage: variant.folder for variant in self.evaluation.with_ancestors()}
+        return {variant.stage: variant.folder for variant in self.with_ancestors()}
 
     def all_folders(self) -> set[str]:
         """Folders of everything the run needs, both selections of a random control included."""
-        return {variant.folder for variant in self.evaluation.with_ancestors()}
+        return {variant.folder for variant in self.with_ancestors()}
 
     def files(self) -> list[str]:
         """What the tables and the report read of the run."""
@@ -107,6 +117,10 @@ class Plan:
     def run_files(self) -> list[str]:
         """What the tables and the report read of all runs, each file once."""
         return list(dict.fromkeys(path for run in self.runs for path in run.files()))
+
+    def description_files(self) -> list[str]:
+        """The page of evidence of each selection."""
+        return [f"{variant.folder}/page.html" for variant in self.variants["description"].values()]
 
     def index(self) -> list[dict[str, Any]]:
         """Arm, fold, seed and folders of every run: how people find results without hashes."""
@@ -133,19 +147,44 @@ def make_plan(settings: Settings) -> Plan:
     """
     n_rows, folds = _rows_and_folds(settings)
     runs = tuple(
-        Run(arm, fold, seed, _evaluation(arm_settings(settings, arm), arm, fold, seed))
+        _run(of_arm, arm, label, fold, seed)
         for arm in settings.experiment.arms
+        for label, of_arm in _sweep(settings, arm)
         for fold in folds
         for seed in settings.seeds
     )
     variants: dict[str, dict[str, Variant]] = {stage: {} for stage in stages.STAGES}
     for run in runs:
-        for variant in run.evaluation.with_ancestors():
+        for variant in run.with_ancestors():
             known = variants[variant.stage].setdefault(variant.key, variant)
             if known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
     n_shards = -(-n_rows // settings.audio.shard_size)
     return Plan(settings.experiment.name, runs, n_shards, variants)
+
+
+def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
+    evaluation = _evaluation(settings, arm, fold, seed)
+    name = settings.arms[arm].select
+    select = _selection(settings, name, fold, seed) if name else None
+    description = _description(settings, name, select, fold) if select else None
+    return Run(label, fold, seed, evaluation, description)
+
+
+def _sweep(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
+    """The arm's settings, once for each alpha where its selection names a list of them."""
+    settings = arm_settings(settings, arm)
+    name = settings.arms[arm].select
+    if name is not None:
+        name = getattr(settings.select[name], "like", name)
+    alphas = getattr(settings.select.get(name), "alpha", None)
+    if not isinstance(alphas, list):
+        yield arm, settings
+        return
+    for alpha in alphas:
+        swept = settings.select[name].model_copy(update={"alpha": alpha})
+        select = settings.select | {name: swept}
+        yield f"{arm}[alpha={alpha:g}]", settings.model_copy(update={"select": select})
 
 
 def _rows_and_folds(settings: Settings) -> tuple[int, Sequence[str]]:
@@ -228,20 +267,53 @@ def _token_texts(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
 def _selection(settings: Settings, name: str, fold: str, seed: int) -> Variant:
     selection = settings.select[name]
     upstream = {"bow": _bow(settings, fold)}
-    if isinstance(selection, RandomSelection):
+    options: dict[str, Any] = {}
+    if isinstance(selection, LassoSelection):
+        upstream["path"] = _lasso_path(settings, selection, upstream["bow"])
+        options["metric"] = settings.evaluate.metric
+        options["positive_label"] = settings.evaluate.positive_label
+        selection = _with_defaults(_as_read(selection), {"n_subsamples"})
+    elif not isinstance(selection, AllTokens):
         upstream["like"] = _selection(settings, selection.like, fold, seed)
-        # The name is resolved to the variant above, whose key says more.
-        selection = selection.model_copy(update={"like": RandomSelection(method="random").like})
-        return Variant(stages.SelectTokens(selection=selection, seed=seed), upstream)
-    if selection.method == "all":
-        return Variant(stages.SelectTokens(selection=selection), upstream)
+        selection = _as_read(selection)
+        if isinstance(selection, RandomSelection):
+            options["seed"] = seed
+    return Variant(stages.SelectTokens(selection=selection, **options), upstream)
+
+
+def _as_read(selection: Any) -> Any:
+    """The settings of a selection without those it does not read, which must not change its key."""
+    if isinstance(selection, LassoSelection):
+        return _with_defaults(selection, {"alpha"}) if selection.n_tokens else selection
+    # The name of the selection that gives the size is resolved to a variant, whose key says more.
+    return _with_defaults(selection, {"like"})
+
+
+def _with_defaults(section: Any, keys: set[str]) -> Any:
+    defaults = {key: type(section).model_fields[key].default for key in keys}
+    return section.model_copy(update=defaults)
+
+
+def _description(settings: Settings, name: str, select: Variant, fold: str) -> Variant | None:
+    """The evidence for a selection; chance and "all" need none."""
+    selection = settings.select[name]
+    if isinstance(selection, RandomSelection | AllTokens):
+        return None
+    upstream = {"select": select, "manifest": _manifest(settings), "codes": _codes(settings, fold)}
+    settled = stages.DescribeSelection(selection=_as_read(selection))
+    return Variant(settled, upstream | select.upstream)
+
+
+def _lasso_path(settings: Settings, selection: LassoSelection, bow: Variant) -> Variant:
+    fields = set(LassoFitting.model_fields)
+    fitting = LassoFitting.model_validate(selection.model_dump(include=fields))
     return Variant(
-        stages.SelectTokens(
-            selection=selection,
+        stages.LassoPath(
+            fitting=fitting,
             metric=settings.evaluate.metric,
             positive_label=settings.evaluate.positive_label,
         ),
-        upstream,
+        {"bow": bow},
     )
 
 

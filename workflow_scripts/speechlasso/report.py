@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from speechlasso import __version__
+from speechlasso.pages import html_table as _html
+from speechlasso.pages import render_page, svg
 from speechlasso.summary import RunResult
-
-# Text stays text, and the same data give the same bytes.
-matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "speechlasso"})
 
 SCORES = ["macro_f1", "uar", "accuracy", "positive_f1", "loss"]
 _BLUE = "#2f6fab"
@@ -35,7 +30,6 @@ def render_report(
     results
         What the runs left behind, for confusion matrices and selections.
     """
-    from jinja2 import Environment
     from markupsafe import Markup
 
     by_arm: dict[str, list[RunResult]] = {}
@@ -43,12 +37,9 @@ def render_report(
         by_arm.setdefault(result.arm, []).append(result)
     with_audio = {arm: of_arm for arm, of_arm in by_arm.items() if of_arm[0].selection}
     test = runs[runs["split"] == "test"]
-    template = Environment(autoescape=True).from_string(
-        files("speechlasso").joinpath("templates/report.html").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return render_page(
+        "report.html",
         experiment=experiment,
-        version=__version__,
         n_runs=len(results),
         n_folds=runs["fold"].nunique(),
         n_seeds=runs["seed"].nunique(),
@@ -97,7 +88,7 @@ def score_figure(summary: pd.DataFrame) -> str:
         axes.barh(positions, rows["mean"], xerr=margin, color=_BLUE, alpha=0.8, capsize=3)
         axes.set(xlim=(0, 1), xlabel=score, yticks=positions, yticklabels=arms)
         axes.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def confusion_figure(arm: str, results: Sequence[RunResult]) -> str:
@@ -123,7 +114,7 @@ def confusion_figure(arm: str, results: Sequence[RunResult]) -> str:
     ticks = range(len(classes))
     axes.set(title=arm, xticks=ticks, yticks=ticks, yticklabels=classes)
     axes.set_xticklabels(classes, rotation=45, ha="right")
-    return _svg(figure)
+    return svg(figure)
 
 
 def selection_figure(results: dict[str, list[RunResult]]) -> str:
@@ -138,7 +129,7 @@ def selection_figure(results: dict[str, list[RunResult]]) -> str:
     axes.set(ylabel="kept tokens", xticks=range(table.shape[1]), xticklabels=table.columns)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside upper left", ncols=len(table))
-    return _svg(figure)
+    return svg(figure)
 
 
 def selection_table(results: dict[str, list[RunResult]]) -> pd.DataFrame:
@@ -160,13 +151,3 @@ def _identical_arms(summary: pd.DataFrame) -> list[str]:
 
 def _mean_and_sd(row: Any) -> str:
     return f"{row['mean']:.3f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}")
-
-
-def _html(frame: pd.DataFrame) -> str:
-    return frame.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()[stream.getvalue().index("<svg") :]

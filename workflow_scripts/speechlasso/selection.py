@@ -6,25 +6,37 @@ joint bag of words; text words compete for weight, but audio tokens alone are se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.model_selection import train_test_split
 
-from speechlasso.bag_of_words import AudioFeatures, BagOfWords, weighting
-from speechlasso.config import LassoSelection
+from speechlasso import selection_controls
+from speechlasso.alpha_choice import alpha_for_n_tokens, best_alpha, cross_validate
+from speechlasso.bag_of_words import AudioFeatures, BagOfWords
+from speechlasso.config import (
+    LassoFitting,
+    LassoSelection,
+    RandomSelection,
+    RankedSelection,
+    Selection,
+    StabilitySelection,
+)
 from speechlasso.errors import InputError
-from speechlasso.evaluation import classification_scores
-from speechlasso.lasso import fit_lasso, predict_probabilities
+from speechlasso.lasso import LassoFit
+from speechlasso.selection_path import LassoRows, SelectionPath
+from speechlasso.stages import SelectTokens
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Token:
-    """A kept audio token: its place in the codec, its feature index and its weight, the sum over
-    classes of the absolute coefficients (None where nothing was fitted)."""
+    """A kept audio token: its place in the codec, its feature index and its weight (for a lasso
+    the sum over classes of the absolute coefficients; None where nothing was weighed)."""
 
     layer: int
     code: int
@@ -34,31 +46,37 @@ class Token:
 
 @dataclass(frozen=True)
 class TokenSelection:
-    """The kept set, ordered by feature index, with the evidence for it."""
+    """The kept set, ordered by feature index, with the evidence for it.
+
+    Attributes
+    ----------
+    class_weights
+        For a lasso, the coefficient of each class (two classes share one) at each kept token:
+        {class: (n_tokens,)}; empty for other methods.
+    """
 
     method: str
     tokens: list[Token]
     n_features: int
     evidence: dict[str, Any]
+    class_weights: dict[str, list[float]]
 
     def to_json(self) -> dict[str, Any]:
         evidence = {"alpha": None, "C": None, "objective": None, "duality_gap": None}
-        evidence |= self.evidence
-        tokens = [vars(token) for token in self.tokens]
         return {
             "method": self.method,
-            **evidence,
+            **(evidence | self.evidence),
             "n_features": self.n_features,
-            "tokens": tokens,
+            "tokens": [vars(token) for token in self.tokens],
+            "class_weights": self.class_weights,
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> TokenSelection:
+        own = {key: value[key] for key in ("method", "n_features", "class_weights")}
         tokens = [Token(**token) for token in value["tokens"]]
-        evidence = {
-            key: value[key] for key in value if key not in ("method", "n_features", "tokens")
-        }
-        return cls(value["method"], tokens, value["n_features"], evidence)
+        evidence = {key: value[key] for key in value if key not in own and key != "tokens"}
+        return cls(tokens=tokens, evidence=evidence, **own)
 
     def rank_of_code(self, n_layers: int, codebook_size: int) -> np.ndarray:
         """Rank of each (layer, code) in the selection, -1 where it is not selected: int32,
@@ -67,6 +85,30 @@ class TokenSelection:
         for rank, token in enumerate(self.tokens):
             ranks[token.layer, token.code] = rank
         return ranks
+
+
+def select(
+    bow: BagOfWords, settings: SelectTokens, *, path: SelectionPath | None, n_tokens: int | None
+) -> TokenSelection:
+    """Select by whichever method the settings name.
+
+    Parameters
+    ----------
+    path
+        Of the lasso, for that method.
+    n_tokens
+        Size of the selection, for methods that take it from another.
+    """
+    chosen = settings.selection
+    if isinstance(chosen, LassoSelection):
+        return select_by_lasso(bow, path, chosen, settings.metric, settings.positive_label)
+    if isinstance(chosen, StabilitySelection):
+        return select_stable(bow, chosen, n_tokens)
+    if isinstance(chosen, RankedSelection):
+        return select_ranked(bow, chosen, n_tokens)
+    if isinstance(chosen, RandomSelection):
+        return select_random(bow.features, n_tokens, settings.seed)
+    return select_all(bow.features)
 
 
 def select_all(features: AudioFeatures) -> TokenSelection:
@@ -80,58 +122,165 @@ def select_random(features: AudioFeatures, n_tokens: int, seed: int) -> TokenSel
     return _selection("random", drawn, features, evidence={"seed": seed})
 
 
+def select_ranked(bow: BagOfWords, settings: RankedSelection, n_tokens: int) -> TokenSelection:
+    """The tokens that score best one by one, on the training rows."""
+    train = bow.rows_in("train")
+    counts, labels = bow.audio[train], bow.rows["label"].to_numpy()[train]
+    if settings.method == "chi_square":
+        scores = selection_controls.chi_square(counts, labels)
+    elif settings.method == "mutual_information":
+        scores = selection_controls.mutual_information(counts, labels)
+    else:
+        scores = selection_controls.term_frequency(counts)
+    kept = selection_controls.top_k(scores, n_tokens)
+    return _selection(settings.method, kept, bow.features, scores)
+
+
+def select_stable(bow: BagOfWords, settings: StabilitySelection, n_tokens: int) -> TokenSelection:
+    """The tokens that the lasso selects most often on half-samples of the training rows."""
+    probabilities = selection_probabilities(
+        bow, settings, settings.alpha, settings.n_subsamples, threshold="mean"
+    )
+    kept = selection_controls.top_k(probabilities, n_tokens)
+    evidence = {"alpha": settings.alpha, "n_subsamples": settings.n_subsamples}
+    return _selection("stability", kept, bow.features, probabilities, evidence)
+
+
+def lasso_selection_probabilities(
+    bow: BagOfWords, settings: Selection, selection: TokenSelection
+) -> np.ndarray | None:
+    """How often a lasso's alpha and threshold select each audio feature on half-samples; None for
+    other methods."""
+    if not isinstance(settings, LassoSelection) or settings.n_subsamples == 0:
+        return None
+    return selection_probabilities(
+        bow,
+        settings,
+        selection.evidence["alpha"],
+        settings.n_subsamples,
+        threshold=settings.threshold,
+        top_k=settings.top_k,
+    )
+
+
+def selection_probabilities(
+    bow: BagOfWords, fitting: LassoFitting, alpha: float, n_subsamples: int, **threshold: Any
+) -> np.ndarray:
+    """Share of half-samples of the training rows in which a lasso selects each audio feature,
+    (n_audio_features,).
+
+    Parameters
+    ----------
+    **threshold
+        As for `keep_important`.
+    """
+    rows = LassoRows.of(bow, fitting)
+    probabilities = np.zeros(len(bow.features))
+    probabilities[rows.audio_index] = selection_controls.stability(
+        rows.counts,
+        rows.labels,
+        rows.n_audio_features,
+        alpha,
+        fit=rows.fit_to,
+        keep=partial(keep_important, n_audio_features=rows.n_audio_features, **threshold),
+        n_subsamples=n_subsamples,
+        seed=fitting.seed,
+    )
+    return probabilities
+
+
 def select_by_lasso(
-    bow: BagOfWords, settings: LassoSelection, metric: str, positive_label: str | None
+    bow: BagOfWords,
+    path: SelectionPath,
+    settings: LassoSelection,
+    metric: str,
+    positive_label: str | None,
 ) -> TokenSelection:
-    """Fit the lasso on part of the training rows, score it on the rest, keep what has weight.
+    """Choose an alpha, and keep the audio tokens that have weight there.
 
     Raises
     ------
     InputError
         When alpha is so large that no audio token keeps any weight.
     """
-    counts = bow.audio if settings.inputs == "audio" else sp.hstack([bow.audio, bow.text], "csr")
-    labels = bow.rows["label"].to_numpy()
-    fit_rows, held_out = train_test_split(
-        bow.rows_in("train"),
-        test_size=settings.holdout,
-        random_state=settings.seed,
-        stratify=labels[bow.rows_in("train")],
+    rows = LassoRows.of(bow, settings)
+    keep = partial(
+        keep_important,
+        n_audio_features=rows.n_audio_features,
+        threshold=settings.threshold,
+        top_k=settings.top_k,
     )
-    weights = weighting().fit(counts[fit_rows])
-    fit = fit_lasso(
-        weights.transform(counts[fit_rows]),
-        labels[fit_rows],
-        settings.alpha,
-        class_weight="balanced",
-    )
-    importance = np.abs(fit.coef).sum(axis=0)
-    kept = keep_important(importance, len(bow.features), settings)
+    alpha = choose_alpha(rows, path, settings, keep, metric, positive_label)
+    fit = path.at(alpha, rows)
+    kept = keep(fit.importance)
     if not len(kept):
         raise InputError(
-            f"lasso: with alpha {settings.alpha:g} no audio token keeps any weight; "
+            f"lasso: with alpha {alpha:g} no audio token keeps any weight; "
             f"choose a smaller alpha (all weights vanish from {fit.alpha_max:.3g} on)"
         )
-    probabilities = predict_probabilities(fit, weights.transform(counts[held_out]))
-    scores = classification_scores(
-        np.searchsorted(fit.classes, labels[held_out]), probabilities, fit.classes, positive_label
-    )
+    audio = fit.importance[: rows.n_audio_features]
     evidence = {
-        "alpha": settings.alpha,
-        "C": 1 / settings.alpha,
+        "alpha": alpha,
+        "C": 1 / alpha,
         "objective": fit.objective,
         "duality_gap": fit.duality_gap,
         "converged": fit.converged,
-        "n_fit_rows": len(fit_rows),
-        "n_nonzero_audio": int((importance[: len(bow.features)] > 0).sum()),
-        "n_nonzero_text": int((importance[len(bow.features) :] > 0).sum()),
-        f"holdout_{metric}": scores[metric],
+        "alpha_max": fit.alpha_max,
+        "n_fit_rows": len(rows.fit),
+        "n_nonzero_audio": int(np.count_nonzero(audio)),
+        "n_nonzero_text": int(np.count_nonzero(fit.importance[rows.n_audio_features :])),
+        f"holdout_{metric}": rows.held_out_scores(fit, positive_label)[metric],
     }
-    return _selection("lasso", kept, bow.features, importance, evidence)
+    importance = np.zeros(len(bow.features))
+    importance[rows.audio_index] = audio
+    return _selection(
+        "lasso",
+        rows.audio_index[kept],
+        bow.features,
+        importance,
+        evidence,
+        _class_weights(fit, kept),
+    )
+
+
+def choose_alpha(
+    rows: LassoRows,
+    path: SelectionPath,
+    settings: LassoSelection,
+    keep: Any,
+    metric: str,
+    positive_label: str | None,
+) -> float:
+    """The alpha that the settings name, or that has the size or the cross-validated score they
+    ask for."""
+    if settings.n_tokens is not None:
+        table = path.table.assign(n_tokens=[len(keep(fit.importance)) for fit in path.fits])
+        alpha, size = alpha_for_n_tokens(
+            table, settings.n_tokens, lambda alpha: len(keep(path.at(alpha, rows).importance))
+        )
+        if size != settings.n_tokens:
+            logger.warning("no alpha keeps %d tokens; %g keeps %d", settings.n_tokens, alpha, size)
+        return alpha
+    if settings.alpha != "cv":
+        return settings.alpha
+    table = cross_validate(
+        rows.counts,
+        rows.labels,
+        rows.n_audio_features,
+        path.table["alpha"].tolist(),
+        keep=keep,
+        fit_path=rows.fit_path_to,
+        n_folds=settings.cv_folds,
+        seed=settings.seed,
+        metric=metric,
+        positive_label=positive_label,
+    )
+    # A selection of no token is no selection, however well the words score.
+    return best_alpha(table[table["n_tokens"] >= 1], settings.one_standard_error)
 
 
 def keep_important(
-    importance: np.ndarray, n_audio_features: int, settings: LassoSelection
+    importance: np.ndarray, *, n_audio_features: int, threshold: str, top_k: int | None = None
 ) -> np.ndarray:
     """Indices of the audio features to keep, ascending.
 
@@ -139,32 +288,37 @@ def keep_important(
     ----------
     importance
         Sum over classes of absolute coefficients, (n_features,), audio features first.
-    settings
-        threshold "mean": at least the mean over ALL features, words included (as published);
-        "nonzero": above zero; "top_k": the k largest of those above zero.
+    threshold
+        "mean": at least the mean over ALL features, words included (as published); "nonzero":
+        above zero; "top_k": the `top_k` largest of those above zero.
     """
     audio = importance[:n_audio_features]
-    if settings.threshold == "mean":
+    if threshold == "mean":
         return np.flatnonzero((audio >= importance.mean()) & (audio > 0))
-    if settings.threshold == "nonzero":
+    if threshold == "nonzero":
         return np.flatnonzero(audio > 0)
-    largest = np.argsort(-audio, kind="stable")[: settings.top_k]
-    return np.sort(largest[audio[largest] > 0])
+    return selection_controls.top_k(audio, top_k)
+
+
+def _class_weights(fit: LassoFit, kept: np.ndarray) -> dict[str, list[float]]:
+    names = fit.classes if len(fit.coef) > 1 else fit.classes[1:]
+    return {str(name): row[kept].tolist() for name, row in zip(names, fit.coef, strict=True)}
 
 
 def _selection(
     method: str,
     indices: Sequence[int],
     features: AudioFeatures,
-    importance: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     evidence: dict[str, Any] | None = None,
+    class_weights: dict[str, list[float]] | None = None,
 ) -> TokenSelection:
     tokens = [
         Token(
             *features.layer_and_code(index),
             int(index),
-            None if importance is None else float(importance[index]),
+            None if weights is None else float(weights[index]),
         )
         for index in indices
     ]
-    return TokenSelection(method, tokens, len(features), evidence or {})
+    return TokenSelection(method, tokens, len(features), evidence or {}, class_weights or {})

@@ -17,6 +17,7 @@ from speechlasso.config import (
     Finetune,
     Folds,
     LanguageModel,
+    LassoFitting,
     LinearClassifier,
     Metric,
     Section,
@@ -101,12 +102,32 @@ class BagOfWordsCounts(Stage):
         return "counts"
 
 
+class LassoPath(Stage):
+    name, rule = "path", "fit_path"
+    fitting: LassoFitting
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.fitting.inputs
+
+
 class SelectTokens(Stage):
     name, rule = "select", "select_tokens"
     selection: Selection
     metric: Metric = "macro_f1"
     positive_label: str | None = None
     seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.selection.method
+
+
+class DescribeSelection(Stage):
+    name, rule = "description", "describe_selection"
+    selection: Selection
 
     @property
     def label(self) -> str:
@@ -185,7 +206,9 @@ STAGES: dict[str, type[Stage]] = {
         FitTokenizer,
         Codes,
         BagOfWordsCounts,
+        LassoPath,
         SelectTokens,
+        DescribeSelection,
         TokenTexts,
         AdaptLM,
         FinetuneLM,

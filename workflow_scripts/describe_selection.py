@@ -1,0 +1,36 @@
+"""Rule describe_selection: the evidence for each kept token, as tables and as a page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from speechlasso.bag_of_words import BagOfWords
+from speechlasso.codes import CodeTable
+from speechlasso.files import read_json, write_parquet, write_text
+from speechlasso.job import job
+from speechlasso.selection import TokenSelection, lasso_selection_probabilities
+from speechlasso.selection_page import render_selection
+from speechlasso.selection_path import SelectionPath
+from speechlasso.token_evidence import token_evidence, top_occurrences
+
+with job(snakemake) as settings:
+    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    selection = TokenSelection.from_json(read_json(snakemake.input.selection))
+    path = SelectionPath.load(Path(snakemake.input.path).parent) if snakemake.input.path else None
+    train = bow.rows_in("train")
+    tokens = token_evidence(
+        selection.tokens,
+        bow.audio[train],
+        bow.rows["label"].to_numpy()[train],
+        class_weights=selection.class_weights,
+        selection_probability=lasso_selection_probabilities(bow, settings.selection, selection),
+    )
+    manifest = pd.read_parquet(snakemake.input.manifest)
+    training_rows = manifest[manifest["id"].isin(bow.rows["id"].iloc[train])]
+    codes = CodeTable.read(snakemake.input.codes)
+    occurrences = top_occurrences(codes, training_rows, selection.tokens)
+    write_parquet(snakemake.output.tokens, tokens)
+    write_parquet(snakemake.output.occurrences, occurrences)
+    folder = str(Path(snakemake.input.selection).parent)
+    page = render_selection(folder, selection, tokens, occurrences, path and path.table)
+    write_text(snakemake.output.page, page)

@@ -1,0 +1,13 @@
+"""Rule fit_path: fit the lasso once along its path of alphas, for every later choice on it."""
+
+from pathlib import Path
+
+from speechlasso.bag_of_words import BagOfWords
+from speechlasso.job import job
+from speechlasso.selection_path import LassoRows, SelectionPath
+
+with job(snakemake) as settings:
+    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    rows = LassoRows.of(bow, settings.fitting)
+    path = SelectionPath.fitted(rows, settings.metric, settings.positive_label)
+    path.save(Path(snakemake.output.path).parent)

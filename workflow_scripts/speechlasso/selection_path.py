@@ -1,0 +1,195 @@
+"""The lasso path of a bag of words: fitted once, and then every alpha on it is free.
+
+Source: arXiv 2512.07571, section on token selection: L1-penalised logistic regression on the joint
+bag of words, fitted on part of the training rows and scored on the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+
+from speechlasso.bag_of_words import BagOfWords, weighting
+from speechlasso.config import LassoFitting
+from speechlasso.evaluation import classification_scores
+from speechlasso.files import write_parquet, written_whole
+from speechlasso.lasso import LassoFit, fit_lasso, lasso_path, predict_probabilities
+
+
+@dataclass(frozen=True)
+class LassoRows:
+    """What the lasso reads: counts of the training rows, divided into those that fit it and those
+    that score it.
+
+    Attributes
+    ----------
+    counts
+        Audio features first, then words; CSR, (n_training_rows, n_features).
+    labels
+        (n_training_rows,).
+    audio_index
+        Index in the bag of words of each audio feature, ascending, (n_audio_features,).
+    fit, held_out
+        Positions of the rows.
+    fitting
+        The settings behind this.
+    """
+
+    counts: sp.csr_array
+    labels: np.ndarray
+    audio_index: np.ndarray
+    fit: np.ndarray
+    held_out: np.ndarray
+    fitting: LassoFitting
+
+    @classmethod
+    def of(cls, bow: BagOfWords, fitting: LassoFitting) -> LassoRows:
+        train = bow.rows_in("train")
+        labels = bow.rows["label"].to_numpy()[train]
+        audio_index = _columns_of_layers(bow, fitting.layers)
+        counts = bow.audio[train][:, audio_index]
+        if fitting.inputs == "joint":
+            counts = sp.hstack([counts, bow.text[train]], format="csr")
+        fit, held_out = train_test_split(
+            np.arange(len(train)),
+            test_size=fitting.holdout,
+            random_state=fitting.seed,
+            stratify=labels,
+        )
+        return cls(counts, labels, audio_index, fit, held_out, fitting)
+
+    @property
+    def n_audio_features(self) -> int:
+        return len(self.audio_index)
+
+    @cached_property
+    def weighted(self) -> tuple[sp.csr_array, sp.csr_array]:
+        """Weighted features of the rows that fit and of those that score, both by what the first
+        ones have taught."""
+        fit, held_out = self.counts[self.fit], self.counts[self.held_out]
+        weights = weighting(self.fitting.weighting, self.fitting.scaling).fit(fit)
+        return weights.transform(fit), weights.transform(held_out)
+
+    def refined(self, start: LassoFit, alpha: float) -> LassoFit:
+        """The fit at an alpha, begun from the one at another."""
+        return fit_lasso(
+            self.weighted[0],
+            self.labels[self.fit],
+            alpha,
+            multi_class=self.fitting.multi_class,
+            start=start,
+        )
+
+    def fit_to(self, counts: sp.csr_array, labels: np.ndarray, alpha: float) -> LassoFit:
+        """The lasso with these settings on other rows, such as a subsample of these."""
+        return self.fit_path_to(counts, labels, [alpha])[1][0]
+
+    def fit_path_to(
+        self, counts: sp.csr_array, labels: np.ndarray, alphas: Sequence[float] | None
+    ) -> tuple[Pipeline, list[LassoFit]]:
+        """Weighting and path of lasso fits with these settings on other rows."""
+        weights = weighting(self.fitting.weighting, self.fitting.scaling).fit(counts)
+        multi_class = self.fitting.multi_class
+        return weights, lasso_path(
+            weights.transform(counts), labels, alphas, multi_class=multi_class
+        )
+
+    def held_out_scores(self, fit: LassoFit, positive_label: str | None) -> dict:
+        probabilities = predict_probabilities(fit, self.weighted[1])
+        targets = np.searchsorted(fit.classes, self.labels[self.held_out])
+        return classification_scores(targets, probabilities, fit.classes, positive_label)
+
+
+@dataclass(frozen=True)
+class SelectionPath:
+    """Fits from alpha_max, where all weights vanish, down a geometric grid.
+
+    Attributes
+    ----------
+    fits
+        Largest alpha first.
+    table
+        alpha, objective, duality_gap, converged, iterations, seconds, n_audio and n_text (features
+        with weight) and holdout_<metric>; one row per fit.
+    """
+
+    fits: list[LassoFit]
+    table: pd.DataFrame
+
+    @classmethod
+    def fitted(cls, rows: LassoRows, metric: str, positive_label: str | None) -> SelectionPath:
+        _, fits = rows.fit_path_to(rows.counts[rows.fit], rows.labels[rows.fit], alphas=None)
+        table = [
+            {
+                "alpha": fit.alpha,
+                "objective": fit.objective,
+                "duality_gap": fit.duality_gap,
+                "converged": fit.converged,
+                "iterations": fit.iterations,
+                "seconds": fit.seconds,
+                "n_audio": int((fit.importance[: rows.n_audio_features] > 0).sum()),
+                "n_text": int((fit.importance[rows.n_audio_features :] > 0).sum()),
+                f"holdout_{metric}": rows.held_out_scores(fit, positive_label)[metric],
+            }
+            for fit in fits
+        ]
+        return cls(fits, pd.DataFrame(table))
+
+    def at(self, alpha: float, rows: LassoRows) -> LassoFit:
+        """The fit at an alpha: from the path if it lies on it, else refined from its neighbour."""
+        distances = [abs(np.log(fit.alpha / alpha)) for fit in self.fits]
+        nearest = self.fits[int(np.argmin(distances))]
+        return nearest if min(distances) < 1e-9 else rows.refined(nearest, alpha)
+
+    def save(self, folder: str | Path) -> None:
+        """path.parquet, and coefficients.npz with the fits' coefficients one below the other."""
+        first = self.fits[0]
+        table = self.table.assign(
+            alpha_max=first.alpha_max,
+            multi_class=first.multi_class,
+            classes=[first.classes.tolist()] * len(self.fits),
+            intercept=[fit.intercept.tolist() for fit in self.fits],
+        )
+        write_parquet(Path(folder) / "path.parquet", table)
+        with written_whole(Path(folder) / "coefficients.npz") as temporary:
+            sp.save_npz(temporary, sp.csr_array(np.vstack([fit.coef for fit in self.fits])))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SelectionPath:
+        table = pd.read_parquet(Path(folder) / "path.parquet")
+        coefficients = sp.load_npz(Path(folder) / "coefficients.npz")
+        n_vectors = coefficients.shape[0] // len(table)
+        fits = [
+            LassoFit(
+                alpha=row.alpha,
+                alpha_max=row.alpha_max,
+                classes=np.array(row.classes),
+                multi_class=row.multi_class,
+                coef=coefficients[i * n_vectors : (i + 1) * n_vectors].toarray(),
+                intercept=np.array(row.intercept),
+                objective=row.objective,
+                duality_gap=row.duality_gap,
+                iterations=row.iterations,
+                seconds=row.seconds,
+                converged=row.converged,
+            )
+            for i, row in enumerate(table.itertuples())
+        ]
+        own = ["alpha_max", "multi_class", "classes", "intercept"]
+        return cls(fits, table.drop(columns=own))
+
+
+def _columns_of_layers(bow: BagOfWords, layers: Sequence[int] | None) -> np.ndarray:
+    columns = np.arange(len(bow.features))
+    if layers is None:
+        return columns
+    layer = bow.features.first_layer + columns // bow.features.codebook_size
+    return columns[np.isin(layer, layers)]
