@@ -278,3 +278,20 @@ def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validati
     np.testing.assert_array_equal(
         predictions["n_audio_tokens"], bow.audio[:, indices(selection)].sum(axis=1)
     )
+
+
+def test_the_dummy_is_chance():
+    settings = LinearClassifier(method="dummy")
+    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+    hits = (predictions["label"] == predictions["predicted"]).mean()
+    assert 0.2 < hits < 0.5
+    assert set(predictions["predicted"]) == {"x", "y", "z"}
+
+
+def test_the_linear_baselines_weighting_is_a_setting():
+    loss = {}
+    for weighting in ("tfidf", "counts"):
+        settings = LinearClassifier(C=[0.1], weighting=weighting, scaling="none")
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+        loss[weighting] = predictions["p_x"].to_numpy()
+    assert not np.allclose(loss["tfidf"], loss["counts"])

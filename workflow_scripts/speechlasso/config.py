@@ -279,6 +279,12 @@ class LoRA(Section):
 
 
 class LinearClassifier(Section):
+    method: Literal["logistic_regression", "dummy"] = "logistic_regression"
+    """dummy draws labels by the training rows' class shares: what chance gives."""
+    weighting: Literal["tfidf", "counts"] = "tfidf"
+    """Weigh counts by TF-IDF, or take them as they are."""
+    scaling: Literal["unit_variance", "none"] = "unit_variance"
+    """Scale every feature to unit variance, or not."""
     C: Annotated[list[PositiveFloat], Field(min_length=1)] = [0.0003, 0.001, 0.003, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty to try; the validation metric chooses."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from sklearn.base import ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 
 from speechlasso.bag_of_words import BagOfWords, weighting
 from speechlasso.config import LinearClassifier
@@ -29,17 +32,15 @@ def fit_and_predict(
     training
         Chosen C and the validation score of each.
     """
-    from sklearn.linear_model import LogisticRegression
-
     counts = _counts(bow, selection, inputs)
     labels = bow.rows["label"].to_numpy()
     train, validation = bow.rows_in("train"), bow.rows_in("validation")
-    features = weighting().fit(counts[train]).transform(counts)
+    weights = weighting(settings.weighting, settings.scaling).fit(counts[train])
+    features = weights.transform(counts)
     classes = np.unique(labels[train])
-    best_score, best_model, scores = -np.inf, None, {}
+    best_C, best_model, scores = None, None, {}
     for C in sorted(settings.C):
-        model = LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
-        model.fit(features[train], labels[train])
+        model = _classifier(settings.method, C).fit(features[train], labels[train])
         scores[C] = classification_scores(
             np.searchsorted(classes, labels[validation]),
             model.predict_proba(features[validation]),
@@ -47,8 +48,8 @@ def fit_and_predict(
             positive_label,
         )[metric]
         # Of equal scores the strongest penalty wins.
-        if scores[C] > best_score:
-            best_score, best_model = scores[C], model
+        if best_C is None or scores[C] > scores[best_C]:
+            best_C, best_model = C, model
     predictions = predictions_frame(
         bow.rows,
         best_model.predict_proba(features),
@@ -58,8 +59,14 @@ def fit_and_predict(
         else 0,
         n_text_tokens=np.asarray(bow.text.sum(axis=1)).ravel() if "text" in inputs else 0,
     )
-    training = {"C": best_model.C, f"validation_{metric}": [[C, s] for C, s in scores.items()]}
+    training = {"C": best_C, f"validation_{metric}": [[C, s] for C, s in scores.items()]}
     return predictions, training
+
+
+def _classifier(method: str, C: float) -> ClassifierMixin:
+    if method == "dummy":
+        return DummyClassifier(strategy="stratified", random_state=0)
+    return LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
 
 
 def _counts(bow: BagOfWords, selection: TokenSelection | None, inputs: list[str]) -> sp.csr_array:
