@@ -10,6 +10,7 @@ when some minutes of work would be lost without it.
 from __future__ import annotations
 
 import hashlib
+import ctypes
 import json
 import logging
 import resource
@@ -39,6 +40,9 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 LARGEST_GRADIENT_NORM = 1.0
+
+# Names of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Progress:
 @contextmanager
 def computing(threads: int, seed: int) -> Iterator[None]:
     """Compute with so many threads, from fresh random numbers; restore both afterwards."""
+    _keep_freed_memory()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -81,6 +86,18 @@ def computing(threads: int, seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads_before)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory of freed tensors for the next ones.
+
+    By default it hands large blocks back to the system, which then has to clear the same memory
+    for every step: a large part of the time on long token texts.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def best_device() -> torch.device:

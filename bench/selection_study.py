@@ -1,0 +1,492 @@
+"""Ways to choose audio tokens at equal numbers of tokens, judged by cheap classifiers.
+
+    OMP_NUM_THREADS=1 PYTHONPATH=workflow_scripts python bench/selection_study.py \
+        --emodb /your/emodb/manifest.csv
+
+asks why tokens drawn at random do as well as the lasso's, and what chooses better. Each unit is a
+fold of a corpus: demo corpora of several seeds, in folds without a speaker in two parts, and EmoDB
+with one speaker left out. Tokenizer, words and selection see the unit's training speakers only.
+Every method keeps as many tokens as the published lasso keeps there (asked for 20, 40, 80), and is
+scored with the words of the texts by
+
+- linear: the project's logistic regression, its C chosen on the validation rows;
+- network: one small hidden layer on the logarithms of the counts, unscaled, as closer to a language
+  model, to which a token that is rarely met stays strange.
+
+Judge by the validation columns; the test columns are there to confirm, not to choose. It prints
+Markdown tables, and as the last line one JSON object. Intervals are 95 % t-intervals over units;
+folds of one corpus share data, so these are narrower than those of fresh corpora would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import f_classif
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from tqdm import tqdm
+
+from speechlasso import selection_controls
+from speechlasso.bag_of_words import BagOfWords, build_bag_of_words, weighting
+from speechlasso.config import (
+    Columns,
+    Folds,
+    LassoSelection,
+    LinearClassifier,
+    SpectralRVQ,
+    StabilitySelection,
+    Table,
+    Tokenizer,
+)
+from speechlasso.demo_corpus import make_demo_corpus
+from speechlasso.evaluation import classification_scores, evaluate
+from speechlasso.folds import divide_folds, fold_examples
+from speechlasso.lasso import LassoFit, lasso_path
+from speechlasso.linear_classifier import fit_and_predict
+from speechlasso.manifest import read_manifest
+from speechlasso.selection import (
+    Token,
+    TokenSelection,
+    select_by_lasso,
+    selection_probabilities,
+)
+from speechlasso.selection_path import LassoRows, SelectionPath
+from speechlasso.tokenization import encode_utterances, fit_tokenizer
+
+METRICS = {"demo": "macro_f1", "emodb": "uar"}
+LINEAR = LinearClassifier(C=[0.001, 0.01, 0.1])
+# Kept tokens that an utterance should have, for the method with a coverage constraint.
+COVERAGE = 5
+STABILITY = StabilitySelection(method="stability", n_subsamples=20)
+LASSOS = {
+    "lasso": {},
+    "lasso_unscaled": {"scaling": "none"},
+    "lasso_counts": {"weighting": "counts"},
+    "lasso_audio": {"inputs": "audio"},
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One fold of one corpus, and what its methods share."""
+
+    corpus: str
+    name: str
+    bow: BagOfWords
+    speakers: np.ndarray
+    """Of each row, (n_utterances,)."""
+
+    @property
+    def metric(self) -> str:
+        return METRICS[self.corpus]
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        return self.bow.rows_in("train")
+
+    @cached_property
+    def counts(self) -> sp.csr_array:
+        """Audio counts of the training rows."""
+        return self.bow.audio[self.train]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return self.bow.rows["label"].to_numpy()[self.train]
+
+    @cached_property
+    def document_frequency(self) -> np.ndarray:
+        return selection_controls.document_frequency(self.counts)
+
+    @cached_property
+    def speaker_frequency(self) -> np.ndarray:
+        """Share of the training speakers in a tenth or more of whose utterances a token occurs."""
+        occurs = pd.DataFrame((self.counts > 0).toarray())
+        by_speaker = occurs.groupby(self.speakers[self.train]).mean()
+        return (by_speaker >= 0.1).mean().to_numpy()
+
+    @cached_property
+    def weighted(self) -> sp.csr_array:
+        """Training rows, audio features first, by TF-IDF and unit variance."""
+        joint = sp.hstack([self.counts, self.bow.text[self.train]], format="csr")
+        return weighting().fit_transform(joint)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Square roots of each token's share of an utterance's tokens, (n_training_rows, n)."""
+        counts = self.counts.toarray()
+        return np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+    @cached_property
+    def paths(self) -> dict[str, tuple[LassoSelection, SelectionPath]]:
+        """The library's lasso and its ablations."""
+        paths = {}
+        for name, changes in LASSOS.items():
+            settings = LassoSelection(method="lasso", **changes)
+            rows = LassoRows.of(self.bow, settings)
+            paths[name] = settings, SelectionPath.fitted(rows, self.metric, None)
+        return paths
+
+    @cached_property
+    def stability(self) -> np.ndarray:
+        return selection_probabilities(
+            self.bow, STABILITY, STABILITY.alpha, STABILITY.n_subsamples, threshold="mean"
+        )
+
+    def lasso(self, name: str, n_tokens: int) -> np.ndarray:
+        """Tokens of a lasso as the library selects them, about so many."""
+        settings, path = self.paths[name]
+        settings = settings.model_copy(update={"n_tokens": n_tokens})
+        selection = select_by_lasso(self.bow, path, settings, self.metric, None)
+        return np.array([token.index for token in selection.tokens])
+
+
+class WeightedLasso:
+    """A lasso on all training rows whose penalty is lighter for tokens that are met often.
+
+    The penalty of token j is alpha / df_j ** gamma, df_j being the share of training rows that it
+    occurs in; realised by multiplying its column of unit variance by df_j ** gamma. Words keep
+    their weight 1 times the audio tokens' mean, so that they neither gain nor lose by gamma.
+    """
+
+    def __init__(self, unit: Unit, gamma: float):
+        weights = unit.document_frequency**gamma
+        weights = weights / weights.mean()
+        n_words = unit.weighted.shape[1] - len(weights)
+        scaled = unit.weighted @ sp.diags_array(np.concatenate([weights, np.ones(n_words)]))
+        self._n_audio = len(weights)
+        self._path = lasso_path(sp.csr_array(scaled), unit.labels, n_alphas=40, alpha_ratio=0.003)
+
+    def importance(self, n_tokens: int) -> np.ndarray:
+        """Of each audio token, at the largest alpha of the path with so many tokens in it."""
+
+        def audio(fit: LassoFit) -> np.ndarray:
+            return fit.importance[: self._n_audio]
+
+        large = [fit for fit in self._path if np.count_nonzero(audio(fit)) >= n_tokens]
+        return audio(large[0] if large else self._path[-1])
+
+
+def covered(importance: np.ndarray, counts: sp.csr_array, n_tokens: int) -> np.ndarray:
+    """Three quarters of the tokens by importance; each of the rest is the one that fills most of
+    what rows lack to `COVERAGE` kept tokens, and where nothing is lacking the most important."""
+    order = np.argsort(-importance, kind="stable")
+    kept = order[: n_tokens - n_tokens // 4].tolist()
+    dense = counts.toarray()
+    while len(kept) < n_tokens:
+        lacking = np.maximum(COVERAGE - dense[:, kept].sum(axis=1), 0)
+        rest = order[~np.isin(order, kept)]
+        gain = np.minimum(dense[:, rest], lacking[:, None]).sum(axis=0)
+        kept.append(int(rest[gain.argmax()]))
+    return np.sort(kept)
+
+
+def within_speakers(values: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """Deviations of the rows from their speaker's mean."""
+    frame = pd.DataFrame(values)
+    return (frame - frame.groupby(speakers).transform("mean")).to_numpy()
+
+
+def f_statistic(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of one-way analysis of variance over the classes; 0 for tokens that never vary."""
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.nan_to_num(f_classif(values, labels)[0], nan=0.0, posinf=0.0)
+
+
+def ridge_importance(unit: Unit) -> np.ndarray:
+    """Sum over classes of absolute coefficients under an L2 penalty, which shares weight among
+    correlated tokens where the lasso keeps one of them."""
+    model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000)
+    model.fit(unit.weighted, unit.labels)
+    return np.abs(model.coef_).sum(axis=0)[: len(unit.document_frequency)]
+
+
+def selectors(unit: Unit, n_draws: int) -> dict[str, Callable[[int], np.ndarray]]:
+    """From a number of tokens to the indices of those kept, by method."""
+
+    def ranked(scores: np.ndarray) -> Callable[[int], np.ndarray]:
+        return lambda k: selection_controls.top_k(scores, k)
+
+    def drawn(seed: int) -> Callable[[int], np.ndarray]:
+        n = len(unit.bow.features)
+        return lambda k: np.sort(np.random.default_rng(seed).choice(n, k, replace=False))
+
+    weighted = {gamma: WeightedLasso(unit, gamma) for gamma in (0.0, 0.5, 1.0)}
+
+    def by_weighted(gamma: float) -> Callable[[int], np.ndarray]:
+        return lambda k: selection_controls.top_k(weighted[gamma].importance(k), k)
+
+    speakers = unit.speakers[unit.train]
+    inside = f_statistic(within_speakers(unit.shares, speakers), unit.labels)
+    ridge = ridge_importance(unit)
+    return {
+        **{name: lambda k, name=name: unit.lasso(name, k) for name in LASSOS},
+        "stability": ranked(unit.stability),
+        "chi_square": ranked(selection_controls.chi_square(unit.counts, unit.labels)),
+        "mutual_information": ranked(
+            selection_controls.mutual_information(unit.counts, unit.labels)
+        ),
+        "most_frequent": ranked(selection_controls.term_frequency(unit.counts)),
+        "lasso_all_rows": by_weighted(0.0),
+        "lasso_df_0.5": by_weighted(0.5),
+        "lasso_df_1": by_weighted(1.0),
+        "lasso_covered": lambda k: covered(weighted[0.0].importance(k), unit.counts, k),
+        "stability_df": ranked(unit.stability * np.sqrt(unit.document_frequency)),
+        "ridge": ranked(ridge),
+        "ridge_df": ranked(ridge * np.sqrt(unit.document_frequency)),
+        "anova": ranked(f_statistic(unit.shares, unit.labels)),
+        "anova_in_speaker": ranked(inside),
+        **{f"random {seed}": drawn(seed) for seed in range(n_draws)},
+    }
+
+
+def linear_scores(unit: Unit, selection: TokenSelection | None) -> dict[str, float]:
+    inputs = ["text"] if selection is None else ["text", "audio"]
+    predictions, _ = fit_and_predict(unit.bow, selection, inputs, LINEAR, unit.metric, None)
+    splits = evaluate(predictions, None)["splits"]
+    return {f"linear_{split}": splits[split][unit.metric] for split in ("validation", "test")}
+
+
+def network_scores(unit: Unit, kept: np.ndarray, seeds: tuple[int, ...]) -> dict[str, float]:
+    """Means over seeds of the network's scores."""
+    features = sp.hstack([unit.bow.audio[:, kept], unit.bow.text], format="csr")
+    features = features.astype(np.float64).log1p()
+    labels = unit.bow.rows["label"].to_numpy()
+    scores: dict[str, list[float]] = {"network_validation": [], "network_test": []}
+    for seed in seeds:
+        network = MLPClassifier(
+            32, alpha=0.01, learning_rate_init=5e-3, batch_size=64, max_iter=40, random_state=seed
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(features[unit.train], labels[unit.train])
+        for split in ("validation", "test"):
+            rows = unit.bow.rows_in(split)
+            truth = np.searchsorted(network.classes_, labels[rows])
+            probabilities = network.predict_proba(features[rows])
+            values = classification_scores(truth, probabilities, network.classes_)
+            scores[f"network_{split}"].append(values[unit.metric])
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def diagnostics(unit: Unit, kept: np.ndarray, lasso: np.ndarray) -> dict[str, float]:
+    """What the kept tokens are like on the training rows."""
+    counts = unit.counts[:, kept].toarray()
+    per_row = counts.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.abs(np.corrcoef(counts, rowvar=False))
+    pairs = correlation[np.triu_indices(len(kept), 1)]
+    return {
+        "n_tokens": len(kept),
+        "tokens_per_utterance": per_row.mean(),
+        "share_below_3": (per_row < 3).mean(),
+        "document_frequency": unit.document_frequency[kept].mean(),
+        "speaker_frequency": unit.speaker_frequency[kept].mean(),
+        "redundancy": np.nanmean(pairs),
+        "overlap_with_lasso": len(np.intersect1d(kept, lasso)) / len(kept),
+    } | {
+        f"layer_{layer}": np.mean(kept // unit.bow.features.codebook_size == layer)
+        for layer in range(unit.bow.features.n_layers)
+    }
+
+
+def study_unit(unit: Unit, options: argparse.Namespace) -> Iterator[dict]:
+    own = {"corpus": unit.corpus, "unit": unit.name}
+    everything = np.arange(len(unit.bow.features))
+    references = {"text_only": everything[:0], "all_tokens": everything}
+    for name, kept in references.items():
+        selection = token_selection(unit, kept) if len(kept) else None
+        row = own | {"method": name, "size": 0, "n_tokens": len(kept)}
+        yield row | linear_scores(unit, selection) | network_scores(unit, kept, (0, 1))
+    methods = selectors(unit, options.draws)
+    for size in options.sizes:
+        lasso = methods["lasso"](size)
+        for name, select in methods.items():
+            kept = lasso if name == "lasso" else select(len(lasso))
+            row = own | {"method": name.split()[0], "draw": name, "size": size}
+            row |= diagnostics(unit, kept, lasso)
+            row |= linear_scores(unit, token_selection(unit, kept))
+            if size in options.network_sizes:
+                row |= network_scores(unit, kept, (0, 1))
+            yield row
+
+
+def token_selection(unit: Unit, kept: np.ndarray) -> TokenSelection:
+    features = unit.bow.features
+    tokens = [Token(*features.layer_and_code(index), int(index)) for index in kept]
+    return TokenSelection("study", tokens, len(features), {}, {})
+
+
+def demo_units(options: argparse.Namespace) -> Iterator[Unit]:
+    folds = Folds(method="grouped", n_folds=options.folds, validation_share=0.25)
+    for seed in options.corpus_seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = make_demo_corpus(Path(folder), seed=seed)
+            clips = [[str(Path(folder) / clip)] for clip in manifest["audio"]]
+            manifest = manifest.assign(audio=clips, group=manifest["speaker"])
+            manifest = manifest[["id", "text", "label", "audio", "group"]]
+            yield from corpus_units("demo", f"{seed}", manifest, folds, options)
+
+
+def emodb_units(options: argparse.Namespace) -> Iterator[Unit]:
+    if options.emodb is not None:
+        manifest = read_manifest(Table(path=options.emodb, columns=Columns(group="speaker")))
+        folds = Folds(method="leave_one_group_out", validation_share=0.2)
+        yield from corpus_units("emodb", "emodb", manifest, folds, options)
+
+
+def corpus_units(
+    corpus: str, name: str, manifest: pd.DataFrame, folds: Folds, options: argparse.Namespace
+) -> Iterator[Unit]:
+    settings = Tokenizer(spectral_rvq=SpectralRVQ(codebook_size=options.codebook_size))
+    divided = divide_folds(manifest, folds)
+    for fold in divided["fold"].unique():
+        examples = fold_examples(manifest, divided, fold)
+        training = examples[examples["split"] == "train"]
+        codes = encode_utterances(fit_tokenizer(settings, training["audio"]), examples)
+        bow = build_bag_of_words(examples, codes, None, True)
+        yield Unit(corpus, f"{name} {fold}", bow, examples["group"].to_numpy())
+
+
+def mean_and_half_width(values: pd.Series) -> tuple[float, float]:
+    """Mean and half the width of its 95 % t-interval."""
+    values = values.dropna()
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.sem())
+
+
+def shown(values: pd.Series, sign: str = "") -> str:
+    mean, half = mean_and_half_width(values)
+    return f"{mean:{sign}.3f} ± {half:.3f}"
+
+
+def score_table(rows: pd.DataFrame, classifier: str) -> str:
+    """Scores by method, and their differences from the lasso and from the random draws in the
+    same unit."""
+    score = f"{classifier}_validation"
+    by_unit = rows.groupby(["method", "unit"], sort=False)[[score, f"{classifier}_test"]].mean()
+    table = [
+        "| method | validation | minus lasso | minus random | test | test minus lasso |",
+        "|---|---|---|---|---|---|",
+    ]
+    means = by_unit[score].groupby("method").mean().sort_values(ascending=False)
+    for method in means.index:
+        validation, test = (by_unit[column][method] for column in by_unit)
+        less = {
+            other: shown(validation - by_unit[score][other], "+") for other in ("lasso", "random")
+        }
+        test_less = shown(test - by_unit[f"{classifier}_test"]["lasso"], "+")
+        table.append(
+            f"| {method} | {shown(validation)} | {less['lasso']} | {less['random']} "
+            f"| {shown(test)} | {test_less} |"
+        )
+    return "\n".join(table)
+
+
+def diagnostics_table(rows: pd.DataFrame) -> str:
+    layers = sorted(column for column in rows if column.startswith("layer_"))
+    columns = [
+        "n_tokens", "tokens_per_utterance", "share_below_3", "document_frequency",
+        "speaker_frequency", "redundancy", "overlap_with_lasso", *layers,
+    ]  # fmt: skip
+    means = rows.groupby("method", sort=False)[columns].mean()
+    table = [f"| method | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for method, values in means.iterrows():
+        numbers = [f"{values[c]:.1f}" for c in columns[:2]]
+        numbers += [f"{values[c]:.2f}" for c in columns[2:]]
+        table.append(f"| {method} | {' | '.join(numbers)} |")
+    return "\n".join(table)
+
+
+def asked_sizes(rows: pd.DataFrame) -> list[int]:
+    return sorted(rows["size"].unique().tolist())
+
+
+def print_tables(results: pd.DataFrame) -> None:
+    for corpus, rows in results.groupby("corpus", sort=False):
+        print(f"\n## {corpus}: {METRICS[corpus]}, {rows['unit'].nunique()} units\n")
+        for name in ("text_only", "all_tokens"):
+            reference = rows[rows["method"] == name]
+            scores = {c: shown(reference[c]) for c in rows if c.startswith(("linear", "network"))}
+            print(f"{name}: " + ", ".join(f"{c} {value}" for c, value in scores.items()) + "\n")
+        selected = rows[rows["size"] > 0]
+        # Sizes of one unit are averaged first, so that units are what the interval counts.
+        print(f"Linear classifier, mean over {', '.join(map(str, asked_sizes(selected)))} tokens\n")
+        print(score_table(selected, "linear"))
+        for size, of_size in selected.groupby("size"):
+            print(f"\nLinear classifier, {size} tokens\n\n{score_table(of_size, 'linear')}")
+        with_network = selected.dropna(subset="network_validation")
+        for size, of_size in with_network.groupby("size"):
+            print(f"\nNetwork, {size} tokens\n\n{score_table(of_size, 'network')}")
+            print(f"\nKept tokens, {size} asked for\n\n{diagnostics_table(of_size)}")
+
+
+def as_json(results: pd.DataFrame, seconds: float) -> str:
+    """One object, by corpus, size and method: scores as mean and half width, others as means."""
+    numbers = results.select_dtypes("number").columns.drop("size").tolist()
+    summary: dict = {"seconds": round(seconds, 1)}
+    for (corpus, size, method), rows in results.groupby(["corpus", "size", "method"], sort=False):
+        by_unit = rows.groupby("unit")[numbers].mean()
+        cell = {
+            name: [round(number, 4) for number in mean_and_half_width(by_unit[name])]
+            if name.startswith(("linear", "network"))
+            else round(float(by_unit[name].mean()), 4)
+            for name in numbers
+            if by_unit[name].notna().any()
+        }
+        summary.setdefault(corpus, {}).setdefault(str(size), {})[method] = cell
+    return json.dumps(summary)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--emodb", help="manifest.csv with id, audio, text, label, speaker")
+    parser.add_argument("--corpus-seeds", type=int, nargs="*", default=[11, 12, 13, 14])
+    parser.add_argument("--folds", type=int, default=5, help="folds of each demo corpus")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 40, 80])
+    parser.add_argument("--network-sizes", type=int, nargs="*", default=[40])
+    parser.add_argument("--draws", type=int, default=5, help="random selections of each size")
+    parser.add_argument("--codebook-size", type=int, default=64)
+    parser.add_argument("--rows", help="CSV to write with one row per selection")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options, begun = parsed(), time.perf_counter()
+    logging.basicConfig(level=logging.ERROR)
+    n_units = len(options.corpus_seeds) * options.folds
+    rows = []
+    with tqdm(total=None if options.emodb else n_units, desc="study", unit="fold") as progress:
+        for units in (demo_units(options), emodb_units(options)):
+            for unit in units:
+                rows += study_unit(unit, options)
+                progress.update()
+    results = pd.DataFrame(rows)
+    if options.rows:
+        results.to_csv(options.rows, index=False)
+    seconds = time.perf_counter() - begun
+    print_tables(results)
+    print(f"\n{seconds:.0f} s\n")
+    print(as_json(results, seconds))
+
+
+if __name__ == "__main__":
+    main()
