@@ -9,8 +9,8 @@ when some minutes of work would be lost without it.
 
 from __future__ import annotations
 
-import hashlib
 import ctypes
+import hashlib
 import json
 import logging
 import resource
