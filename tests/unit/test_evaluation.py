@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores, evaluate, predictions_frame
 from speechlasso.report import render_report
 from speechlasso.summary import (
@@ -43,6 +44,11 @@ def test_scores_equal_scikit_learn(seed, n, n_present):
     assert scores["loss"] == pytest.approx(
         metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
     )
+
+
+def test_an_unknown_positive_label_is_an_input_error():
+    with pytest.raises(InputError, match=r"evaluate\.positive_label: 'd' .* one of a, b, c"):
+        classification_scores(np.array([0]), np.eye(3)[:1], CLASSES, positive_label="d")
 
 
 def make_predictions(seed=0, n=30):

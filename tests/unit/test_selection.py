@@ -109,6 +109,13 @@ def test_an_alpha_that_keeps_nothing_says_from_where_on():
         lasso(make_bow(), alpha=1000.0)
 
 
+def test_a_class_too_rare_to_hold_out_is_an_input_error():
+    bow = make_bow()
+    bow.rows.loc[0, "label"] = "rare"
+    with pytest.raises(InputError, match="100 training rows cannot be divided"):
+        lasso(bow)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechlasso.errors import InputError
+
 METRICS = ("accuracy", "macro_f1", "uar", "positive_f1", "loss")
 
 
@@ -36,6 +38,11 @@ def classification_scores(
         accuracy; macro_f1 (over classes that occur in the labels or the predictions); uar
         (unweighted average recall over classes that occur in the labels); positive_f1 or None;
         loss (mean negative log-likelihood, nats).
+
+    Raises
+    ------
+    InputError
+        When the positive label is none of the classes.
     """
     from sklearn.metrics import accuracy_score, f1_score, recall_score
 
@@ -43,6 +50,11 @@ def classification_scores(
     present = np.unique(labels)
     positive_f1 = None
     if positive_label is not None:
+        if positive_label not in list(classes):
+            raise InputError(
+                f"evaluate.positive_label: {positive_label!r} is no class of these data; "
+                f"choose one of {', '.join(map(str, classes))}"
+            )
         positive = list(classes).index(positive_label)
         positive_f1 = float(f1_score(labels == positive, predicted == positive, zero_division=0))
     likelihood = probabilities[np.arange(len(labels)), labels]

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from speechlasso.bag_of_words import BagOfWords, weighting
 from speechlasso.config import LassoFitting
+from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
 from speechlasso.files import write_parquet, written_whole
 from speechlasso.lasso import LassoFit, fit_lasso, lasso_path, predict_probabilities
@@ -52,18 +53,31 @@ class LassoRows:
 
     @classmethod
     def of(cls, bow: BagOfWords, fitting: LassoFitting) -> LassoRows:
+        """Divide the training rows.
+
+        Raises
+        ------
+        InputError
+            When they are too few to hold some of every class out.
+        """
         train = bow.rows_in("train")
         labels = bow.rows["label"].to_numpy()[train]
         audio_index = _columns_of_layers(bow, fitting.layers)
         counts = bow.audio[train][:, audio_index]
         if fitting.inputs == "joint":
             counts = sp.hstack([counts, bow.text[train]], format="csr")
-        fit, held_out = train_test_split(
-            np.arange(len(train)),
-            test_size=fitting.holdout,
-            random_state=fitting.seed,
-            stratify=labels,
-        )
+        try:
+            fit, held_out = train_test_split(
+                np.arange(len(train)),
+                test_size=fitting.holdout,
+                random_state=fitting.seed,
+                stratify=labels,
+            )
+        except ValueError as error:
+            raise InputError(
+                f"the lasso's holdout: {len(train)} training rows cannot be divided so that both "
+                f"parts have every class ({error}) Give each class more rows, or change holdout."
+            ) from error
         return cls(counts, labels, audio_index, fit, held_out, fitting)
 
     @property
