@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/unit -m "not slow"
+	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

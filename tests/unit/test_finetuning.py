@@ -62,6 +62,7 @@ def by_transformers_alone(folder, examples):
     return np.array(rows), model.config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAVE)
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_the_saved_model_predicts_the_same_with_transformers_alone(
@@ -154,6 +155,7 @@ def test_only_what_the_method_trains_moves(tmp_path, examples, language_models, 
     assert (start[embedding][n_old:] != end[embedding][n_old:]).any(dim=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_text_alone_leaves_the_vocabulary_as_it_is(tmp_path, examples, language_models, method):
     lm = language_models["bert"]

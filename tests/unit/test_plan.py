@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlasso.config import Settings, load_settings, merged
@@ -80,6 +80,7 @@ def test_a_number_has_one_folder_however_it_is_written():
     assert len({tuple(plan(**override).keys("select")) for override in written}) == 1
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.floats(0.01, 1e4), min_size=2, max_size=5, unique=True),
     st.lists(st.integers(0, 10**6), min_size=1, max_size=3, unique=True),
