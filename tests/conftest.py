@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A busy machine is slow, not wrong: no example has a deadline, and the same ones are drawn each time.
+# A busy machine is slow, not wrong: no example has a deadline. Each run draws the same ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("repeatable")
 

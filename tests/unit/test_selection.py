@@ -193,6 +193,31 @@ def test_layers_limit_the_choice_and_indices_stay_those_of_the_bag_of_words():
     assert (heaviest.layer, heaviest.code) == (2, 5)
 
 
+def test_a_frequency_exponent_prefers_tokens_that_are_met_often():
+    """Tokens 3 and 4 tell class x equally well, but 4 occurs in a few utterances only."""
+    bow = make_bow()
+    counts = bow.audio.toarray()
+    labels = bow.rows["label"].to_numpy()
+    counts[:, 4] = 0
+    counts[np.flatnonzero(labels == "x")[:6], 4] = 9
+    rare = BagOfWords(bow.rows, sp.csr_array(counts), bow.text, bow.features, bow.words)
+    weight = {}
+    for exponent in (0.0, 1.0):
+        tokens = lasso(rare, alpha=0.5, threshold="nonzero", frequency_exponent=exponent).tokens
+        weight[exponent] = {token.index: token.weight for token in tokens}
+    assert weight[0.0].get(4, 0) > 0
+    assert weight[1.0].get(4, 0) / weight[1.0][3] < weight[0.0][4] / weight[0.0][3]
+
+
+def test_frequencies_of_held_out_rows_change_nothing():
+    bow = make_bow()
+    audio = bow.audio.toarray()
+    audio[100:] = 0
+    other = BagOfWords(bow.rows, sp.csr_array(audio), bow.text, bow.features, bow.words)
+    first, second = (lasso(b, frequency_exponent=0.5) for b in (bow, other))
+    assert first.to_json() == second.to_json()
+
+
 @pytest.mark.parametrize("changes", [{"weighting": "counts"}, {"scaling": "none"}])
 def test_weighting_and_scaling_can_be_left_out(changes):
     assert {3, 15} <= set(indices(lasso(make_bow(), alpha=0.5, **changes)))

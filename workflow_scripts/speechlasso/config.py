@@ -171,6 +171,9 @@ class LassoFitting(Section):
     scaling: Literal["unit_variance", "none"] = "unit_variance"
     """Scale every feature to unit variance, which favours rare tokens, or leave frequent tokens
     their larger range."""
+    frequency_exponent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Penalise an audio token by alpha / df ** this, df being the share of the rows it occurs in:
+    above 0, frequent tokens are preferred."""
     multi_class: Literal["multinomial", "one_vs_rest"] = "multinomial"
     """With more than two classes: one softmax model, or one model for each class."""
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2

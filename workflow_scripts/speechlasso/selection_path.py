@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from speechlasso.bag_of_words import BagOfWords, weighting
 from speechlasso.config import LassoFitting
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
 from speechlasso.files import write_parquet, written_whole
+from speechlasso.frequency_penalty import frequency_factors, scale_audio_columns
 from speechlasso.lasso import LassoFit, fit_lasso, lasso_path, predict_probabilities
 
 
@@ -89,8 +91,20 @@ class LassoRows:
         """Weighted features of the rows that fit and of those that score, both by what the first
         ones have taught."""
         fit, held_out = self.counts[self.fit], self.counts[self.held_out]
-        weights = weighting(self.fitting.weighting, self.fitting.scaling).fit(fit)
+        weights = self._weighting_of(fit)
         return weights.transform(fit), weights.transform(held_out)
+
+    def _weighting_of(self, counts: sp.csr_array) -> Pipeline:
+        """What these rows teach of weights, scales and frequencies, and nothing of other rows."""
+        weights = weighting(self.fitting.weighting, self.fitting.scaling).fit(counts)
+        if self.fitting.frequency_exponent == 0:
+            return weights
+        audio = counts[:, : self.n_audio_features]
+        factors = frequency_factors(audio, self.fitting.frequency_exponent)
+        scale = FunctionTransformer(
+            scale_audio_columns, accept_sparse=True, kw_args={"factors": factors}
+        )
+        return make_pipeline(weights, scale)
 
     def refined(self, start: LassoFit, alpha: float) -> LassoFit:
         """The fit at an alpha, begun from the one at another."""
@@ -110,7 +124,7 @@ class LassoRows:
         self, counts: sp.csr_array, labels: np.ndarray, alphas: Sequence[float] | None
     ) -> tuple[Pipeline, list[LassoFit]]:
         """Weighting and path of lasso fits with these settings on other rows."""
-        weights = weighting(self.fitting.weighting, self.fitting.scaling).fit(counts)
+        weights = self._weighting_of(counts)
         multi_class = self.fitting.multi_class
         return weights, lasso_path(
             weights.transform(counts), labels, alphas, multi_class=multi_class
