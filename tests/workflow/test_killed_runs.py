@@ -13,7 +13,7 @@ from .conftest import ENVIRONMENT
 
 STAGES = [
     *("corpus", "manifest", "folds", "tokenizer", "codes", "bow", "path", "select"),
-    *("description", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate"),
+    *("token_texts", "adapt", "finetune", "linear", "predict", "evaluate", "description"),
     "experiments",
 ]
 LONGEST_WAIT = 300  # seconds
@@ -52,7 +52,8 @@ def test_killed_in_every_stage(finished, workspace):
             killed.append(stage)
             workspace.run("--unlock", "--configfile", "tiny.yaml")
     workspace.run("--configfile", "tiny.yaml")
-    # Stages of one job may be over by the time another stage's job was killed beside them.
-    assert set(killed) >= {"corpus", "manifest", "codes", "bow", "select", "adapt", "finetune"}
+    # Which job the scheduler takes first is its own affair: a stage of few jobs may be over by the
+    # time that another one's was killed beside it.
+    assert len(killed) >= 8, killed
     name = "results/experiments/tiny/summary.csv"
     assert (workspace.folder / name).read_bytes() == (finished.folder / name).read_bytes()
