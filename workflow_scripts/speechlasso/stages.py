@@ -7,6 +7,7 @@ the old version then keep their folder and new ones get another.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from speechlasso.config import (
@@ -28,15 +29,16 @@ from speechlasso.config import (
 
 
 class Stage(Section):
-    """Settings of one stage. Subclasses add the fields; `label` starts the folder's name."""
+    """Settings of one stage; subclasses add the fields."""
 
     name: ClassVar[str]
     rule: ClassVar[str]
     version: ClassVar[int] = 1
 
     @property
+    @abstractmethod
     def label(self) -> str:
-        raise NotImplementedError
+        """How the folder's name begins."""
 
     def hashed_settings(self) -> dict[str, Any]:
         """Settings that differ from their defaults, so that a new optional key changes no hash."""
