@@ -360,7 +360,7 @@ def corpus_units(
     for fold in divided["fold"].unique():
         examples = fold_examples(manifest, divided, fold)
         training = examples[examples["split"] == "train"]
-        codes = encode_utterances(fit_tokenizer(settings, training["audio"]), examples)
+        codes = encode_utterances(fit_tokenizer(settings, training), examples)
         bow = build_bag_of_words(examples, codes, None, True)
         yield Unit(corpus, f"{name} {fold}", bow, examples["group"].to_numpy())
 

@@ -46,6 +46,7 @@ rule summarise:
         runtime=10,
     params:
         runs=PLAN.index(),
+        metric=SETTINGS.evaluate.metric,
     message:
         "Summarising {PLAN.experiment}"
     script:

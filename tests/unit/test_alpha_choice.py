@@ -45,13 +45,13 @@ def fit_path(counts, labels, alphas):
     return weights, lasso_path(weights.transform(counts), labels, alphas)
 
 
-def validate(counts, labels, alphas=ALPHAS, **options):
+def validate(counts, labels, alphas=ALPHAS, groups=None, **options):
     options = {
         **{"fit_path": fit_path, "keep": KEEP, "n_folds": 3, "seed": 1, "metric": "macro_f1"},
         **{"positive_label": None},
         **options,
     }
-    return cross_validate(counts, labels, N_AUDIO, alphas, **options)
+    return cross_validate(counts, labels, groups, N_AUDIO, alphas, **options)
 
 
 def table_of(alphas, means, errors=0.0):
@@ -243,3 +243,26 @@ def test_any_size_that_a_falling_path_has_is_found(sizes, n_tokens, step):
     alpha, size = alpha_for_n_tokens(table, n_tokens, size_at)
     assert size == size_at(alpha)
     assert abs(size - n_tokens) == min(abs(other - n_tokens) for other in sizes)
+
+
+def test_no_group_is_in_two_folds():
+    counts, labels = signal()
+    groups = np.arange(len(labels)) % 7
+    # A column that tells the group, plus one so that zero shows.
+    marked = sp.csr_array(sp.hstack([counts[:, :-1], groups[:, None] + 1.0]))
+    seen = []
+
+    def spy(fit_counts, fit_labels, alphas):
+        seen.append(set(fit_counts[:, [-1]].toarray().ravel() - 1))
+        return fit_path(fit_counts, fit_labels, alphas)
+
+    validate(marked, labels, groups=groups, fit_path=spy)
+    held_out = [set(groups) - fitted for fitted in seen]
+    assert len(seen) == 3 and all(held_out)
+    assert sorted(group for fold in held_out for group in fold) == list(range(7))
+
+
+def test_fewer_groups_than_folds_is_an_error():
+    counts, labels = signal()
+    with pytest.raises(InputError, match="only 2 groups; choose fewer folds"):
+        validate(counts, labels, groups=np.arange(len(labels)) % 2)

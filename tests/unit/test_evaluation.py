@@ -16,6 +16,7 @@ from speechlasso.evaluation import classification_scores, evaluate, predictions_
 from speechlasso.report import render_report
 from speechlasso.summary import (
     RunResult,
+    chosen_on_validation,
     mean_and_interval,
     runs_table,
     score_lines,
@@ -112,6 +113,31 @@ def test_runs_and_summary_tables():
     assert row["n"] == 2
     assert "positive_f1" not in set(summary["metric"])
     assert "train_seconds" not in set(summary["metric"]), "the summary must be reproducible"
+
+
+def test_validation_chooses_among_swept_arms():
+    scores = {  # alpha -> validation and test score of folds a and b
+        "4": [(0.9, 0.1), (0.2, 0.5)],
+        "8": [(0.3, 0.8), (0.7, 0.6)],
+        "16": [(0.9, 0.3), (0.1, 0.9)],
+    }
+    rows = [
+        [f"lasso[alpha={alpha}]", fold, 1, split, score]
+        for alpha, folds in scores.items()
+        for fold, pair in zip("ab", folds, strict=True)
+        for split, score in zip(("validation", "test"), pair, strict=True)
+    ]
+    rows += [["text_only", "a", 1, "test", 0.4], ["text_only", "a", 1, "validation", 1.0]]
+    runs = pd.DataFrame(rows, columns=["arm", "fold", "seed", "split", "uar"])
+    chosen = chosen_on_validation(runs, "uar")
+    assert set(chosen["arm"]) == {"lasso[alpha chosen on validation]"}
+    test = chosen[chosen["split"] == "test"].set_index("fold")["uar"]
+    assert test.to_dict() == {
+        "a": 0.1,
+        "b": 0.6,
+    }  # of equal ones the first, whatever its test score
+    assert len(chosen) == 4
+    assert chosen_on_validation(runs[runs["arm"] == "text_only"], "uar").empty
 
 
 def test_the_terminal_shows_a_line_per_arm():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,7 @@ _TINY_INTERVAL = 1e-4
 def cross_validate(
     counts: sp.csr_array,
     labels: np.ndarray,
+    groups: np.ndarray | None,
     n_audio_features: int,
     alphas: Sequence[float],
     *,
@@ -43,7 +44,7 @@ def cross_validate(
     metric: str,
     positive_label: str | None,
 ) -> pd.DataFrame:
-    """Score each alpha on stratified folds of the given rows.
+    """Score each alpha on stratified folds of the given rows, no group in two folds.
 
     `fit_path` is given the rows of the other folds alone; what it learns scores those of the fold.
 
@@ -51,6 +52,8 @@ def cross_validate(
     ----------
     counts
         Training rows, audio features first, (n_rows, n_features).
+    groups
+        Group of each row, (n_rows,); None: rows are divided one by one.
     alphas
         The grid, in any order.
     n_folds
@@ -68,10 +71,8 @@ def cross_validate(
     Raises
     ------
     InputError
-        When no class has a row for each fold.
+        When no class has a row for each fold, or there are fewer groups than folds.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     labels = np.asarray(labels)
     classes, n_of_class = np.unique(labels, return_counts=True)
     if n_of_class.max() < n_folds:
@@ -79,7 +80,7 @@ def cross_validate(
             f"cross-validation of alpha: {n_folds} folds, but no class has more than "
             f"{n_of_class.max()} training rows; choose fewer folds"
         )
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(labels, labels)
+    folds = _folds(labels, groups, n_folds, seed)
     tables = []
     for fit_rows, held_out in tqdm(folds, total=n_folds, desc="choosing alpha", unit="fold"):
         weighting, fits = fit_path(counts[fit_rows], labels[fit_rows], alphas)
@@ -93,6 +94,23 @@ def cross_validate(
         ]
         tables.append(_sizes(fits, n_audio_features, keep).assign(score=scores))
     return _mean_over_folds(pd.concat(tables))
+
+
+def _folds(
+    labels: np.ndarray, groups: np.ndarray | None, n_folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if groups is None:
+        return StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(labels, labels)
+    n_groups = len(np.unique(groups))
+    if n_groups < n_folds:
+        raise InputError(
+            f"cross-validation of alpha: {n_folds} folds, but the training rows have only "
+            f"{n_groups} groups; choose fewer folds"
+        )
+    divider = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return divider.split(labels, labels, groups)
 
 
 def best_alpha(table: pd.DataFrame, one_standard_error: bool) -> float:

@@ -43,7 +43,8 @@ class BagOfWords:
     Attributes
     ----------
     rows
-        id, label, split; row i belongs to row i of the matrices.
+        id, label, split, and group where utterances have one; row i belongs to row i of the
+        matrices.
     audio
         Counts, CSR int32, (n_utterances, n_audio_features).
     text
@@ -93,7 +94,7 @@ def build_bag_of_words(
     Parameters
     ----------
     examples
-        Columns id, text, label, split.
+        Columns id, text, label, split, and maybe group.
     codes
         Holds the codes of every id.
     layers
@@ -104,7 +105,7 @@ def build_bag_of_words(
     text, words = count_words(examples["text"], examples["split"] == "train", lowercase)
     features = used_features(codes, layers)
     return BagOfWords(
-        rows=examples[["id", "label", "split"]].reset_index(drop=True),
+        rows=examples.filter(["id", "label", "split", "group"]).reset_index(drop=True),
         audio=count_audio_tokens([codes.codes[row_id] for row_id in examples["id"]], features),
         text=text,
         features=features,

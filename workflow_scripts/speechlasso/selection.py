@@ -266,6 +266,7 @@ def choose_alpha(
     table = cross_validate(
         rows.counts,
         rows.labels,
+        rows.groups,
         rows.n_audio_features,
         path.table["alpha"].tolist(),
         keep=keep,

@@ -38,6 +38,8 @@ class LassoRows:
         Audio features first, then words; CSR, (n_training_rows, n_features).
     labels
         (n_training_rows,).
+    groups
+        The group (usually the speaker) of each row, (n_training_rows,); None where there are none.
     audio_index
         Index in the bag of words of each audio feature, ascending, (n_audio_features,).
     fit, held_out
@@ -48,6 +50,7 @@ class LassoRows:
 
     counts: sp.csr_array
     labels: np.ndarray
+    groups: np.ndarray | None
     audio_index: np.ndarray
     fit: np.ndarray
     held_out: np.ndarray
@@ -64,6 +67,7 @@ class LassoRows:
         """
         train = bow.rows_in("train")
         labels = bow.rows["label"].to_numpy()[train]
+        groups = bow.rows["group"].to_numpy()[train] if "group" in bow.rows else None
         audio_index = _columns_of_layers(bow, fitting.layers)
         counts = bow.audio[train][:, audio_index]
         if fitting.inputs == "joint":
@@ -80,7 +84,7 @@ class LassoRows:
                 f"the lasso's holdout: {len(train)} training rows cannot be divided so that both "
                 f"parts have every class ({error}) Give each class more rows, or change holdout."
             ) from error
-        return cls(counts, labels, audio_index, fit, held_out, fitting)
+        return cls(counts, labels, groups, audio_index, fit, held_out, fitting)
 
     @property
     def n_audio_features(self) -> int:

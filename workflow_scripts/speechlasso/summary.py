@@ -81,6 +81,36 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
 
 
+def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What an arm that sweeps a setting scores when its validation rows choose the value.
+
+    Of the arms `NAME[KEY=VALUE]` the one with the best validation score stands in, for each fold
+    and seed, as `NAME[KEY chosen on validation]`; of equal ones the first.
+
+    Parameters
+    ----------
+    runs
+        As `runs_table` makes it.
+    metric
+        Of which larger is better.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `runs` under their new names; none where nothing is swept.
+    """
+    swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<key>\w+)=[^\]]*\]$")
+    family = swept["name"] + "[" + swept["key"] + " chosen on validation]"
+    candidates = runs.assign(family=family).dropna(subset="family")
+    validation = candidates[candidates["split"] == "validation"]
+    best = validation.sort_values(metric, ascending=False, kind="stable").drop_duplicates(
+        ["family", "fold", "seed"]
+    )
+    chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
+    chosen = chosen.sort_values("family", kind="stable")
+    return chosen.assign(arm=chosen["family"])[runs.columns]
+
+
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, sample standard deviation and 95 % t-interval of each arm's test scores over its runs
     (folds x seeds); sd and interval are empty for a single run."""
