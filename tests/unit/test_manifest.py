@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from speechlasso import clip_check
+from speechlasso.clip_check import check_clip
 from speechlasso.config import Columns, Table
 from speechlasso.errors import InputError
 from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manifest
@@ -83,6 +85,87 @@ def test_unknown_formats_and_empty_tables_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("id,text,label,audio\n")
     with pytest.raises(InputError, match="no rows"):
         read_manifest(Table(path=str(tmp_path / "t.csv")))
+
+
+def segments(folder, rows, **columns):
+    """The manifest of rows of id, clips, start and end."""
+    path = folder / "t.csv"
+    lines = ["id,audio,from,to,text,label", *(f"{row},x,a" for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    columns = columns or {"start": "from", "end": "to"}
+    return read_manifest(Table(path=str(path), columns=Columns(**columns)))
+
+
+def test_segments_are_seconds_and_open_where_the_table_is_empty(tmp_path):
+    manifest = segments(tmp_path, ["u,a.wav,1.25,2", "v,a.wav,,3e0", "w,a.wav, 4 ,", "x,b.wav|c,,"])
+    assert manifest["start"].dtype == manifest["end"].dtype == np.float64
+    np.testing.assert_array_equal(manifest["start"], [1.25, np.nan, 4, np.nan])
+    np.testing.assert_array_equal(manifest["end"], [2, 3, np.nan, np.nan])
+
+
+def test_a_table_with_ends_alone_has_open_starts(tmp_path):
+    manifest = segments(tmp_path, ["u,a.wav,1.25,2"], end="to")
+    assert manifest.columns.tolist()[-2:] == ["start", "end"]
+    assert manifest["start"].isna().all() and manifest["end"].tolist() == [2]
+
+
+def test_without_segments_the_manifest_has_no_columns_for_them(tmp_path):
+    manifest = segments(tmp_path, ["u,a.wav,1.25,2"], id="id")
+    assert manifest.columns.tolist() == ["id", "text", "label", "audio"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "object"])
+def test_missing_numbers_of_any_type_are_open(tmp_path, dtype):
+    frame = ROWS.assign(start=pd.array([None, 0.5, None], dtype="Float64").astype(dtype))
+    frame = frame.assign(clips="a.wav")
+    frame.to_parquet(tmp_path / "t.parquet")
+    columns = COLUMNS.model_copy(update={"start": "start"})
+    manifest = read_manifest(Table(path=str(tmp_path / "t.parquet"), columns=columns))
+    np.testing.assert_array_equal(manifest["start"], [np.nan, 0.5, np.nan])
+
+
+def test_all_bad_segments_at_once_beside_other_mistakes(tmp_path):
+    rows = ["u,a.wav,2,1", "v,a.wav,-1,", "w,a.wav|b.wav,1,2", 'x,a.wav,one,"2,5"', ",a.wav,1,2"]
+    with pytest.raises(InputError) as caught:
+        segments(tmp_path, rows)
+    message = str(caught.value)
+    assert "6 bad rows" in message
+    assert "row 2 (id 'u'): its segment ends at 1.0 s, not after its start at 2.0 s" in message
+    assert "row 3 (id 'v'): its segment starts at -1.0 s, before its clip" in message
+    assert "row 4 (id 'w'): a segment lies in a single clip, but the row names several" in message
+    assert "row 5 (id 'x'): 'one' is no number of seconds such as 12.5" in message
+    assert "row 5 (id 'x'): '2,5' is no number of seconds such as 12.5" in message
+    assert "row 6: the id is empty" in message
+
+
+def test_a_long_recording_is_checked_once_and_each_segment_against_its_end(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "long.wav", np.zeros(16_000), 16_000)
+    checked = []
+
+    def counted(clip):
+        checked.append(clip)
+        return check_clip(clip)
+
+    monkeypatch.setattr(clip_check, "check_clip", counted)
+    rows = [f"u{i},long.wav,{i / 1000},{i / 1000 + 0.012}" for i in range(1000)]
+    problems = find_clip_problems(segments(tmp_path, rows), threads=2)
+    assert checked == [f"{tmp_path}/long.wav"]
+    assert problems["id"].tolist() == [f"u{i}" for i in range(999, 1000)]
+    assert problems["problem"][0] == "its segment ends at 1.011 s, but its clip at 1.000 s"
+
+
+def test_a_bad_recording_is_one_line_however_many_rows_name_it(tmp_path):
+    rows = [f"u{i},gone.wav,{i},{i + 1}" for i in range(100)]
+    manifest = segments(tmp_path, [*rows, "v,gone too.wav,,"])
+    problems = find_clip_problems(manifest)
+    assert len(problems) == 101
+    with pytest.raises(InputError) as caught:
+        drop_bad_clips(manifest, problems, "error", 0.5)
+    lines = str(caught.value).splitlines()[1:-1]
+    assert lines == [
+        f"  - u0 and 99 more: {tmp_path}/gone.wav: does not exist",
+        f"  - v: {tmp_path}/gone too.wav: does not exist",
+    ]
 
 
 @pytest.fixture

@@ -128,6 +128,25 @@ def test_time_is_that_of_the_right_clip(tmp_path):
     assert (row["start"], row["end"]) == (pytest.approx(0.3), pytest.approx(0.8))
 
 
+def test_time_in_a_segment_counts_from_the_start_of_the_recording(tmp_path):
+    recording = save_clip(tmp_path / "long.wav", 60.0)
+    inner, last = np.zeros(30, dtype=int), np.zeros(20, dtype=int)
+    inner[20:25] = 7  # 2.0 s after the segment's start
+    last[18:] = 8  # at its end, which is the recording's
+    utterances = pd.DataFrame(
+        {
+            "id": ["inner", "last"],
+            "audio": [[recording]] * 2,
+            "start": [12.0, 58.05],
+            "end": [15.0, np.nan],
+        }
+    )
+    codes = codes_of(inner=inner, last=last)
+    table = top_occurrences(codes, utterances, [Token(1, 7, 7), Token(1, 8, 8)])
+    assert table["start"].tolist() == pytest.approx([14.0, 58.05 + 1.5])
+    assert table["end"].tolist() == pytest.approx([14.5, 60.0])
+
+
 def test_a_window_across_a_border_is_cut_to_the_clip_with_more_occurrences(tmp_path):
     clips = [save_clip(tmp_path / "0.wav", 1.0), save_clip(tmp_path / "1.wav", 1.0)]
     frames = np.zeros(20, dtype=int)

@@ -1,53 +1,72 @@
-"""Reading audio clips: decode, mix down to mono, resample, join."""
+"""Reading audio clips: decode, cut, mix down to mono, resample, join."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
+from speechlasso.clip_files import CONVERT, HEAD_BYTES, ClipError, foreign_content, open_file
 from speechlasso.errors import InputError
+from speechlasso.segments import is_open, segment_problem
 
-BLOCK_FRAMES = 1 << 16  # a check decodes block by block, so its memory does not grow with the clip
-# Sizes that a recorder leaves in a WAV header when it cannot go back and fill in the real one.
-UNKNOWN_WAV_SIZES = (0, 0xFFFFFFFF)
+SAMPLE_RATES = range(2_000, 1_000_001)
+BLOCK_SAMPLES = 1 << 17
+UNKNOWN_LENGTH = (1 << 63) - 1
+MP3_LEAD_IN = 1  # seconds
 
 
-def read_clip(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Decode a clip, average its channels and resample it.
+def read_clip(
+    path: str | Path, sample_rate: int, start: float | None = None, end: float | None = None
+) -> np.ndarray:
+    """Decode a clip or a segment of it, average its channels and resample it.
+
+    A segment is resampled as if it were a file of its own: nothing outside it has any influence.
 
     Parameters
     ----------
     path
-        Any format that libsndfile decodes (WAV, FLAC, OGG, MP3, ...).
+        Any format that libsndfile decodes (WAV, FLAC, OGG, MP3, ...), whatever the name.
     sample_rate
         Rate of the result, in Hz.
+    start, end
+        Where the segment lies in the clip, in seconds, each rounded to the nearest sample; None or
+        NaN stands for the clip's own start or end.
 
     Returns
     -------
-    float32 array (n_samples,), full scale at -1 and 1.
+    float32 array (n_samples,) of at least one sample, full scale at -1 and 1.
 
     Raises
     ------
-    InputError
-        If the clip cannot be decoded; `clip_problem` finds further defects.
+    ClipError
+        If the clip cannot be decoded or the segment does not lie in it; `clip_check` finds further
+        defects.
     """
-    try:
-        channels, recorded_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        problem = clip_problem(path) or f"cannot be decoded ({_reason(error)})"
-        raise InputError(f"{path}: {problem}. Mend or replace the clip.") from error
-    mono = channels.mean(axis=1)
-    if recorded_rate == sample_rate:
+    with open_clip(path) as clip:
+        first, stop = _frames(path, clip, start, end)
+        clip.go_to(first)
+        blocks = [block.mean(axis=1) for block in clip.blocks(stop - first)]
+    if not blocks:
+        raise ClipError(path, "contains no samples")
+    mono = np.concatenate(blocks)
+    if clip.samplerate == sample_rate:
         return mono
-    return soxr.resample(mono, recorded_rate, sample_rate, quality="HQ")
+    resampled = soxr.resample(mono, clip.samplerate, sample_rate, quality="HQ")
+    # Less than half a sample at the lower rate is rounded to none.
+    return resampled if len(resampled) else mono[:1]
 
 
-def read_utterance(paths: Sequence[str | Path], sample_rate: int) -> np.ndarray:
+def read_utterance(
+    paths: Sequence[str | Path],
+    sample_rate: int,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
     """Read the clips of one utterance and join them in order.
 
     Each clip is resampled by itself, so clips recorded at different rates can be joined.
@@ -58,6 +77,8 @@ def read_utterance(paths: Sequence[str | Path], sample_rate: int) -> np.ndarray:
         One or more clips, in the order in which they were spoken.
     sample_rate
         Rate of the result, in Hz.
+    start, end
+        As `read_clip` takes them, where the utterance is a segment of a single clip.
 
     Returns
     -------
@@ -66,81 +87,110 @@ def read_utterance(paths: Sequence[str | Path], sample_rate: int) -> np.ndarray:
     Raises
     ------
     InputError
-        If there is no clip, or one cannot be decoded.
+        If there is no clip, one cannot be decoded, or a segment is asked of several.
     """
-    if not paths:
+    if len(paths) == 0:
         raise InputError("An utterance needs at least one audio clip, but it lists none.")
+    if len(paths) == 1:
+        return read_clip(paths[0], sample_rate, start, end)
+    if not (is_open(start) and is_open(end)):
+        raise InputError(f"{paths[0]}: a segment lies in one clip, but the row has {len(paths)}.")
     return np.concatenate([read_clip(path, sample_rate) for path in paths])
 
 
-def clip_problem(path: str | Path) -> str | None:
-    """Say what is wrong with a clip, or None if it can be used.
+class Clip(soundfile.SoundFile):
+    """An open clip, decoded forwards in blocks, so that memory does not grow with its length."""
 
-    The whole clip is decoded, in blocks, since a header says nothing about the samples behind it.
+    def seekable(self) -> bool:
+        """Never, so that soundfile leaves the place alone. It would jump to where it already is
+        after each read: an MP3 decoder loses samples by that, and a FLAC of unknown length fails.
+        """
+        return False
 
-    Parameters
-    ----------
-    path
-        The clip.
+    def blocks(self, n_frames: int) -> Iterator[np.ndarray]:
+        """The next frames or what is left of them, float32 (n_frames, n_channels) at a time."""
+        most = max(1, BLOCK_SAMPLES // self.channels)
+        while n_frames > 0:
+            block = self.read(min(n_frames, most), dtype="float32", always_2d=True)
+            if len(block) == 0:
+                return
+            yield block
+            n_frames -= len(block)
 
-    Returns
-    -------
-    A short reason that completes the sentence "the clip ...", or None.
+    def go_to(self, frame: int) -> None:
+        """Move on to a frame, so that the next ones are those that decoding everything gives.
+
+        MP3 gives them up to rounding (2e-7).
+        """
+        entry = self._entry(frame)
+        if entry > 0:
+            self.seek(entry)
+        for _ in self.blocks(frame - entry):
+            pass
+
+    def _entry(self, frame: int) -> int:
+        """Where to jump in order to decode from there on, without loss."""
+        if self.subtype.startswith("MPEG"):
+            # Frames draw on up to half a second of what stands before them.
+            return max(0, frame - MP3_LEAD_IN * self.samplerate)
+        # libsndfile misses the place in some Vorbis files by thousands of samples.
+        jumps_well = super().seekable() and self.subtype != "VORBIS"
+        return frame if jumps_well else 0
+
+
+@contextmanager
+def open_clip(path: str | Path) -> Iterator[Clip]:
+    """Open a clip to decode it.
+
+    Raises
+    ------
+    ClipError
+        If it cannot be opened, or decoding fails inside the block.
     """
-    path = Path(path)
-    if not path.exists():
-        return "does not exist"
-    if not path.is_file():
-        return "is not a file"
-    if path.stat().st_size == 0:
-        return "is an empty file"
-    try:
-        with soundfile.SoundFile(path) as clip:
-            return _wav_truncation(path, clip.format) or _sample_problem(clip)
-    except (soundfile.SoundFileError, OSError) as error:
-        return f"cannot be decoded ({_reason(error)})"
+    # By its descriptor: by name, libsndfile would take any bytes called .gsm or .vox for sound.
+    with open_file(path) as file:
+        try:
+            clip = Clip(file.fileno(), closefd=False)
+        except soundfile.SoundFileError as error:
+            file.seek(0)
+            content = foreign_content(file.read(HEAD_BYTES))
+            reason = content or f"cannot be decoded ({_words(error)}); {CONVERT}"
+            raise ClipError(path, reason) from error
+        with clip:
+            if clip.samplerate not in SAMPLE_RATES:
+                raise ClipError(path, f"has an impossible sample rate ({clip.samplerate} Hz)")
+            try:
+                yield clip
+            except soundfile.SoundFileError as error:
+                reason = f"is truncated or damaged (decoding stops: {_words(error)})"
+                raise ClipError(path, reason) from error
 
 
-def _reason(error: Exception) -> str:
+def segment_span(
+    path: str | Path, start: float | None = None, end: float | None = None
+) -> tuple[float, float]:
+    """Where a segment begins and ends in its clip, in seconds, open ends filled in."""
+    with open_clip(path) as clip:
+        first, stop = _frames(path, clip, start, end)
+        if stop == UNKNOWN_LENGTH:
+            stop = sum(len(block) for block in clip.blocks(stop))
+        return first / clip.samplerate, stop / clip.samplerate
+
+
+def _frames(
+    path: str | Path, clip: Clip, start: float | None, end: float | None
+) -> tuple[int, int]:
+    """First frame of a segment, and the one after its last."""
+    if is_open(start) and is_open(end):
+        return 0, clip.frames
+    if problem := segment_problem(start, end, clip.frames / clip.samplerate):
+        raise ClipError(path, f"the segment {problem}")
+    first = 0 if is_open(start) else round(start * clip.samplerate)
+    stop = clip.frames if is_open(end) else round(end * clip.samplerate)
+    return first, min(stop, clip.frames)
+
+
+def _words(error: soundfile.SoundFileError) -> str:
     """The decoder's own words, without its repetition of the path."""
     text = getattr(error, "error_string", None) or str(error)
     return text.removeprefix("Error :").strip().rstrip(".")
-
-
-def _sample_problem(clip: soundfile.SoundFile) -> str | None:
-    """Decode everything: too few samples, none, or samples that are no numbers."""
-    n_decoded = 0
-    while len(block := clip.read(BLOCK_FRAMES, dtype="float32")):
-        if not np.isfinite(block).all():
-            return "contains samples that are not finite numbers"
-        n_decoded += len(block)
-    if n_decoded < clip.frames:
-        return _truncated(clip.frames, n_decoded, "frames")
-    if n_decoded == 0:
-        return "contains no samples"
-    return None
-
-
-def _wav_truncation(path: Path, container: str) -> str | None:
-    """Compare what a WAV header promises with what the file holds.
-
-    The decoder silently shortens such a clip to what is there, so the header is read here.
-    """
-    if container not in ("WAV", "WAVEX"):
-        return None
-    file_size = path.stat().st_size
-    with path.open("rb") as file:
-        byte_order = ">" if file.read(12).startswith(b"RIFX") else "<"
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack(f"{byte_order}4sI", header)
-            start = file.tell()
-            if name == b"data":
-                n_held = file_size - start
-                known = size not in UNKNOWN_WAV_SIZES
-                return _truncated(size, n_held, "bytes") if known and n_held < size else None
-            file.seek(start + size + size % 2)  # chunks are padded to an even length
-    return None
-
-
-def _truncated(n_promised: int, n_held: int, unit: str) -> str:
-    return f"is truncated (its header promises {n_promised} {unit} of sound, it holds {n_held})"

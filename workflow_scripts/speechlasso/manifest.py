@@ -1,25 +1,30 @@
 """The manifest: a checked table of utterances, whatever file the user brought.
 
 Columns: id (unique), text, label, audio (list of the clips' paths), and where the table has them
-split and group.
+split, group, and start and end (seconds in the clip, NaN where the segment is open).
 """
 
 from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from speechlasso.clip_files import ClipError
 from speechlasso.config import Table
 from speechlasso.errors import InputError
+from speechlasso.segments import is_open, segment_problem
 
 logger = logging.getLogger(__name__)
 
+SEGMENT_COLUMNS = ("start", "end")
 _READERS = {
     ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
     ".tsv": lambda path: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False),
@@ -35,25 +40,27 @@ def read_manifest(table: Table) -> pd.DataFrame:
     -------
     pandas.DataFrame
         id, text, label (str), audio (list of paths, str), and split and group where configured,
-        in the table's order.
+        in the table's order. start and end (float64, seconds, NaN where open), both where one of
+        them is configured.
 
     Raises
     ------
     InputError
-        Listing every bad row: missing or repeated ids, empty labels, rows without a clip.
+        Listing every bad row: missing or repeated ids, empty labels, rows without a clip, segments
+        that no clip can have.
     """
     raw = _read_table(table)
     columns = {name: column for name, column in table.columns.model_dump().items() if column}
     root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
-    manifest = pd.DataFrame(
-        {name: raw[column].map(_text) for name, column in columns.items() if name != "audio"}
-    )
+    text_columns = [name for name in columns if name not in ("audio", *SEGMENT_COLUMNS)]
+    manifest = pd.DataFrame({name: raw[columns[name]].map(_text) for name in text_columns})
     clips = [_clips(cell, table.audio_separator) for cell in raw[columns["audio"]]]
     manifest.insert(3, "audio", [[str(root / clip) for clip in row] for row in clips])
-    problems = _row_problems(manifest)
+    segments = _segment_texts(raw, columns)
+    problems = _row_problems(manifest) + _segment_problems(manifest, segments)
     if problems:
         raise InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems)
-    return manifest
+    return manifest.join(segments.map(_seconds).astype(np.float64))
 
 
 def count_rows(table: Table) -> int:
@@ -87,10 +94,10 @@ def drop_bad_clips(
     if problems.empty:
         return manifest
     bad = manifest["id"].isin(problems["id"])
-    lines = [f"{row.id}: {row.clip}: {row.problem}" for row in problems.itertuples()]
+    lines = list(_problem_lines(problems))
     if on_bad == "error":
         raise InputError.listing(
-            f"{len(problems)} clips cannot be used:",
+            f"{len(lines)} clips cannot be used:",
             lines,
             "Mend or remove them, or set audio.on_bad: skip to leave their utterances out.",
         )
@@ -107,23 +114,52 @@ def drop_bad_clips(
 def find_clip_problems(manifest: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
     """Decode every clip and say what is wrong with those that cannot be used.
 
+    A clip that several rows name is decoded once.
+
     Returns
     -------
     pandas.DataFrame
-        id, clip, problem; one row per bad clip, in the manifest's order.
+        id, clip, problem; one row per bad clip or segment, in the manifest's order.
     """
-    from speechlasso.audio import clip_problem
-
-    pairs = [
-        (row_id, clip)
-        for row_id, clips in zip(manifest["id"], manifest["audio"], strict=True)
-        for clip in clips
-    ]
+    rows = manifest.reindex(columns=["id", "audio", *SEGMENT_COLUMNS])
+    clips = list(dict.fromkeys(clip for row in rows["audio"] for clip in row))
     with ThreadPoolExecutor(threads) as pool:
-        checked = pool.map(clip_problem, [clip for _, clip in pairs])
-        found = list(tqdm(checked, total=len(pairs), desc="checking clips", unit="clip"))
-    rows = [(*pair, problem) for pair, problem in zip(pairs, found, strict=True) if problem]
-    return pd.DataFrame(rows, columns=["id", "clip", "problem"])
+        checked = pool.map(_length_or_problem, clips)
+        found = list(tqdm(checked, total=len(clips), desc="checking clips", unit="clip"))
+    lengths = dict(zip(clips, found, strict=True))
+    problems = [
+        (row.id, clip, problem)
+        for row in rows.itertuples()
+        for clip in dict.fromkeys(row.audio)
+        if (problem := _problem_in_row(lengths[clip], row.start, row.end))
+    ]
+    return pd.DataFrame(problems, columns=["id", "clip", "problem"])
+
+
+def _length_or_problem(clip: str) -> float | str:
+    """Seconds, or what is wrong with the clip."""
+    from speechlasso.clip_check import check_clip  # decoders, which planning a run does not need
+
+    try:
+        return check_clip(clip)
+    except ClipError as error:
+        return error.reason
+
+
+def _problem_in_row(length: float | str, start: float, end: float) -> str | None:
+    if isinstance(length, str):
+        return length
+    if is_open(start) and is_open(end):
+        return None
+    problem = segment_problem(start, end, length)
+    return problem and f"its segment {problem}"
+
+
+def _problem_lines(problems: pd.DataFrame) -> Iterator[str]:
+    """One line for each problem, however many utterances it spoils."""
+    for (clip, problem), rows in problems.groupby(["clip", "problem"], sort=False):
+        others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        yield f"{rows['id'].iloc[0]}{others}: {clip}: {problem}"
 
 
 def _read_table(table: Table) -> pd.DataFrame:
@@ -179,8 +215,42 @@ def _row_problems(manifest: pd.DataFrame) -> list[str]:
     return problems
 
 
+def _segment_texts(raw: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """Columns start and end as they are written, or none where the table has neither."""
+    configured = {name: columns[name] for name in SEGMENT_COLUMNS if name in columns}
+    texts = pd.DataFrame(
+        {name: raw[column].map(_text) for name, column in configured.items()}, index=raw.index
+    )
+    return texts.reindex(columns=SEGMENT_COLUMNS, fill_value="") if configured else texts
+
+
+def _segment_problems(manifest: pd.DataFrame, segments: pd.DataFrame) -> list[str]:
+    problems = []
+    for index, texts in zip(segments.index, segments.itertuples(index=False), strict=True):
+        if not any(texts):
+            continue
+        name = f"row {index + 2} (id {manifest['id'][index]!r})"
+        start, end = map(_seconds, texts)
+        wrong = [text for text in texts if text and math.isnan(_seconds(text))]
+        problems += [f"{name}: {text!r} is no number of seconds such as 12.5" for text in wrong]
+        if not wrong and (problem := segment_problem(start, end)):
+            problems.append(f"{name}: its segment {problem}")
+        if len(manifest["audio"][index]) > 1:
+            problems.append(f"{name}: a segment lies in a single clip, but the row names several")
+    return problems
+
+
+def _seconds(text: str) -> float:
+    """The number, or NaN if there is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return math.nan
+    return seconds if math.isfinite(seconds) else math.nan
+
+
 def _text(cell: object) -> str:
-    if cell is None or (isinstance(cell, float) and pd.isna(cell)):
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     return str(cell).strip()
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-import soundfile
 
+from speechlasso.audio import segment_span
 from speechlasso.codes import Codebooks, CodeTable
-from speechlasso.errors import InputError
 from speechlasso.selection import Token
 from speechlasso.selection_controls import documents_per_class
 
@@ -91,8 +90,8 @@ def top_occurrences(
     codes
         Holds the codes of every utterance.
     utterances
-        Columns id and audio (list of clips, joined in this order before they were encoded); only
-        these are looked at.
+        Columns id and audio (list of clips, joined in this order before they were encoded), and
+        start and end where utterances are segments of a clip; only these are looked at.
     tokens
         The selection, in its order.
     n
@@ -106,11 +105,12 @@ def top_occurrences(
     -------
     pandas.DataFrame
         rank, layer, code, place (1 is the densest), id, clip (path), start and end (seconds in the
-        clip), n_occurrences (frames with the token between them).
+        clip, from its own beginning also where the utterance is a segment of it), n_occurrences
+        (frames with the token between them).
 
     Raises
     ------
-    InputError
+    ClipError
         When a clip cannot be opened.
     """
     frame_rate = codes.codebooks.frame_rate
@@ -125,7 +125,8 @@ def top_occurrences(
         occurs = codes.codes[row["id"]][token.layer] == token.code
         end = min(start + n_frames, len(occurs))
         frames = start + np.flatnonzero(occurs[start:end])
-        place = _place_in_clip(row["audio"], start, end, frames, frame_rate)
+        spans = [segment_span(clip, row.get("start"), row.get("end")) for clip in row["audio"]]
+        place = _place_in_clip(row["audio"], spans, start, end, frames, frame_rate)
         rows.append({"rank": rank, "layer": token.layer, "code": token.code, "id": row["id"]})
         rows[-1] |= place
     table = pd.DataFrame(rows, columns=[name for name in OCCURRENCE_COLUMNS if name != "place"])
@@ -175,28 +176,32 @@ def _rank_of_code(tokens: Sequence[Token], codebooks: Codebooks) -> np.ndarray:
 
 
 def _place_in_clip(
-    clips: Sequence[str], start: int, end: int, frames: np.ndarray, frame_rate: float
+    clips: Sequence[str],
+    spans: Sequence[tuple[float, float]],
+    start: int,
+    end: int,
+    frames: np.ndarray,
+    frame_rate: float,
 ) -> dict[str, object]:
     """The clip in which most of these frames lie, and the window from frame `start` to before
-    `end` in its time."""
-    bounds = np.cumsum([0.0, *map(_duration, clips)])
+    `end` in its time.
+
+    Parameters
+    ----------
+    spans
+        The part of each clip that was encoded: first and last second.
+    """
+    bounds = np.cumsum([0.0, *(last - first for first, last in spans)])
     middles = (frames + 0.5) / frame_rate
     # Tokenizers pad the last frames, which may therefore lie beyond the end.
     clip_of_frame = np.clip(np.searchsorted(bounds, middles, "right") - 1, 0, len(clips) - 1)
     n_in_clip = np.bincount(clip_of_frame)
     clip = int(n_in_clip.argmax())
     first, last = bounds[clip], bounds[clip + 1]
+    offset = spans[clip][0] - first
     return {
         "clip": clips[clip],
-        "start": max(start / frame_rate, first) - first,
-        "end": min(end / frame_rate, last) - first,
+        "start": max(start / frame_rate, first) + offset,
+        "end": min(end / frame_rate, last) + offset,
         "n_occurrences": n_in_clip[clip],
     }
-
-
-def _duration(clip: str) -> float:
-    """Length of a clip in seconds; it does not change by resampling."""
-    try:
-        return soundfile.info(clip).duration
-    except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{clip}: cannot be opened to find where a token occurs") from error
