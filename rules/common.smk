@@ -11,6 +11,7 @@ from speechlasso.config import load_settings
 from speechlasso.errors import InputError
 from speechlasso.plan import make_plan
 from speechlasso.summary import score_lines
+from speechlasso.tokenizers import tokenizer_files
 
 try:
     SETTINGS = load_settings(config)

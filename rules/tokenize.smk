@@ -1,10 +1,16 @@
-"""Tokenise audio: learn the tokenizer on training clips, then encode every utterance once."""
+"""Tokenise audio: encode every utterance once, after learning the tokenizer if it is one that learns."""
+
+
+def files_of_tokenizer(stage):
+    """An input function: the files on this machine that the job's tokenizer is read from."""
+    return lambda wildcards: tokenizer_files(PLAN[stage, wildcards[stage]].settings.tokenizer)
 
 
 rule fit_tokenizer:
     input:
         manifest=upstream("tokenizer", "manifest", "manifest.parquet"),
         folds=upstream("tokenizer", "folds", "folds.parquet"),
+        files=files_of_tokenizer("tokenizer"),
     output:
         tokenizer="results/tokenizer/{tokenizer}/tokenizer.safetensors",
         spec="results/tokenizer/{tokenizer}/spec.json",
@@ -13,7 +19,7 @@ rule fit_tokenizer:
     benchmark:
         "benchmarks/tokenizer/{tokenizer}.tsv"
     conda:
-        "../envs/light.yaml"
+        "../envs/codec.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
@@ -29,6 +35,7 @@ rule tokenize_audio:
     input:
         manifest=upstream("codes", "manifest", "manifest.parquet"),
         tokenizer=upstream("codes", "tokenizer", "tokenizer.safetensors"),
+        files=files_of_tokenizer("codes"),
     output:
         codes="results/codes/{codes}/shard-{shard}.parquet",
         spec="results/codes/{codes}/shard-{shard}.spec.json",
@@ -37,7 +44,7 @@ rule tokenize_audio:
     benchmark:
         "benchmarks/codes/{codes}-{shard}.tsv"
     conda:
-        "../envs/light.yaml"
+        "../envs/codec.yaml"
     resources:
         mem_mb=4000,
         runtime=120,

@@ -10,4 +10,5 @@ with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
     training = examples[examples["split"] == "train"]
-    fit_tokenizer(settings.tokenizer, training["audio"]).save(snakemake.output.tokenizer)
+    tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads)
+    tokenizer.save(snakemake.output.tokenizer)

@@ -9,5 +9,6 @@ from speechlasso.tokenization import encode_utterances, load_tokenizer
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     rows = shard_rows(len(manifest), int(snakemake.wildcards.shard), snakemake.params.n_shards)
-    tokenizer = load_tokenizer(settings.method, snakemake.input.tokenizer)
+    learned = snakemake.input.tokenizer or None
+    tokenizer = load_tokenizer(settings.tokenizer, learned, snakemake.threads)
     encode_utterances(tokenizer, manifest.iloc[rows]).write(snakemake.output.codes)

@@ -11,6 +11,7 @@ from speechlasso import __version__
 from speechlasso.cli import main
 from speechlasso.config import Settings, json_schema
 from speechlasso.plan import make_plan
+from speechlasso.tokenizers import BACKENDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -45,7 +46,7 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"plan", "prune", "schema"} <= set(capsys.readouterr().out.split())
+    assert {"plan", "prune", "tokenizers", "schema"} <= set(capsys.readouterr().out.split())
 
 
 def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
@@ -104,3 +105,11 @@ def test_mistakes_end_with_a_message_and_exit_code_1(folder, capsys, arguments, 
 def test_schema(capsys):
     assert main(["schema"]) == 0
     assert capsys.readouterr().out == json_schema()
+
+
+def test_every_tokenizer_has_its_card(capsys):
+    assert main(["tokenizers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in BACKENDS] == list(BACKENDS)
+    for key in ("Codes", "Learns", "Settings", "Source"):
+        assert sum(line.strip().startswith(f"{key}:") for line in lines) == len(BACKENDS)

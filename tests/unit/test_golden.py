@@ -29,7 +29,7 @@ GOLDEN = {
     "corpus": (1, "5ac20e636f23"),
     "folds": (1, "070c43cbe209"),
     "codes": (1, "79329c337e4b"),
-    "bow": (1, "c0a91482e0ca"),
+    "bow": (2, "c0a91482e0ca"),
     "path": (1, "fa7f0dd01dbd"),
     "select": (1, "6583c8e0242c"),
     "token_texts": (1, "f935dded5709"),

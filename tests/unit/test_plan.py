@@ -189,3 +189,19 @@ def test_an_unknown_fold_is_refused(table):
 def test_a_missing_table_is_an_input_error():
     with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
         plan(dataset=leave_one_speaker_out("nowhere.csv"))
+
+
+def test_a_pretrained_tokenizer_encodes_once_for_all_folds(tmp_path):
+    dataset = {"folds": {"method": "grouped", "n_folds": 3}}
+    learned = make_plan(Settings(dataset=dataset))
+    assert len(learned.variants["codes"]) == len(learned.variants["tokenizer"]) == 3
+    pretrained = make_plan(Settings(dataset=dataset, tokenizer={"method": "mimi"}))
+    assert len(pretrained.variants["codes"]) == 1
+    assert not pretrained.variants["tokenizer"]
+
+
+def test_missing_files_of_a_tokenizer_are_all_named():
+    files = {"checkpoint": "no/such.pt", "config": "no/such.json"}
+    with pytest.raises(InputError) as error:
+        make_plan(Settings(tokenizer={"method": "speechtokenizer", **files}))
+    assert all(path in str(error.value) for path in files.values())

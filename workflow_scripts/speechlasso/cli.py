@@ -1,11 +1,11 @@
-"""The command `speechlasso`: looks at the plan of an experiment without running it."""
+"""The command `speechlasso`: looks at an experiment and what it can use, without running it."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(prune)
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
     prune.set_defaults(command=prune_results)
+
+    tokenizers = commands.add_parser(
+        "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
+    )
+    tokenizers.set_defaults(command=describe_tokenizers)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
     schema.set_defaults(command=print_schema)
@@ -114,6 +119,34 @@ def prune_results(options: argparse.Namespace) -> int:
     verb = "deleted" if options.delete else "unreached; --delete removes them"
     print(f"{len(folders)} folders, {total / 1e6:.1f} MB: {verb}")
     return 0
+
+
+def describe_tokenizers(options: argparse.Namespace) -> int:
+    """Print the card of every tokenizer."""
+    from rich.console import Console
+
+    from speechlasso.tokenizers import BACKENDS
+
+    console = Console(highlight=False, soft_wrap=True)
+    for name, backend in BACKENDS.items():
+        console.print(f"[bold]{name}[/bold]")
+        for line in _card(backend):
+            console.print(f"  {line}", markup=False)
+        console.print()
+    return 0
+
+
+def _card(backend: Any) -> Iterator[str]:
+    yield backend.description
+    yield f"Codes:    {backend.codes}"
+    if backend.usual_model:
+        yield f"Model:    {backend.usual_model}, unless tokenizer.model names another"
+    fitted = (
+        "on each fold's training clips" if backend.learns else "no, so encoded once for all folds"
+    )
+    yield f"Learns:   {fitted}"
+    yield f"Settings: {', '.join(f'tokenizer.{key}' for key in backend.reads)}"
+    yield f"Source:   {backend.source}"
 
 
 def print_schema(options: argparse.Namespace) -> int:

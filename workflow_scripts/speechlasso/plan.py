@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from speechlasso import stages
@@ -28,8 +29,10 @@ from speechlasso.config import (
     Table,
     arm_settings,
 )
+from speechlasso.errors import InputError
 from speechlasso.folds import fold_names
 from speechlasso.manifest import count_rows, group_names
+from speechlasso.tokenizers import BACKENDS, tokenizer_files
 
 RESULTS = "results"
 DEMO_COLUMNS = Columns(split="split", group="speaker")
@@ -143,7 +146,8 @@ def make_plan(settings: Settings) -> Plan:
     Raises
     ------
     InputError
-        When the data table, which names the folds, cannot be read.
+        When the data table, which names the folds, cannot be read, or files of a tokenizer are
+        missing.
     """
     n_rows, folds = _rows_and_folds(settings)
     runs = tuple(
@@ -159,8 +163,18 @@ def make_plan(settings: Settings) -> Plan:
             known = variants[variant.stage].setdefault(variant.key, variant)
             if known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
+    _require_files(variants["codes"].values())
     n_shards = -(-n_rows // settings.audio.shard_size)
     return Plan(settings.experiment.name, runs, n_shards, variants)
+
+
+def _require_files(codes: Iterable[Variant]) -> None:
+    files = {path for variant in codes for path in tokenizer_files(variant.settings.tokenizer)}
+    missing = sorted(path for path in files if not Path(path).is_file())
+    if missing:
+        raise InputError.listing(
+            "Files that the section tokenizer of the configuration names are missing:", missing
+        )
 
 
 def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
@@ -329,14 +343,16 @@ def _bow(settings: Settings, fold: str) -> Variant:
 
 
 def _codes(settings: Settings, fold: str) -> Variant:
-    manifest = _manifest(settings)
-    tokenizer = Variant(
-        stages.FitTokenizer(tokenizer=settings.tokenizer, fold=fold),
-        {"manifest": manifest, "folds": _folds(settings)},
-    )
+    """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""
+    tokenizer = BACKENDS[settings.tokenizer.method].settings_read(settings.tokenizer)
+    upstream = {"manifest": _manifest(settings)}
+    if BACKENDS[tokenizer.method].learns:
+        upstream["tokenizer"] = Variant(
+            stages.FitTokenizer(tokenizer=tokenizer, fold=fold),
+            {"manifest": upstream["manifest"], "folds": _folds(settings)},
+        )
     return Variant(
-        stages.Codes(method=settings.tokenizer.method, shard_size=settings.audio.shard_size),
-        {"manifest": manifest, "tokenizer": tokenizer},
+        stages.Codes(tokenizer=tokenizer, shard_size=settings.audio.shard_size), upstream
     )
 
 

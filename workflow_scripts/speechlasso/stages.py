@@ -26,6 +26,8 @@ from speechlasso.config import (
     Table,
     Tokenizer,
 )
+from speechlasso.files import sha256
+from speechlasso.tokenizers import tokenizer_files
 
 
 class Stage(Section):
@@ -43,6 +45,10 @@ class Stage(Section):
     def hashed_settings(self) -> dict[str, Any]:
         """Settings that differ from their defaults, so that a new optional key changes no hash."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def provenance(self) -> dict[str, Any]:
+        """What else spec.json records of a finished job: where its results came from."""
+        return {}
 
 
 class Corpus(Stage):
@@ -74,28 +80,31 @@ class FoldDivision(Stage):
         return self.folds.method
 
 
-class FitTokenizer(Stage):
-    name, rule = "tokenizer", "fit_tokenizer"
+class OfTokenizer(Stage):
     tokenizer: Tokenizer
-    fold: str
 
     @property
     def label(self) -> str:
         return self.tokenizer.method
 
+    def provenance(self) -> dict[str, Any]:
+        files = tokenizer_files(self.tokenizer)
+        return {"sha256": {path: sha256(path) for path in files}} if files else {}
 
-class Codes(Stage):
+
+class FitTokenizer(OfTokenizer):
+    name, rule = "tokenizer", "fit_tokenizer"
+    fold: str
+
+
+class Codes(OfTokenizer):
     name, rule = "codes", "tokenize_audio"
-    method: str
     shard_size: int
-
-    @property
-    def label(self) -> str:
-        return self.method
 
 
 class BagOfWordsCounts(Stage):
     name, rule = "bow", "build_bow"
+    version = 2
     bow: BagOfWords
     fold: str
 

@@ -17,21 +17,34 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from speechlasso.config import Tokenizer
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
 from speechlasso.tokenizers import residual_kmeans
+from speechlasso.tokenizers.frame_sampling import sample_frames
 from speechlasso.tokenizers.spectral_frames import (
     FRAME_RATE,
     SAMPLE_RATE,
     STREAMS,
     frame_streams,
 )
+from speechlasso.tokenizers.waveforms import checked
 
 FORMAT = "speechlasso spectral_rvq 1"  # raise the number when frames or files change their meaning
 N_LAYERS = 4  # every stream once
 CODEBOOK_SIZE = 64  # larger codebooks describe the training speakers, smaller ones describe speech
 MAX_FRAMES = 30_000  # 10 minutes of speech: more hardly moves the centroids
 LARGEST_CODEBOOK = 2**15  # codes are int16
+
+
+def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SpectralRVQ:
+    """Learn a tokenizer as configured; pass training clips only."""
+    return SpectralRVQ.fit(waveforms, **settings.spectral_rvq.model_dump())
+
+
+def load(settings: Tokenizer, path: str | Path) -> SpectralRVQ:
+    """Open a tokenizer that was saved; the file holds all settings."""
+    return SpectralRVQ.load(path)
 
 
 @dataclass(frozen=True)
@@ -98,13 +111,12 @@ class SpectralRVQ:
         """
         _check_settings(n_layers, codebook_size, max_frames)
         rng = np.random.default_rng(seed)
-        sample = _sample_frames(waveforms, max_frames, rng)
-        n_sampled = len(sample[0])
-        if n_sampled < codebook_size:
-            raise InputError(
-                f"The training clips have {n_sampled} frames, too few for codebook_size = "
-                f"{codebook_size}. Add clips or choose a smaller codebook_size."
-            )
+        sample = sample_frames(
+            (frame_streams(checked(waveform)) for waveform in waveforms),
+            max_frames=max_frames,
+            codebook_size=codebook_size,
+            rng=rng,
+        )
         quantisers = []
         for stream, features in enumerate(sample[:n_layers]):
             mean, deviation = features.mean(axis=0), features.std(axis=0)
@@ -138,7 +150,7 @@ class SpectralRVQ:
         return [self._encode_one(waveform) for waveform in waveforms]
 
     def _encode_one(self, waveform: np.ndarray) -> np.ndarray:
-        streams = frame_streams(_checked(waveform))
+        streams = frame_streams(checked(waveform))
         codes = np.empty((self.n_layers, len(streams[0])), dtype=np.int16)
         for stream, quantiser in enumerate(self._quantisers):
             codes[stream :: len(STREAMS)] = quantiser.encode(streams[stream])
@@ -203,45 +215,3 @@ def _check_settings(n_layers: int, codebook_size: int, max_frames: int) -> None:
         problems.append(f"max_frames = {max_frames}: expected at least codebook_size")
     if problems:
         raise InputError.listing("The tokenizer cannot be fitted with these settings:", problems)
-
-
-def _checked(waveform: np.ndarray) -> np.ndarray:
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1 or len(waveform) == 0:
-        raise InputError(
-            f"A waveform must be one channel of at least one sample, got shape {waveform.shape}."
-        )
-    if not np.isfinite(waveform).all():
-        raise InputError("A waveform contains samples that are not finite numbers.")
-    return waveform
-
-
-def _sample_frames(
-    waveforms: Iterable[np.ndarray], max_frames: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Draw frames uniformly from all waveforms in one pass, one array per stream.
-
-    Every frame gets a random rank and the lowest ranks stay, so the number of frames need not be
-    known beforehand and at most twice the sample is held.
-    """
-    ranks = np.empty(0)
-    sample: list[list[np.ndarray]] = [[] for _ in STREAMS]
-
-    def keep_lowest_ranks() -> None:
-        nonlocal ranks
-        lowest = np.sort(np.argsort(ranks)[:max_frames])
-        ranks = ranks[lowest]
-        for stream in sample:
-            stream[:] = [np.concatenate(stream)[lowest]]
-
-    for waveform in waveforms:
-        streams = frame_streams(_checked(waveform))
-        ranks = np.append(ranks, rng.random(len(streams[0])))
-        for kept, features in zip(sample, streams, strict=True):
-            kept.append(features)
-        if len(ranks) > 2 * max_frames:
-            keep_lowest_ranks()
-    if len(ranks) == 0:
-        raise InputError("The tokenizer needs training clips to learn from, but there are none.")
-    keep_lowest_ranks()
-    return [stream[0] for stream in sample]

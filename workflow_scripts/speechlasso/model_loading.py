@@ -1,0 +1,55 @@
+"""What goes wrong when transformers loads a model, in one plain message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pickle import UnpicklingError
+
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from speechlasso.errors import InputError
+
+
+@contextmanager
+def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
+    """Turn transformers' exceptions into one message; hide its reports and progress bars.
+
+    Parameters
+    ----------
+    key
+        Of the configuration, where the model is named.
+    name
+        Hub id or local directory.
+    hint
+        What else might help, in a sentence.
+
+    Raises
+    ------
+    InputError
+        For whatever keeps the model from being loaded.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    progress = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    except UnpicklingError as error:
+        raise InputError(
+            f"{key}: the weights of {name!r} are damaged or come with code, which is never run; "
+            "choose a model whose weights are safetensors"
+        ) from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(
+            f"{key}: cannot load {name!r}: {reason}\n"
+            "Give a directory with the model's files, or the name of a model on the Hugging Face "
+            "hub that this machine can reach (without a network: `hf download NAME --local-dir "
+            f"FOLDER` elsewhere). {hint}".rstrip()
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if progress:
+            transformers_logging.enable_progress_bar()

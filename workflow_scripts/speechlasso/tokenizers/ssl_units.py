@@ -1,0 +1,195 @@
+"""Units: hidden states of a speech model, clustered by k-means on the training clips.
+
+Sources: HuBERT (Hsu et al. 2021, section II-B), units as pseudo-text (Lakhotia et al. 2021).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from speechlasso.config import Tokenizer
+from speechlasso.errors import InputError
+from speechlasso.files import written_whole
+from speechlasso.tokenizers import BACKENDS, residual_kmeans
+from speechlasso.tokenizers.frame_sampling import sample_frames
+from speechlasso.tokenizers.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
+
+FORMAT = "speechlasso ssl_units 1"  # raise the number when units or files change their meaning
+
+__all__ = ["SAMPLE_RATE", "SSLUnits", "fit", "load"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose hidden states the units are."""
+
+    model: str
+    revision: str | None
+    layer: int
+
+    @classmethod
+    def of(cls, settings: Tokenizer) -> Origin:
+        model = settings.model or BACKENDS["ssl_units"].usual_model
+        return cls(model, settings.revision, settings.ssl_units.layer)
+
+    def hidden_states(self, settings: Tokenizer) -> HiddenStates:
+        return load_hidden_states(self.model, self.revision, self.layer, settings.precision)
+
+
+class SSLUnits:
+    """Tokenizer of hidden states; made by `fit` or `load`.
+
+    Attributes
+    ----------
+    sample_rate
+        Of the waveforms that `encode` takes, in Hz.
+    frame_rate
+        Frames per second.
+    n_layers, codebook_size
+        Shape of the code space: one layer, codes in [0, codebook_size).
+    """
+
+    sample_rate = SAMPLE_RATE
+    n_layers = 1
+
+    def __init__(self, origin: Origin, states: HiddenStates, centroids: np.ndarray) -> None:
+        """`centroids`: float32 (codebook_size, hidden size)."""
+        self.frame_rate = SAMPLE_RATE / states.encoder.hop
+        self.codebook_size = len(centroids)
+        self._origin = origin
+        self._centroids = centroids
+        self._encoder = replace(states.encoder, network=self._units_by(states.encoder.network))
+
+    def _units_by(
+        self, hidden_states: Callable[[torch.Tensor], np.ndarray]
+    ) -> Callable[[torch.Tensor], np.ndarray]:
+        """The network, followed by the nearest centroid: units take less memory than states."""
+
+        def units(sounds: torch.Tensor) -> np.ndarray:
+            states = hidden_states(sounds)
+            frames = states.reshape(-1, states.shape[-1])
+            return residual_kmeans.nearest(frames, self._centroids).reshape(states.shape[:2])
+
+        return units
+
+    def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Turn waveforms into units: a clip's units do not depend on the other clips.
+
+        Parameters
+        ----------
+        waveforms
+            float32 (n_samples,) each, at `sample_rate`, at least one sample.
+
+        Returns
+        -------
+        One int16 array (1, n_frames) per waveform.
+
+        Raises
+        ------
+        InputError
+            If a waveform is empty, has several channels or holds a value that is not finite.
+        """
+        return [units[None].astype(np.int16) for units in self._encoder.encode(waveforms)]
+
+    def save(self, path: str | Path) -> None:
+        """Write centroids and origin as one safetensors file; the model is only named."""
+        settings = {"format": FORMAT, **asdict(self._origin), "frame_rate": self.frame_rate}
+        # One entry only: safetensors writes several in an order that changes from run to run.
+        metadata = {"settings": json.dumps(settings)}
+        with written_whole(path) as temporary:
+            save_file({"centroids": self._centroids}, temporary, metadata=metadata)
+
+
+def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SSLUnits:
+    """Learn the centroids, on training clips only.
+
+    Parameters
+    ----------
+    waveforms
+        float32 (n_samples,) each, at SAMPLE_RATE; read once, one at a time.
+    settings
+        `model` (None: the usual one), `revision`, `precision` and `ssl_units`. Up to twice
+        `max_frames` hidden states are held. Same waveforms and same seed give the same bytes.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, a setting does not fit it, a waveform is unusable, or there
+        are too few frames.
+    """
+    options = settings.ssl_units
+    if options.max_frames < options.codebook_size:
+        raise InputError(
+            f"tokenizer.ssl_units.max_frames: {options.max_frames} frames are too few for "
+            f"codebook_size = {options.codebook_size}; raise it"
+        )
+    origin = Origin.of(settings)
+    states = origin.hidden_states(settings)
+    rng = np.random.default_rng(options.seed)
+    (frames,) = sample_frames(
+        (tuple(states.encoder.encode([waveform])) for waveform in waveforms),
+        max_frames=options.max_frames,
+        codebook_size=options.codebook_size,
+        rng=rng,
+    )
+    (centroids,) = residual_kmeans.fit_codebooks(
+        frames,
+        n_layers=1,
+        codebook_size=options.codebook_size,
+        seed=int(rng.integers(2**31)),
+    )
+    return SSLUnits(origin, states, centroids)
+
+
+def load(settings: Tokenizer, path: str | Path) -> SSLUnits:
+    """Open a tokenizer that was saved.
+
+    The model is read again, from where the settings say: a local directory may have moved.
+
+    Raises
+    ------
+    InputError
+        If the file or the model cannot be read, or they do not belong together.
+    """
+    centroids, saved = _read(path)
+    origin = Origin.of(settings)
+    wanted = asdict(origin)
+    if Path(origin.model).is_dir():
+        del wanted["model"]
+    differing = [name for name in wanted if saved[name] != wanted[name]]
+    if differing:
+        raise InputError.listing(
+            f"{path} was fitted with other settings:",
+            [f"{name} is {wanted[name]!r}, was {saved[name]!r}" for name in differing],
+            "Fit the tokenizer again.",
+        )
+    states = origin.hidden_states(settings)
+    if states.size != centroids.shape[1]:
+        raise InputError(
+            f"{path} was fitted to {centroids.shape[1]} features, but {origin.model!r} has "
+            f"{states.size}. Fit the tokenizer again."
+        )
+    return SSLUnits(origin, states, centroids)
+
+
+def _read(path: str | Path) -> tuple[np.ndarray, dict]:
+    """Centroids and settings of a file that `SSLUnits.save` wrote."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            saved = json.loads((file.metadata() or {}).get("settings", "{}"))
+            if saved.get("format") != FORMAT:
+                raise InputError(
+                    f"{path}: expected a tokenizer of format {FORMAT!r}, found "
+                    f"{saved.get('format')!r}. Fit the tokenizer again."
+                )
+            return file.get_tensor("centroids"), saved
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
