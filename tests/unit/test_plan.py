@@ -205,3 +205,20 @@ def test_missing_files_of_a_tokenizer_are_all_named():
     with pytest.raises(InputError) as error:
         make_plan(Settings(tokenizer={"method": "speechtokenizer", **files}))
     assert all(path in str(error.value) for path in files.values())
+
+
+def test_the_frequency_lasso_shares_the_path_of_the_lasso_with_its_exponent():
+    ways = ({"method": "frequency_lasso"}, {"method": "lasso", "frequency_exponent": 0.5})
+    select = {
+        "lasso": {"method": "lasso"},
+        "random": {"method": "random"},
+        "all": {"method": "all"},
+    }
+    arms = {"mine": {"select": "mine"}}
+    paths = [
+        make_plan(
+            Settings(experiment={"arms": ["mine"]}, select=select | {"mine": way}, arms=arms)
+        ).keys("path")
+        for way in ways
+    ]
+    assert paths[0] == paths[1] and len(paths[0]) == 1

@@ -248,6 +248,13 @@ class LassoSelection(LassoFitting):
     """Half-samples of the training rows that tell how reliably each kept token is selected."""
 
 
+class FrequencyLassoSelection(LassoSelection):
+    method: Literal["frequency_lasso"]
+    """The lasso with a lighter penalty for tokens that are met often (docs/results.md)."""
+    frequency_exponent: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    """Penalise an audio token by alpha / df ** this, df being its share of the rows."""
+
+
 class StabilitySelection(LassoFitting):
     method: Literal["stability"]
     """The tokens that a lasso selects most often on half-samples of the training rows."""
@@ -279,7 +286,12 @@ class AllTokens(Section):
 
 
 Selection = Annotated[
-    LassoSelection | StabilitySelection | RankedSelection | RandomSelection | AllTokens,
+    LassoSelection
+    | FrequencyLassoSelection
+    | StabilitySelection
+    | RankedSelection
+    | RandomSelection
+    | AllTokens,
     Field(discriminator="method"),
 ]
 
@@ -508,11 +520,12 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
     if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
         yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
-    if selection.get("method") not in ("lasso", "all"):
+    with_own_size = ("lasso", "frequency_lasso", "all")
+    if selection.get("method") not in with_own_size:
         like = selection.get("like", "lasso")
         if like not in selections:
             yield f"{path}.like: no selection is named {like!r}{_nearest(like, selections)}"
-        elif _mapping(selections[like]).get("method") not in ("lasso", "all"):
+        elif _mapping(selections[like]).get("method") not in with_own_size:
             yield f"{path}.like: {like!r} takes its size from another; name a lasso"
 
 

@@ -234,7 +234,7 @@ def select_by_lasso(
     importance = np.zeros(len(bow.features))
     importance[rows.audio_index] = audio
     return _selection(
-        "lasso",
+        settings.method,
         rows.audio_index[kept],
         bow.features,
         importance,
