@@ -1,22 +1,26 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
-from tiny_models import made_examples, save_bert, save_gpt2, save_llama
+from tiny_models import CAUSAL, MASKED, made_examples, save_any
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from speechlasso import training
 from speechlasso.adaptation import adapt
 from speechlasso.config import Adapt, Finetune, LanguageModel
 from speechlasso.errors import InputError
-from speechlasso.evaluation import classification_scores
-from speechlasso.finetuning import class_weights, finetune
+from speechlasso.evaluation import classification_scores, evaluate
+from speechlasso.finetuning import class_weights, classification_loss, finetune
+from speechlasso.language_model import load_model
 from speechlasso.prediction import predict
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import new_token_names, token_text
 
 N_AUDIO = 10
-SAVE = {"bert": save_bert, "llama": save_llama, "gpt2": save_gpt2}
+MODELS = [*CAUSAL, *MASKED]
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +32,17 @@ def examples():
 def language_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return {
-        name: LanguageModel(name=save(folder / name), max_length=128, precision="fp32")
-        for name, save in SAVE.items()
+        name: LanguageModel(name=save_any(folder / name, name), max_length=120, precision="fp32")
+        for name in MODELS
     }
+
+
+def without_dropout(lm, folder):
+    folder = folder / "without dropout"
+    loaded = load_model(lm, AutoModelForSequenceClassification, seed=1, dropout=False)
+    loaded.model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(lm.name).save_pretrained(folder)
+    return lm.model_copy(update={"name": str(folder)})
 
 
 def tuned(examples, folder, lm, *, n_audio_tokens=N_AUDIO, token_rows=None, seed=1, **settings):
@@ -63,19 +75,30 @@ def by_transformers_alone(folder, examples):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SAVE)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_the_saved_model_predicts_the_same_with_transformers_alone(
     tmp_path, examples, language_models, name, method
 ):
     lm = language_models[name]
-    result = tuned(examples, tmp_path, lm, method=method, lora={"rank": 4})
+    rows = adapt(
+        examples[examples["split"] == "train"],
+        lm=lm,
+        settings=Adapt(epochs=1),
+        n_audio_tokens=N_AUDIO,
+        seed=1,
+        threads=1,
+        checkpoint_folder=tmp_path,
+    ).rows
+    result = tuned(
+        examples, tmp_path, lm, method=method, token_rows=rows, epochs=1, lora={"rank": 4}
+    )
     predictions = predict(tmp_path, examples)
     probabilities, config = by_transformers_alone(tmp_path, examples)
 
     assert config.id2label == {0: "calm", 1: "loud"}
     assert config.label2id == {"calm": 0, "loud": 1}
-    assert AutoTokenizer.from_pretrained(tmp_path).model_max_length == 128
+    assert AutoTokenizer.from_pretrained(tmp_path).model_max_length == 120
     ours = predictions[["p_calm", "p_loud"]].to_numpy()
     np.testing.assert_allclose(ours, probabilities, atol=1e-5)
     assert predictions["id"].tolist() == examples["id"].tolist()
@@ -200,17 +223,82 @@ def test_class_weights_are_the_balanced_ones():
     np.testing.assert_allclose(class_weights(index, 4)[:3], expected, rtol=1e-6)
 
 
+@given(data=st.data())
+def test_the_focal_loss_is_the_formula(data):
+    n, n_classes = data.draw(st.integers(1, 8)), data.draw(st.integers(2, 5))
+    gamma = data.draw(st.sampled_from([0.0, 0.5, 2.0]))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
+    logits = 3 * torch.randn((n, n_classes), generator=generator, dtype=torch.float64)
+    logits = logits.float().requires_grad_()
+    labels = torch.randint(n_classes, (n,), generator=generator)
+    weights = torch.rand(n_classes, generator=generator)
+    loss = classification_loss(logits, labels, weights, gamma)
+    p = logits.double().softmax(dim=1)[torch.arange(n), labels]
+    expected = -(weights[labels] * (1 - p) ** gamma * p.log()).sum()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-4, atol=1e-6)
+    if gamma == 0:
+        expected = torch.nn.functional.cross_entropy(logits, labels, weights, reduction="sum")
+        torch.testing.assert_close(loss, expected)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.isfinite().all()
+
+
+def test_the_focal_loss_of_a_certain_example_has_a_gradient():
+    logits = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    loss = classification_loss(logits, torch.tensor([0]), torch.ones(2), 0.5)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == 0 and gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_less_memory_gives_the_same_model(tmp_path, examples, language_models, method):
+    lm = without_dropout(language_models["bert"], tmp_path)
+    options = {"method": method, "lora": {"rank": 4, "dropout": 0.0}, "learning_rate": 1e-3}
+    tuned(examples, tmp_path / "plain", lm, **options)
+    frugal = options | {"micro_batch_size": 5, "gradient_checkpointing": True}
+    tuned(examples, tmp_path / "frugal", lm, **frugal)
+    plain, frugal = (predict(tmp_path / name, examples) for name in ("plain", "frugal"))
+    np.testing.assert_allclose(plain["p_loud"], frugal["p_loud"], atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_a_killed_training_goes_on_to_the_same_model(
+    tmp_path, examples, language_models, method, monkeypatch
+):
+    options = {"method": method, "lora": {"rank": 4}, "epochs": 4, "patience": 4}
+    lm = language_models["bert"]
+    tuned(examples, tmp_path / "whole", lm, **options)
+
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    step = training._Run.step
+    epochs_run = []
+
+    def killed(run, batch, number):
+        if run.progress.epoch == 3 and number == 2 and len(epochs_run) < 4:
+            raise KeyboardInterrupt
+        epochs_run.extend([run.progress.epoch] * (number == 0))
+        return step(run, batch, number)
+
+    monkeypatch.setattr(training._Run, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(examples, tmp_path / "killed", lm, **options)
+    assert epochs_run == [1, 2, 3]
+    epochs_run.append("again")
+    tuned(examples, tmp_path / "killed", lm, **options)
+    assert epochs_run == [1, 2, 3, "again", 3, 4]
+
+    whole, resumed = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")
+    )
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
 def test_the_training_loss_is_weighted(tmp_path, examples, language_models):
     """With a learning rate of almost nothing the loss is that of the saved model."""
     tiny = {"learning_rate": 1e-30, "epochs": 1, "batch_size": 96}
-    # GPT-2 without dropout: the loss in training is the loss in prediction.
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    lm = language_models["gpt2"]
-    config = GPT2Config.from_pretrained(lm.name, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path / "lm")
-    AutoTokenizer.from_pretrained(lm.name).save_pretrained(tmp_path / "lm")
-    lm = lm.model_copy(update={"name": str(tmp_path / "lm")})
+    # Without dropout the loss in training is the loss in prediction.
+    lm = without_dropout(language_models["gpt2"], tmp_path)
     for weighting in ("balanced", "none"):
         folder = tmp_path / weighting
         log = tuned(examples, folder, lm, class_weights=weighting, **tiny).log
@@ -246,4 +334,31 @@ def test_unknown_lora_targets_are_named(tmp_path, examples, language_models):
             language_models["bert"],
             method="lora",
             lora={"targets": ["no_such_layer"]},
+        )
+
+
+def test_a_tuned_threshold_is_saved_and_used(tmp_path, examples, language_models):
+    lm, options = language_models["bert"], {"epochs": 3}
+    tuned(examples, tmp_path / "half", lm, **options)
+    tuned(examples, tmp_path / "tuned", lm, decision_threshold="tuned", **options)
+    half, other = (predict(tmp_path / name, examples) for name in ("half", "tuned"))
+    config = AutoModelForSequenceClassification.from_pretrained(tmp_path / "tuned").config
+    threshold = config.decision_threshold
+    assert threshold["label"] == "loud"
+    # The same model, another decision.
+    assert half["p_loud"].equals(other["p_loud"])
+    expected = np.where(half["p_loud"] >= threshold["probability"], "loud", "calm")
+    assert other["predicted"].tolist() == expected.tolist()
+    f1 = [evaluate(rows, "loud")["splits"]["validation"]["macro_f1"] for rows in (half, other)]
+    assert f1[1] >= f1[0]
+
+
+def test_a_threshold_for_three_classes_is_refused(tmp_path, examples, language_models):
+    labels = examples["label"].where(examples.index % 3 > 0, "shouted")
+    with pytest.raises(InputError, match="tuned is for two classes, but these data have 3"):
+        tuned(
+            examples.assign(label=labels),
+            tmp_path,
+            language_models["bert"],
+            decision_threshold="tuned",
         )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import save_bert, save_gpt2, save_llama
+from tiny_models import CAUSAL, MASKED, save_any, save_bert, save_gpt2, save_llama
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -19,7 +19,7 @@ from speechlasso.language_model import (
     objective,
     set_rows,
 )
-from speechlasso.new_row_training import with_trainable_rows
+from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.token_text import new_token_names
 
 
@@ -169,21 +169,61 @@ def test_rows_of_another_shape_are_refused(tmp_path):
         set_rows(model, [3, 5], np.ones((2, 16), dtype=np.float32))
 
 
-@pytest.mark.parametrize("name", ["bert", "llama tied", "llama untied", "gpt2"])
-def test_wrapping_for_training_does_not_change_what_a_model_computes(tmp_path, name):
-    kind, _, tying = name.partition(" ")
-    save, auto_class, options = {
-        "bert": (save_bert, AutoModelForMaskedLM, {}),
-        "llama": (save_llama, AutoModelForCausalLM, {"tied": tying == "tied"}),
-        "gpt2": (save_gpt2, AutoModelForCausalLM, {}),
-    }[kind]
-    lm = LanguageModel(name=save(tmp_path, **options), max_length=64)
+@pytest.mark.parametrize("start", ["markers", "random"])
+def test_new_rows_can_start_elsewhere(tmp_path, start):
+    lm = bert(tmp_path)
+    tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForMaskedLM, seed=1).model
+    # Some distance between the words of the names, letter by letter in this tokenizer.
+    old = model.get_input_embeddings().weight.detach()
+    old += 50 * torch.nn.functional.one_hot(torch.arange(len(old)) % 32, 32)
+    ids = extend_with_audio_tokens(tokenizer, model, 300, start=start, seed=1)
+    new = model.get_input_embeddings().weight.detach()[ids]
+    old = model.get_input_embeddings().weight.detach()[: ids[0]]
+    if start == "random":
+        expected, audio = torch.zeros(32), new
+    else:
+        words = tokenizer("audio token", add_special_tokens=False)["input_ids"]
+        expected, audio = old[words].mean(dim=0), new[4:]
+    error = (audio.mean(dim=0) - expected).abs() / old.std(dim=0)
+    assert error.max() < 0.25
+    assert len(new.unique(dim=0)) == 304
+
+
+def test_a_model_that_counts_positions_from_its_padding_id_reads_that_much_less(tmp_path):
+    lm = LanguageModel(name=save_any(tmp_path, "roberta"), max_length=126)
+    load_model(lm, AutoModelForMaskedLM, seed=1)
+    lm = lm.model_copy(update={"max_length": 127})
+    with pytest.raises(InputError, match=r"127 is more than the 126"):
+        load_model(lm, AutoModelForMaskedLM, seed=1)
+
+
+@pytest.mark.parametrize("name", [*CAUSAL, *MASKED])
+def test_a_model_without_dropout_computes_the_same_whenever(tmp_path, name):
+    lm = LanguageModel(name=save_any(tmp_path, name), max_length=64)
+    auto_class = AutoModelForCausalLM if name in CAUSAL else AutoModelForMaskedLM
+    model = load_model(lm, auto_class, seed=1, dropout=False).model
+    inputs = torch.tensor([[7, 9, 4, 11]])
+    with torch.no_grad():
+        expected = model.eval()(input_ids=inputs).logits
+        torch.testing.assert_close(model.train()(input_ids=inputs).logits, expected)
+
+
+@pytest.mark.parametrize("name", [*CAUSAL, *MASKED])
+def test_training_new_rows_does_not_change_what_a_model_computes(tmp_path, name):
+    lm = LanguageModel(name=save_any(tmp_path, name), max_length=64)
+    auto_class = AutoModelForCausalLM if name in CAUSAL else AutoModelForMaskedLM
     tokenizer, model = load_tokenizer(lm), load_model(lm, auto_class, seed=1).model.eval()
     ids = extend_with_audio_tokens(tokenizer, model, 3, seed=1)
+    keys = model.state_dict().keys()
     inputs = torch.tensor([[7, 9, *ids, 11]])
     with torch.no_grad():
         expected = model(input_ids=inputs).logits
-        wrapped = with_trainable_rows(model, ids, also=[])
-        torch.testing.assert_close(wrapped(input_ids=inputs).logits, expected)
-        merged = wrapped.merge_and_unload()
-        torch.testing.assert_close(merged(input_ids=inputs).logits, expected)
+        rows = train_new_rows(model, ids)
+        torch.testing.assert_close(model(input_ids=inputs).logits, expected)
+        # What the rows become, the model computes with.
+        rows.input_rows += 1
+        changed = model(input_ids=inputs).logits
+        assert not torch.equal(changed, expected)
+        stop_training_new_rows(model)
+        torch.testing.assert_close(model(input_ids=inputs).logits, changed)
+    assert model.state_dict().keys() == keys

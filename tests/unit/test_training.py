@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from speechlasso.batching import length_grouped_batches, length_sorted_batches
+from speechlasso import training
+from speechlasso.batching import (
+    length_grouped_batches,
+    length_sorted_batches,
+    model_inputs,
+    split_batch,
+)
 from speechlasso.config import Training
 from speechlasso.errors import InputError
 from speechlasso.training import Task, autocast, computing, train
@@ -10,6 +16,7 @@ from speechlasso.training import Task, autocast, computing, train
 
 class Settings(Training):
     epochs: int = 6
+    batch_size: int = 8
     learning_rate: float = 0.05
 
 
@@ -37,7 +44,7 @@ def regression(scores=None, stop_in_epoch=None, untrained_is_candidate=False):
             yield {"inputs": INPUTS[rows], "targets": TARGETS[rows]}
 
     def loss(model, batch):
-        return torch.nn.functional.mse_loss(model(batch["inputs"]), batch["targets"])
+        return ((model(batch["inputs"]) - batch["targets"]) ** 2).sum()
 
     def validate(model):
         error = torch.nn.functional.mse_loss(model(INPUTS), TARGETS).item()
@@ -46,15 +53,15 @@ def regression(scores=None, stop_in_epoch=None, untrained_is_candidate=False):
     return Task(
         lambda epoch: list(batches(epoch)),
         loss,
+        lambda batch: len(batch["targets"]),
         validate,
         metric="score",
         greater_is_better=True,
         untrained_is_candidate=untrained_is_candidate,
-        dropout=True,
     )
 
 
-def run(task, folder, model=None, settings=None, **options):
+def run(task, folder, model=None, settings=None):
     model = network() if model is None else model
     settings = Settings() if settings is None else settings
     with computing(threads=1, seed=1):
@@ -67,7 +74,6 @@ def run(task, folder, model=None, settings=None, **options):
             seed=1,
             checkpoint_folder=folder,
             title="test",
-            **options,
         )
     return model, log
 
@@ -76,16 +82,17 @@ def weights(model):
     return torch.cat([weight.detach().ravel() for weight in model.parameters()])
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     expected, expected_log = run(regression(), tmp_path / "whole")
 
     with pytest.raises(KeyboardInterrupt):
-        run(regression(stop_in_epoch=4), tmp_path / "cut", seconds_between_checkpoints=0.0)
+        run(regression(stop_in_epoch=4), tmp_path / "cut")
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["test.safetensors"]
     epochs_run = []
     task = regression()
     watched = Task(**{**vars(task), "batches": lambda e: epochs_run.append(e) or task.batches(e)})
-    resumed, log = run(watched, tmp_path / "cut", seconds_between_checkpoints=0.0)
+    resumed, log = run(watched, tmp_path / "cut")
 
     assert torch.equal(weights(resumed), weights(expected))
     columns = ["epoch", "train_loss", "error", "best"]
@@ -95,9 +102,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     assert not (tmp_path / "cut").exists()
 
 
-def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
+def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        run(regression(stop_in_epoch=4), tmp_path / "cut", seconds_between_checkpoints=0.0)
+        run(regression(stop_in_epoch=4), tmp_path / "cut")
     other = Settings(learning_rate=0.01)
     _, log = run(regression(), tmp_path / "cut", settings=other)
     _, expected = run(regression(), tmp_path / "whole", settings=other)
@@ -140,6 +148,72 @@ def test_frozen_parameters_do_not_move(tmp_path):
 def test_a_diverging_loss_is_reported(tmp_path):
     with pytest.raises(InputError, match="lower learning_rate"):
         run(regression(), tmp_path, settings=Settings(learning_rate=1e30))
+
+
+def without_dropout():
+    model = network()
+    model[2].p = 0.0
+    return model
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 5])
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, micro_batch_size):
+    expected, expected_log = run(regression(), tmp_path, model=without_dropout())
+    settings = Settings(micro_batch_size=micro_batch_size)
+    model, log = run(regression(), tmp_path, model=without_dropout(), settings=settings)
+    torch.testing.assert_close(weights(model), weights(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(log["train_loss"], expected_log["train_loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_halves_what_is_computed_at_a_time(tmp_path, caplog, error):
+    expected, _ = run(regression(), tmp_path, model=without_dropout())
+    task, sizes = regression(), []
+
+    def greedy_loss(model, batch):
+        sizes.append(len(batch["inputs"]))
+        # A gradient of the failed attempt must not stay.
+        loss = task.loss(model, batch)
+        if sizes[-1] > 3:
+            raise error
+        return loss
+
+    greedy = Task(**{**vars(task), "loss": greedy_loss})
+    model, _ = run(greedy, tmp_path, model=without_dropout(), settings=Settings(batch_size=8))
+    assert sizes[:6] == [8, 4, 2, 2, 2, 2] and set(sizes[2:]) == {2}
+    torch.testing.assert_close(weights(model), weights(expected), rtol=1e-4, atol=1e-5)
+    told = [record.message for record in caplog.records if "out of memory" in record.message]
+    assert told == [
+        "out of memory: going on with 4 examples at a time",
+        "out of memory: going on with 2 examples at a time",
+    ]
+
+
+def test_one_example_too_large_is_an_error(tmp_path):
+    def loss(model, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    task = Task(**{**vars(regression()), "loss": loss})
+    with pytest.raises(torch.OutOfMemoryError):
+        run(task, tmp_path)
+
+
+def test_parts_of_a_batch_are_padded_no_more_than_they_need():
+    sequences = [np.arange(1, n + 1) for n in (5, 2, 4, 3, 1)]
+    batch = model_inputs(sequences, 0) | {"labels": torch.arange(5)}
+    parts = split_batch(batch, 2)
+    assert [part["input_ids"].shape for part in parts] == [(2, 5), (2, 4), (1, 1)]
+    for part, rows in zip(parts, (slice(0, 2), slice(2, 4), slice(4, 5)), strict=True):
+        expected = model_inputs(sequences[rows], 0)
+        assert torch.equal(part["input_ids"], expected["input_ids"])
+        assert torch.equal(part["attention_mask"], expected["attention_mask"])
+    assert torch.cat([part["labels"] for part in parts]).tolist() == list(range(5))
 
 
 def test_random_numbers_and_threads_are_restored():

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    DebertaConfig,
+    DebertaV2Config,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
-    GPT2LMHeadModel,
+    GPTNeoXConfig,
     LlamaConfig,
-    LlamaForCausalLM,
+    ModernBertConfig,
+    OPTConfig,
+    PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+    RobertaConfig,
 )
 
 WORDS = ["the", "a", "cat", "dog", "saw", "heard", "old", "new", "garden", "river", "and", "was"]
@@ -53,15 +66,7 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
 
 def byte_level_tokenizer(start: bool) -> PreTrainedTokenizerFast:
     """Like GPT-2's (start=False) or Llama 3's (start=True): spaces belong to the words after."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<|begin|>": 0, "<|end|>": 1}
-    vocabulary |= {letter: index for index, letter in enumerate(alphabet, start=2)}
-    merges = [("Ġ", "c"), ("a", "t"), ("Ġc", "at"), ("o", "g"), ("Ġ", "d"), ("Ġ", "Ġ")]
-    for left, right in merges:
-        vocabulary[left + right] = len(vocabulary)
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _byte_level(["<|begin|>", "<|end|>"])
     if start:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<|begin|> $A", special_tokens=[("<|begin|>", 0)]
@@ -69,6 +74,35 @@ def byte_level_tokenizer(start: bool) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<|begin|>", eos_token="<|end|>"
     )
+
+
+def roberta_tokenizer() -> PreTrainedTokenizerFast:
+    """Like RoBERTa's: the same bytes between <s> and </s>."""
+    tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<mask>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+    )
+
+
+def _byte_level(special: list[str]) -> Tokenizer:
+    letters = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {letter: index for index, letter in enumerate(letters)}
+    merges = [("Ġ", "c"), ("a", "t"), ("Ġc", "at"), ("o", "g"), ("Ġ", "d"), ("Ġ", "Ġ")]
+    for left, right in merges:
+        vocabulary[left + right] = len(vocabulary)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def save_bert(folder: Path, *, with_head: bool = True) -> str:
@@ -83,27 +117,80 @@ def save_bert(folder: Path, *, with_head: bool = True) -> str:
 
 
 def save_llama(folder: Path, *, tied: bool = True) -> str:
-    torch.manual_seed(0)
-    tokenizer = byte_level_tokenizer(start=True)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), tie_word_embeddings=tied, bos_token_id=0, eos_token_id=1, **SIZES
-    )
-    return _save(folder, LlamaForCausalLM(config), tokenizer)
+    return save_causal(folder, LlamaConfig, tie_word_embeddings=tied)
 
 
 def save_gpt2(folder: Path) -> str:
+    return save_causal(folder, GPT2Config)
+
+
+# Configurations of the language models that are supported, by the names people know.
+GROUPED = {"num_key_value_heads": 1, "head_dim": 16}
+CAUSAL: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "llama": (LlamaConfig, {"tie_word_embeddings": True}),
+    "untied llama": (LlamaConfig, {"tie_word_embeddings": False}),
+    "qwen2": (Qwen2Config, {"num_key_value_heads": 1}),
+    "qwen3": (Qwen3Config, GROUPED | {"tie_word_embeddings": True}),
+    "gemma": (GemmaConfig, GROUPED),
+    "gemma2": (Gemma2Config, GROUPED | {"final_logit_softcapping": 1.0, "sliding_window": 64}),
+    "gemma3": (Gemma3TextConfig, GROUPED | {"sliding_window": 64}),
+    "gpt2": (GPT2Config, {}),
+    "opt": (OPTConfig, {"ffn_dim": 48, "word_embed_proj_dim": 32}),
+    "pythia": (GPTNeoXConfig, {"tie_word_embeddings": False}),
+}
+MASKED: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "bert": (BertConfig, {}),
+    "roberta": (RobertaConfig, {}),
+    "deberta": (DebertaConfig, {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
+    "deberta-v3": (
+        DebertaV2Config,
+        {
+            "relative_attention": True,
+            "position_buckets": 8,
+            "share_att_key": True,
+            "pos_att_type": ["c2p", "p2c"],
+            "norm_rel_ebd": "layer_norm",
+        },
+    ),
+    "modernbert": (ModernBertConfig, {"global_attn_every_n_layers": 2, "local_attention": 32}),
+}
+
+
+def save_causal(folder: Path, config_class: type[PretrainedConfig], **options: Any) -> str:
+    tokenizer = byte_level_tokenizer(start=config_class is not GPT2Config)
+    return _save_drawn(AutoModelForCausalLM, folder, tokenizer, config_class, options)
+
+
+def save_masked(folder: Path, config_class: type[PretrainedConfig], **options: Any) -> str:
+    tokenizer = wordpiece_tokenizer() if config_class is BertConfig else roberta_tokenizer()
+    options = options | {
+        "pad_token_id": tokenizer.pad_token_id,
+        "cls_token_id": tokenizer.cls_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+    }
+    return _save_drawn(AutoModelForMaskedLM, folder, tokenizer, config_class, options)
+
+
+def save_any(folder: Path, name: str) -> str:
+    """One of the models of `CAUSAL` and `MASKED`."""
+    if name in CAUSAL:
+        config_class, options = CAUSAL[name]
+        return save_causal(folder, config_class, **options)
+    config_class, options = MASKED[name]
+    return save_masked(folder, config_class, **options)
+
+
+def _save_drawn(
+    auto_class: type,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    config_class: type[PretrainedConfig],
+    options: dict[str, Any],
+) -> str:
     torch.manual_seed(0)
-    tokenizer = byte_level_tokenizer(start=False)
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        n_positions=128,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    return _save(folder, GPT2LMHeadModel(config), tokenizer)
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = config_class(vocab_size=len(tokenizer), **SIZES | ids | options)
+    return _save(folder, auto_class.from_config(config), tokenizer)
 
 
 def _save(folder: Path, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> str:

@@ -7,15 +7,13 @@ next token, as published; an encoder predicts masked tokens (BERT, arXiv 1810.04
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -33,27 +31,25 @@ from speechlasso.config import Adapt, LanguageModel
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.language_model import (
-    LoadedModel,
     Objective,
     extend_with_audio_tokens,
     load_model,
     load_tokenizer,
     objective,
 )
-from speechlasso.new_row_training import with_trainable_rows
+from speechlasso.language_model_loss import IGNORED, language_model_loss
+from speechlasso.new_row_training import NewRows, train_new_rows
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, on_device, train
-
-IGNORED = -100
-"""Label of positions without a prediction to make; what torch's cross-entropy ignores."""
 
 
 @dataclass(frozen=True)
 class Adaptation:
     rows: TokenRows
     log: pd.DataFrame
-    """Columns epoch (0: before training), train_loss, held_out_loss, seconds, best."""
+    """Columns epoch (0: before training), train_loss, held_out_loss (nats per predicted token),
+    held_out_perplexity, seconds, best."""
 
 
 def adapt(
@@ -92,32 +88,35 @@ def adapt(
         kind = objective(lm)
         tokenizer = load_tokenizer(lm)
         auto_class = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-        loaded = load_model(lm, auto_class, seed=seed)
-        token_ids = extend_with_audio_tokens(tokenizer, loaded.model, n_audio_tokens, seed=seed)
+        # Dropout keeps trained weights from leaning on each other; here they are frozen.
+        loaded = load_model(lm, auto_class, seed=seed, dropout=False, weights=settings.weights)
+        token_ids = extend_with_audio_tokens(
+            tokenizer, loaded.model, n_audio_tokens, start=lm.new_rows, seed=seed
+        )
         sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
-        model = with_trainable_rows(loaded.model, token_ids, _missing_head(loaded, kind))
         predictions = _Predictions(kind, tokenizer, settings.mask_probability)
+        loaded.model.requires_grad_(False)
+        rows = train_new_rows(loaded.model, token_ids)
+        if kind == "masked":
+            for parameter in loaded.newly_initialised:
+                parameter.requires_grad_(True)
         log = train(
-            model,
-            _task(loaded.model, sequences, predictions, settings, seed),
+            loaded.model,
+            _task(loaded.model, rows, sequences, predictions, settings, seed),
             settings,
             weight_decay=0.0,
-            precision=lm.precision,
+            precision=lm.precision if settings.weights == "fp32" else "bf16",
             seed=seed,
             checkpoint_folder=checkpoint_folder,
             title="adapt",
         )
-        weight = model.merge_and_unload().get_input_embeddings().weight
-        vectors = weight[token_ids].detach().cpu().numpy()
+        vectors = rows.input_rows.detach().cpu().numpy()
     return Adaptation(TokenRows(new_token_names(n_audio_tokens), vectors), log)
-
-
-def _missing_head(loaded: LoadedModel, kind: Objective) -> list[torch.nn.Parameter]:
-    return loaded.newly_initialised if kind == "masked" else []
 
 
 def _task(
     model: PreTrainedModel,
+    rows: NewRows,
     sequences: list[np.ndarray],
     predictions: _Predictions,
     settings: Adapt,
@@ -140,25 +139,27 @@ def _task(
         ]
 
     def loss(_: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        return language_model_loss(model, batch, "mean")
+        return language_model_loss(model, rows, batch)
+
+    def n_predictions(batch: Batch) -> int:
+        return int((batch["labels"] != IGNORED).sum())
 
     def validate(_: torch.nn.Module) -> dict[str, float]:
-        losses = [
-            language_model_loss(model, on_device(batch, best_device()), "sum").item()
+        total = sum(
+            language_model_loss(model, rows, on_device(batch, best_device())).item()
             for batch in held_out
-        ]
-        n_predictions = sum(int((batch["labels"] != IGNORED).sum()) for batch in held_out)
-        return {"held_out_loss": sum(losses) / n_predictions}
+        )
+        mean = total / sum(map(n_predictions, held_out))
+        return {"held_out_loss": mean, "held_out_perplexity": math.exp(min(mean, 700.0))}
 
     return Task(
         batches,
         loss,
+        n_predictions,
         validate,
         metric="held_out_loss",
         greater_is_better=False,
         untrained_is_candidate=True,
-        # Dropout keeps trained weights from leaning on each other; here they are frozen.
-        dropout=False,
     )
 
 
@@ -205,30 +206,3 @@ class _Predictions:
         replaced = chosen[fate >= 0.9]
         inputs[replaced] = rng.integers(self.vocabulary_size, size=len(replaced))
         return inputs, labels
-
-
-def language_model_loss(model: PreTrainedModel, batch: Batch, reduction: str) -> torch.Tensor:
-    """Cross-entropy at the labelled positions; `labels` stand where the prediction is made."""
-    labels = batch["labels"]
-    is_labelled = labels != IGNORED
-    with _output_only_at(model, is_labelled):
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return F.cross_entropy(logits[0].float(), labels[is_labelled], reduction=reduction)
-
-
-@contextmanager
-def _output_only_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
-    """Let a model compute its scores over the vocabulary, (1, n, vocabulary), only at positions.
-
-    Scores at all positions would cost more than the rest of a small model.
-    """
-
-    def keep(_: torch.nn.Module, inputs: tuple, output: object) -> object:
-        output.last_hidden_state = output.last_hidden_state[positions][None]
-        return output
-
-    hook = model.base_model.register_forward_hook(keep)
-    try:
-        yield
-    finally:
-        hook.remove()

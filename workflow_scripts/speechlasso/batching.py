@@ -46,3 +46,18 @@ def model_inputs(sequences: Sequence[np.ndarray], padding_id: int) -> dict[str, 
         "input_ids": padded(sequences, padding_id),
         "attention_mask": padded([np.ones(len(ids), dtype=np.int64) for ids in sequences], 0),
     }
+
+
+def split_batch(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
+    """A batch in parts of at most `size` examples, each padded no longer than it needs."""
+    n_examples = len(next(iter(batch.values())))
+    if n_examples <= size:
+        return [batch]
+    parts = []
+    for start in range(0, n_examples, size):
+        part = {name: tensor[start : start + size] for name, tensor in batch.items()}
+        if "attention_mask" in part:
+            longest = int(part["attention_mask"].sum(dim=1).max())
+            part = {name: t[:, :longest] if t.ndim > 1 else t for name, t in part.items()}
+        parts.append(part)
+    return parts

@@ -303,6 +303,9 @@ class LanguageModel(Section):
     """Commit, tag or branch on the hub; pin it so that a run can be repeated."""
     max_length: Annotated[int, Field(ge=16)] = 256
     """Longest token text, in LM tokens; longer ones are cut, never their closing marker."""
+    new_rows: Literal["mean", "markers", "random"] = "mean"
+    """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
+    that the marker names spell, plus small noise; or normal noise alone."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the processor or GPU computes it natively, else fp32."""
 
@@ -310,6 +313,10 @@ class LanguageModel(Section):
 class Training(Section):
     batch_size: PositiveInt = 32
     """Examples per step."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples computed at a time, their gradients being accumulated to a step; by default all."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, more time."""
     warmup_share: Share = 0.05
     """Part of the steps in which the learning rate rises; it then falls linearly to zero."""
     patience: PositiveInt = 3
@@ -325,6 +332,8 @@ class Adapt(Training):
     """Share of the adaptation texts kept out to measure the loss."""
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of tokens masked for a masked language model."""
+    weights: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
+    """How the frozen weights are stored meanwhile; int8 and nf4 need bitsandbytes and a GPU."""
 
 
 class LoRA(Section):
@@ -360,6 +369,12 @@ class Finetune(Training):
     """AdamW's decoupled weight decay."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """Weight each class in the loss by its inverse frequency, or not."""
+    focal_gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Focal loss: weigh each example by (1 - p) ** this, p being the probability of its class, so
+    that what the model is sure of counts less. 0 is cross-entropy."""
+    decision_threshold: Literal["half", "tuned"] = "half"
+    """Binary tasks: predict evaluate.positive_label (or the rarer class) from probability 0.5 on,
+    or from the one that scores best on validation rows."""
     lora: LoRA = LoRA()
     """Settings of method: lora."""
     linear: LinearClassifier = LinearClassifier()

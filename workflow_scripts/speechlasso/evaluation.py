@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechlasso.decision import Threshold, decide
 from speechlasso.errors import InputError
 
 METRICS = ("accuracy", "macro_f1", "uar", "positive_f1", "loss")
@@ -18,19 +19,22 @@ def classification_scores(
     probabilities: np.ndarray,
     classes: Sequence[str],
     positive_label: str | None = None,
+    predicted: np.ndarray | None = None,
 ) -> dict[str, float | None]:
-    """Score predicted probabilities against true labels.
+    """Score predicted probabilities, and what was decided by them, against true labels.
 
     Parameters
     ----------
     labels
         Index of each example's true class, int, (n_examples,).
     probabilities
-        (n_examples, n_classes); the largest one is the prediction.
+        (n_examples, n_classes).
     classes
         Names of the classes.
     positive_label
         The class whose F1 is `positive_f1`; None leaves that score out.
+    predicted
+        Index of each example's predicted class; None takes the likeliest.
 
     Returns
     -------
@@ -46,7 +50,8 @@ def classification_scores(
     """
     from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-    predicted = probabilities.argmax(axis=1)
+    if predicted is None:
+        predicted = decide(probabilities, classes)
     present = np.unique(labels)
     positive_f1 = None
     if positive_label is not None:
@@ -74,20 +79,23 @@ def predictions_frame(
     probabilities: np.ndarray,
     classes: Sequence[str],
     *,
+    threshold: Threshold | None = None,
     n_text_tokens: Any = 0,
     n_audio_tokens: Any = 0,
     cut: Any = False,
 ) -> pd.DataFrame:
-    """What a classifier says of each utterance.
+    """What a classifier says of each utterance; predicted by `threshold`, or the likeliest class.
 
     Returns
     -------
     pandas.DataFrame
-        id, split, label, predicted, p_<class> for each class, n_text_tokens, n_audio_tokens, cut
-        (the example was too long and lost its end); rows as in `rows`.
+        id, split and label where the rows have them, predicted, p_<class> for each class,
+        n_text_tokens, n_audio_tokens, cut (the example was too long and lost its end); rows as in
+        `rows`.
     """
-    frame = rows[["id", "split", "label"]].reset_index(drop=True)
-    frame["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
+    known = [name for name in ("id", "split", "label") if name in rows]
+    frame = rows[known].reset_index(drop=True)
+    frame["predicted"] = np.asarray(classes)[decide(probabilities, classes, threshold)]
     for column, name in enumerate(classes):
         frame[f"p_{name}"] = probabilities[:, column]
     return frame.assign(n_text_tokens=n_text_tokens, n_audio_tokens=n_audio_tokens, cut=cut)
@@ -118,10 +126,12 @@ def _evaluate_split(
         rows["label"], rows["predicted"], labels=classes, zero_division=0
     )
     probabilities = rows[[f"p_{name}" for name in classes]].to_numpy()
-    labels = rows["label"].map(classes.index).to_numpy()
+    labels, predicted = (
+        rows[name].map(classes.index).to_numpy() for name in ("label", "predicted")
+    )
     return {
         "n_examples": len(rows),
-        **classification_scores(labels, probabilities, classes, positive_label),
+        **classification_scores(labels, probabilities, classes, positive_label, predicted),
         "cut_share": float(rows["cut"].mean()),
         "mean_text_tokens": float(rows["n_text_tokens"].mean()),
         "mean_audio_tokens": float(rows["n_audio_tokens"].mean()),

@@ -7,13 +7,13 @@ Classification" (arXiv 2512.07571), section on fine-tuning. LoRA: arXiv 2106.096
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -22,6 +22,7 @@ from transformers import (
 
 from speechlasso.batching import length_grouped_batches, model_inputs
 from speechlasso.config import Finetune, LanguageModel, LoRA, Metric
+from speechlasso.decision import Threshold, tuned_threshold
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
@@ -32,11 +33,26 @@ from speechlasso.language_model import (
     load_tokenizer,
     set_rows,
 )
-from speechlasso.new_row_training import with_trainable_rows
+from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.prediction import class_probabilities
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, peak_memory_mb, train
+
+# Names of the layers that make queries and values, one tuple for each family of models; where keys
+# come out of the same layer, they are adapted along.
+ATTENTION_LAYERS = (
+    ("q_proj", "v_proj"),  # Llama, Qwen, Gemma, OPT, Mistral
+    ("query", "value"),  # BERT, RoBERTa, ELECTRA
+    ("query_proj", "value_proj"),  # DeBERTa 2 and 3
+    ("q_lin", "v_lin"),  # DistilBERT
+    ("q", "v"),  # MPNet
+    ("in_proj",),  # DeBERTa 1
+    ("Wqkv",),  # ModernBERT
+    ("query_key_value",),  # Pythia
+    ("qkv_proj",),  # Phi 3
+    ("c_attn",),  # GPT-2
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,11 @@ def finetune(
     started = time.perf_counter()
     examples = examples[examples["split"].isin(["train", "validation"])]
     classes = _classes(examples)
+    if settings.decision_threshold == "tuned" and len(classes) != 2:
+        raise InputError(
+            "finetune.decision_threshold: tuned is for two classes, but these data have "
+            f"{len(classes)}; set it to half"
+        )
     with computing(threads, seed):
         tokenizer = load_tokenizer(lm)
         loaded = load_model(
@@ -103,7 +124,7 @@ def finetune(
             label2id={name: index for index, name in enumerate(classes)},
         )
         loaded.model.config.pad_token_id = tokenizer.pad_token_id
-        token_ids = _new_tokens(tokenizer, loaded.model, n_audio_tokens, token_rows, seed)
+        token_ids = _new_tokens(tokenizer, loaded.model, lm, n_audio_tokens, token_rows, seed)
         encoded = examples.assign(
             input_ids=encode(tokenizer, examples, lm.max_length)["input_ids"],
             class_index=examples["label"].map(loaded.model.config.label2id),
@@ -119,9 +140,36 @@ def finetune(
             checkpoint_folder=checkpoint_folder,
             title="finetune",
         )
-        _plain(model).save_pretrained(model_folder)
+        classifier = _plain(loaded.model, model)
+        if settings.decision_threshold == "tuned":
+            classifier.config.decision_threshold = _threshold(
+                classifier, encoded, classes, settings, metric, positive_label
+            )
+        classifier.save_pretrained(model_folder)
         tokenizer.save_pretrained(model_folder)
     return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb())
+
+
+def classification_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, focal_gamma: float
+) -> torch.Tensor:
+    """Sum over examples of -w (1 - p)^gamma log p, p being the probability of the example's class.
+
+    The focal loss of Lin et al., arXiv 1708.02002, section 3.2; with gamma 0 it is cross-entropy.
+
+    Parameters
+    ----------
+    logits
+        (n, n_classes).
+    labels
+        int64 (n,).
+    weights
+        w of each class, float32 (n_classes,).
+    """
+    log_p = logits.float().log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+    # 1 - p as expm1 keeps its digits, and a floor keeps the power's slope finite.
+    doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(torch.float32).tiny)
+    return -(weights[labels] * doubt**focal_gamma * log_p).sum()
 
 
 def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
@@ -145,13 +193,16 @@ def _classes(examples: pd.DataFrame) -> list[str]:
 def _new_tokens(
     tokenizer: PreTrainedTokenizerBase,
     model: PreTrainedModel,
+    lm: LanguageModel,
     n_audio_tokens: int | None,
     token_rows: TokenRows | None,
     seed: int,
 ) -> list[int]:
     if n_audio_tokens is None:
         return []
-    token_ids = extend_with_audio_tokens(tokenizer, model, n_audio_tokens, seed=seed)
+    token_ids = extend_with_audio_tokens(
+        tokenizer, model, n_audio_tokens, start=lm.new_rows, seed=seed
+    )
     if token_rows is not None:
         if token_rows.names != new_token_names(n_audio_tokens):
             raise InputError(
@@ -167,19 +218,20 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
 
     The classification head and the new tokens' rows always are.
     """
+    model = loaded.model
     if settings.method == "full":
-        return loaded.model
+        return model
+    model.requires_grad_(False)
     if settings.method == "lora":
-        return _with_lora(loaded, token_ids, settings.lora)
+        model = _with_lora(model, settings.lora)
     if token_ids:
-        return with_trainable_rows(loaded.model, token_ids, also=loaded.newly_initialised)
-    loaded.model.requires_grad_(False)
+        train_new_rows(loaded.model, token_ids)
     for parameter in loaded.newly_initialised:
         parameter.requires_grad_(True)
-    return loaded.model
+    return model
 
 
-def _with_lora(loaded: LoadedModel, token_ids: list[int], lora: LoRA) -> torch.nn.Module:
+def _with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
     # Importing peft takes seconds, and full fine-tuning never needs it.
     from peft import LoraConfig, get_peft_model
 
@@ -187,21 +239,59 @@ def _with_lora(loaded: LoadedModel, token_ids: list[int], lora: LoRA) -> torch.n
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-        trainable_token_indices=token_ids or None,
+        target_modules=lora.targets or _queries_and_values(model),
     )
     try:
-        model = get_peft_model(loaded.model, config)
+        with warnings.catch_warnings():
+            # About names that peft uses of transformers, and a setting that it corrects itself.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out")
+            return get_peft_model(model, config)
     except ValueError as error:
         raise InputError(f"finetune.lora.targets: {error}") from error
-    for parameter in loaded.newly_initialised:
-        parameter.requires_grad_(True)
-    return model
 
 
-def _plain(model: torch.nn.Module) -> PreTrainedModel:
-    """The model with peft's updates merged into its weights."""
-    return model if isinstance(model, PreTrainedModel) else model.merge_and_unload()
+def _queries_and_values(model: PreTrainedModel) -> list[str]:
+    """What the model calls the linear layers of its attention that make queries and values."""
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    for layers in ATTENTION_LAYERS:
+        if names.issuperset(layers):
+            return list(layers)
+    raise InputError(
+        f"finetune.lora.targets: which layers of a {model.config.model_type} model make queries "
+        "and values is not known here; name them"
+    )
+
+
+def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedModel:
+    """The classifier with all that was trained beside its weights merged into them."""
+    stop_training_new_rows(classifier)
+    return classifier if model is classifier else model.merge_and_unload()
+
+
+def _threshold(
+    classifier: PreTrainedModel,
+    examples: pd.DataFrame,
+    classes: list[str],
+    settings: Finetune,
+    metric: Metric,
+    positive_label: str | None,
+) -> Threshold:
+    """The decision threshold that is best on validation rows.
+
+    It is one for the positive label or, without one, for the class that is rarer in training.
+    """
+    counts = examples.loc[examples["split"] == "train", "label"].value_counts()
+    validation = examples[examples["split"] == "validation"]
+    sequences = validation["input_ids"].tolist()
+    probabilities = class_probabilities(classifier.eval(), sequences, settings.batch_size)
+    labels = validation["class_index"].to_numpy()
+
+    def score(predicted: np.ndarray) -> float:
+        return classification_scores(labels, probabilities, classes, positive_label, predicted)[
+            metric
+        ]
+
+    return tuned_threshold(probabilities, classes, positive_label or counts.index[-1], score)
 
 
 def _task(
@@ -219,9 +309,10 @@ def _task(
     targets, validation_targets = (
         part["class_index"].to_numpy(dtype=np.int64) for part in (rows, validation)
     )
-    weights = None
+    weights = np.ones(len(classes), dtype=np.float32)
     if settings.class_weights == "balanced":
-        weights = torch.from_numpy(class_weights(targets, len(classes))).to(best_device())
+        weights = class_weights(targets, len(classes))
+    weights = torch.from_numpy(weights).to(best_device())
 
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
@@ -233,7 +324,10 @@ def _task(
 
     def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return F.cross_entropy(logits.float(), batch["labels"], weight=weights)
+        return classification_loss(logits, batch["labels"], weights, settings.focal_gamma)
+
+    def total_weight(batch: Batch) -> float:
+        return float(weights[batch["labels"]].sum())
 
     def validate(_: torch.nn.Module) -> dict[str, float]:
         probabilities = class_probabilities(
@@ -244,9 +338,9 @@ def _task(
     return Task(
         batches,
         loss,
+        total_weight,
         validate,
         metric=metric,
         greater_is_better=True,
         untrained_is_candidate=False,
-        dropout=True,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ PACKAGED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb
 INITIAL_SPREAD = 0.5
 
 Objective = Literal["masked", "causal"]
+Start = Literal["mean", "markers", "random"]
+Storage = Literal["fp32", "bf16", "int8", "nf4"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,15 @@ def load_tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(lm: LanguageModel, auto_class: type, *, seed: int, **options: Any) -> LoadedModel:
+def load_model(
+    lm: LanguageModel,
+    auto_class: type,
+    *,
+    seed: int,
+    dropout: bool = True,
+    weights: Storage = "fp32",
+    **options: Any,
+) -> LoadedModel:
     """The model under one of transformers' Auto classes.
 
     Parameters
@@ -85,6 +96,10 @@ def load_model(lm: LanguageModel, auto_class: type, *, seed: int, **options: Any
         For example `transformers.AutoModelForMaskedLM`.
     seed
         Draws the weights that the model's files do not hold.
+    dropout
+        Whether the model has the dropout that its configuration names, or none.
+    weights
+        How the weights are stored; those that the files do not hold are float32 always.
     **options
         Passed on to `from_pretrained`, such as `num_labels`.
 
@@ -93,33 +108,34 @@ def load_model(lm: LanguageModel, auto_class: type, *, seed: int, **options: Any
     InputError
         Where the model cannot be found, does not fit the class, or reads less than `lm.max_length`.
     """
+    if not dropout:
+        options["config"] = _without_dropout(_config(lm))
     with _readable_errors(lm), torch.random.fork_rng():
         torch.manual_seed(seed)
         model, info = auto_class.from_pretrained(
             _location(lm),
             revision=lm.revision,
             trust_remote_code=False,
-            dtype=torch.float32,
             output_loading_info=True,
+            **_storage(weights),
             **_attention(),
             **options,
         )
-    _check_length(lm, model.config)
+    _check_length(lm, model)
     missing = set(info["missing_keys"])
     new = [
         parameter
         for name, parameter in model.named_parameters(remove_duplicate=False)
         if name in missing
     ]
+    for parameter in new:
+        parameter.data = parameter.data.float()
     return LoadedModel(model, new)
 
 
 def objective(lm: LanguageModel) -> Objective:
     """What the model was trained on: masked tokens (encoders) or the next token (decoders)."""
-    with _readable_errors(lm):
-        config = AutoConfig.from_pretrained(
-            _location(lm), revision=lm.revision, trust_remote_code=False
-        )
+    config = _config(lm)
     is_encoder = not (config.is_encoder_decoder or getattr(config, "is_decoder", False))
     if is_encoder and type(config) in MODEL_FOR_MASKED_LM_MAPPING:
         return "masked"
@@ -132,12 +148,18 @@ def objective(lm: LanguageModel) -> Objective:
 
 
 def extend_with_audio_tokens(
-    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, n_audio_tokens: int, *, seed: int
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    n_audio_tokens: int,
+    *,
+    start: Start = "mean",
+    seed: int,
 ) -> list[int]:
     """Add the markers and audio tokens to a tokenizer and its model, both in place.
 
     Each new row of the embedding matrix (and of the output matrix) is the mean of the existing
-    rows plus normal noise.
+    rows plus normal noise of half their spread; with `markers`, the mean of the rows of the words
+    that the token's name is made of plus that noise; with `random`, normal noise of their spread.
 
     Returns
     -------
@@ -158,6 +180,7 @@ def extend_with_audio_tokens(
             "choose a model without audio tokens"
         )
     n_old = len(tokenizer)
+    words = [_words_of(name, tokenizer) for name in names]
     # lstrip makes a token swallow the spaces before it, which would become tokens of their own.
     tokenizer.add_tokens(
         [
@@ -175,7 +198,7 @@ def extend_with_audio_tokens(
     model.resize_token_embeddings(max(n_rows, len(tokenizer)), mean_resizing=False)
     rng = np.random.default_rng(seed)
     for weight in _vocabulary_matrices(model):
-        _draw_new_rows(weight, n_old, len(names), rng)
+        _draw_new_rows(weight, n_old, words, start, rng)
     return ids
 
 
@@ -200,13 +223,65 @@ def _vocabulary_matrices(model: PreTrainedModel) -> list[torch.nn.Parameter]:
     return matrices
 
 
+def _words_of(name: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the words that the name of a new token is made of: <|text_end|> is "text end"."""
+    words = " ".join(re.findall("[a-z]+", name))
+    return tokenizer(words, add_special_tokens=False)["input_ids"]
+
+
 @torch.no_grad()
 def _draw_new_rows(
-    weight: torch.nn.Parameter, n_old: int, n_new: int, rng: np.random.Generator
+    weight: torch.nn.Parameter,
+    n_old: int,
+    words: list[list[int]],
+    start: Start,
+    rng: np.random.Generator,
 ) -> None:
-    spread, mean = torch.std_mean(weight[:n_old], dim=0)
-    noise = rng.standard_normal((n_new, weight.shape[1]), dtype=np.float32)
-    weight[n_old : n_old + n_new] = mean + INITIAL_SPREAD * spread * torch.from_numpy(noise)
+    old = weight[:n_old].float()
+    spread, mean = torch.std_mean(old, dim=0)
+    noise = torch.from_numpy(rng.standard_normal((len(words), weight.shape[1]), dtype=np.float32))
+    noise = spread * noise.to(spread)
+    if start == "random":
+        rows = noise
+    elif start == "mean":
+        rows = mean + INITIAL_SPREAD * noise
+    else:
+        rows = torch.stack([old[ids].mean(dim=0) for ids in words]) + INITIAL_SPREAD * noise
+    weight[n_old : n_old + len(words)] = rows.to(weight)
+
+
+def _config(lm: LanguageModel) -> PretrainedConfig:
+    with _readable_errors(lm):
+        return AutoConfig.from_pretrained(
+            _location(lm), revision=lm.revision, trust_remote_code=False
+        )
+
+
+def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    return config
+
+
+def _storage(weights: Storage) -> dict[str, Any]:
+    """What tells transformers how to store weights."""
+    if weights in ("fp32", "bf16"):
+        return {"dtype": {"fp32": torch.float32, "bf16": torch.bfloat16}[weights]}
+    if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
+        raise InputError(
+            f"adapt.weights: {weights} needs a GPU and the package bitsandbytes "
+            "(pip install bitsandbytes); bf16 needs neither"
+        )
+    from transformers import BitsAndBytesConfig
+
+    quantization = BitsAndBytesConfig(
+        load_in_8bit=weights == "int8",
+        load_in_4bit=weights == "nf4",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": quantization, "dtype": torch.bfloat16, "device_map": {"": 0}}
 
 
 def _location(lm: LanguageModel) -> str:
@@ -239,9 +314,16 @@ def _attention() -> dict[str, str]:
     return {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
 
 
-def _check_length(lm: LanguageModel, config: PretrainedConfig) -> None:
-    longest = getattr(config, "max_position_embeddings", None)
-    if longest is not None and lm.max_length > longest:
+def _check_length(lm: LanguageModel, model: PreTrainedModel) -> None:
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is None:
+        return
+    # RoBERTa counts positions from its padding id on.
+    positions = dict(model.named_modules()).get(f"{model.base_model_prefix}.embeddings")
+    first = getattr(getattr(positions, "position_embeddings", None), "padding_idx", None)
+    if first is not None:
+        longest -= first + 1
+    if lm.max_length > longest:
         raise InputError(
             f"lm.max_length: {lm.max_length} is more than the {longest} tokens {lm.name!r} reads"
         )

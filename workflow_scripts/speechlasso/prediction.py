@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,54 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 
 from speechlasso.batching import length_sorted_batches, model_inputs
 from speechlasso.encoding import encode
 from speechlasso.evaluation import predictions_frame
 from speechlasso.training import best_device, computing, on_device
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fine-tuned model and its tokenizer, opened once to predict often."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @classmethod
+    def open(cls, model_folder: str | Path) -> Classifier:
+        """Open what `finetuning.finetune` wrote."""
+        # float32 on every machine: predictions should not depend on the processor's instructions.
+        model = AutoModelForSequenceClassification.from_pretrained(
+            model_folder, dtype=torch.float32
+        )
+        return cls(model.to(best_device()).eval(), AutoTokenizer.from_pretrained(model_folder))
+
+    @property
+    def classes(self) -> list[str]:
+        config = self.model.config
+        return [config.id2label[index] for index in range(config.num_labels)]
+
+    def predict(
+        self, examples: pd.DataFrame, *, threads: int = 1, batch_size: int = 32
+    ) -> pd.DataFrame:
+        """As the function `predict`."""
+        with computing(threads, seed=0):
+            encoded = encode(self.tokenizer, examples, self.tokenizer.model_max_length)
+            probabilities = class_probabilities(
+                self.model, encoded["input_ids"].tolist(), batch_size, show_progress=True
+            )
+        return predictions_frame(
+            examples,
+            probabilities,
+            self.classes,
+            threshold=getattr(self.model.config, "decision_threshold", None),
+            n_text_tokens=encoded["n_text_tokens"].to_numpy(),
+            n_audio_tokens=encoded["n_audio_tokens"].to_numpy(),
+            cut=encoded["cut"].to_numpy(),
+        )
 
 
 def predict(
@@ -30,7 +73,7 @@ def predict(
     model_folder
         What `finetuning.finetune` wrote.
     examples
-        Columns `id`, `split`, `label`, `text` and `audio_tokens`.
+        Columns `id`, `text` and `audio_tokens`, and where they are known `split` and `label`.
 
     Returns
     -------
@@ -42,27 +85,8 @@ def predict(
     InputError
         If examples hold audio tokens that the model does not know.
     """
-    # float32 on every machine: predictions should not depend on the processor's instructions.
-    with computing(threads, seed=0):
-        tokenizer = AutoTokenizer.from_pretrained(model_folder)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            model_folder, dtype=torch.float32
-        )
-        encoded = encode(tokenizer, examples, tokenizer.model_max_length)
-        probabilities = class_probabilities(
-            model.to(best_device()).eval(),
-            encoded["input_ids"].tolist(),
-            batch_size,
-            show_progress=True,
-        )
-    return predictions_frame(
-        examples,
-        probabilities,
-        [model.config.id2label[index] for index in range(model.config.num_labels)],
-        n_text_tokens=encoded["n_text_tokens"].to_numpy(),
-        n_audio_tokens=encoded["n_audio_tokens"].to_numpy(),
-        cut=encoded["cut"].to_numpy(),
-    )
+    classifier = Classifier.open(model_folder)
+    return classifier.predict(examples, threads=threads, batch_size=batch_size)
 
 
 @torch.no_grad()
@@ -77,7 +101,7 @@ def class_probabilities(
     device = next(model.parameters()).device
     probabilities = np.empty((len(sequences), model.config.num_labels))
     batches = length_sorted_batches(np.array([len(ids) for ids in sequences]), batch_size)
-    for rows in tqdm(batches, desc="predict", unit="batch", disable=not show_progress):
+    for rows in tqdm(batches, desc="predict", unit="batch", delay=1, disable=not show_progress):
         inputs = model_inputs([sequences[row] for row in rows], model.config.pad_token_id)
         logits = model(**on_device(inputs, device)).logits
         probabilities[rows] = logits.double().softmax(dim=1).cpu().numpy()

@@ -157,6 +157,7 @@ class TokenTexts(Stage):
 
 class AdaptLM(Stage):
     name, rule = "adapt", "adapt_lm"
+    version = 2
     lm: LanguageModel
     adapt: Adapt
     seed: int
@@ -168,6 +169,7 @@ class AdaptLM(Stage):
 
 class FinetuneLM(Stage):
     name, rule = "finetune", "finetune"
+    version = 2
     lm: LanguageModel
     finetune: Finetune
     metric: Metric = "macro_f1"

@@ -29,6 +29,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from speechlasso.batching import split_batch
 from speechlasso.config import Training
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
@@ -52,7 +53,9 @@ class Task:
     batches: Callable[[int], list[Batch]]
     """The batches of an epoch (counted from 1): the same ones whenever it is asked for again."""
     loss: Callable[[torch.nn.Module, Batch], torch.Tensor]
-    """Loss of a batch, a scalar."""
+    """Sum of a batch's losses, a scalar."""
+    weight: Callable[[Batch], float]
+    """What that sum is divided by: the number of predictions, or the sum of their weights."""
     validate: Callable[[torch.nn.Module], dict[str, float]]
     """Scores of the model as it stands, by name."""
     metric: str
@@ -60,8 +63,6 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
-    dropout: bool
-    """Whether the model's dropout is on while it is trained."""
 
 
 @dataclass
@@ -131,7 +132,6 @@ def train(
     seed: int,
     checkpoint_folder: Path,
     title: str,
-    seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
 ) -> pd.DataFrame:
     """Train a model's trainable parameters in place, and leave it with its best weights.
 
@@ -151,9 +151,12 @@ def train(
         If the loss stops being a number.
     """
     device = best_device()
-    model.to(device)
+    if not getattr(model, "is_quantized", False):
+        model.to(device)
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable()
     run = _Run(model, task, settings, weight_decay, autocast(precision, device), device)
-    checkpoint = Checkpoint(checkpoint_folder / f"{title}.safetensors", seconds_between_checkpoints)
+    checkpoint = Checkpoint(checkpoint_folder / f"{title}.safetensors")
     checkpoint.restore(run)
     if run.progress.epoch == 0 and not run.progress.log and task.untrained_is_candidate:
         run.finish_epoch(train_loss=float("nan"), started=time.perf_counter())
@@ -183,6 +186,7 @@ class _Run:
     ) -> None:
         self.model, self.task, self.settings = model, task, settings
         self.context, self.device = context, device
+        self.part_size = settings.micro_batch_size or settings.batch_size
         self.trainable = {
             name: parameter
             for name, parameter in model.named_parameters()
@@ -211,7 +215,7 @@ class _Run:
         progress.epoch += 1
         # Fresh random numbers each epoch: a resumed run draws what an unbroken one draws.
         torch.manual_seed(_epoch_seed(seed, progress.epoch))
-        self.model.train(self.task.dropout)
+        self.model.train()
         total = 0.0
         batches = self.task.batches(progress.epoch)
         for number, batch in enumerate(batches):
@@ -226,12 +230,34 @@ class _Run:
             group["lr"] = self.settings.learning_rate * _rate(
                 done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup_share
             )
-        with self.context:
-            loss = self.task.loss(self.model, batch)
-        loss.backward()
+        loss = self.backward(batch)
         torch.nn.utils.clip_grad_norm_(self.trainable.values(), LARGEST_GRADIENT_NORM)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return loss
+
+    def backward(self, batch: Batch) -> float:
+        """Accumulate the gradients of a batch's mean loss, part by part, and return the loss.
+
+        When memory does not suffice, the parts are halved for good.
+        """
+        while True:
+            try:
+                parts = split_batch(batch, self.part_size)
+                return sum(self.backward_of_part(part, batch) for part in parts)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error) or self.part_size == 1:
+                    raise
+            # Outside of the handler, whose traceback keeps the tensors of the failed pass.
+            self.optimizer.zero_grad()
+            self.part_size = -(-self.part_size // 2)
+            logger.warning("out of memory: going on with %d examples at a time", self.part_size)
+            torch.cuda.empty_cache()
+
+    def backward_of_part(self, part: Batch, batch: Batch) -> float:
+        with self.context:
+            loss = self.task.loss(self.model, part) / self.task.weight(batch)
+        loss.backward()
         return loss.item()
 
     def finish_epoch(self, train_loss: float, started: float) -> None:
@@ -266,12 +292,13 @@ class _Run:
 class Checkpoint:
     """A training run on disk: weights, best weights and AdamW's moments in one safetensors file."""
 
-    def __init__(self, path: Path, seconds_between: float) -> None:
-        self.path, self.seconds_between = path, seconds_between
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.last_saved = time.monotonic()
 
     def save_if_due(self, run: _Run) -> None:
-        if time.monotonic() - self.last_saved < self.seconds_between or run.is_finished():
+        is_due = time.monotonic() - self.last_saved >= SECONDS_BETWEEN_CHECKPOINTS
+        if not is_due or run.is_finished():
             return
         tensors = {}
         for name, weight in run.trainable.items():
@@ -316,6 +343,11 @@ def peak_memory_mb() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # On processors torch raises a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _decay_groups(

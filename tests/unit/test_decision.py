@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from speechlasso.decision import decide, tuned_threshold
+
+
+def test_without_a_threshold_the_likeliest_class_is_taken():
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
+    assert decide(probabilities, ["a", "b", "c"]).tolist() == [1, 0]
+
+
+def test_a_threshold_is_about_its_class():
+    probabilities = np.array([[0.7, 0.3], [0.69, 0.31], [0.2, 0.8]])
+    low = {"label": "rare", "probability": 0.31}
+    assert decide(probabilities, ["common", "rare"], low).tolist() == [0, 1, 1]
+    assert decide(probabilities, ["rare", "common"], low).tolist() == [0, 0, 1]
+
+
+@given(
+    probabilities=st.lists(st.integers(0, 20), min_size=1, max_size=30),
+    seed=st.integers(0, 99),
+    position=st.sampled_from([0, 1]),
+)
+def test_no_threshold_scores_better_than_the_tuned_one(probabilities, seed, position):
+    positive = np.array(probabilities) / 20
+    columns = [positive, 1 - positive][:: 1 if position == 0 else -1]
+    probabilities = np.stack(columns, axis=1)
+    labels = np.random.default_rng(seed).integers(2, size=len(positive))
+
+    def score(predicted):
+        return f1_score(labels == position, predicted == position, zero_division=0)
+
+    tuned = tuned_threshold(probabilities, ["a", "b"], "ab"[position], score)
+    assert tuned["label"] == "ab"[position]
+    best = score(decide(probabilities, ["a", "b"], tuned))
+    every = [
+        score(decide(probabilities, ["a", "b"], tuned | {"probability": value}))
+        for value in np.linspace(0.01, 0.99, 99)
+        # Predicting one class for all is a decision that no value between two rows stands for.
+        if positive.min() < value <= positive.max() or value == 0.5
+    ]
+    assert best >= max(every)
+
+
+def test_one_half_is_kept_where_nothing_is_better():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    tuned = tuned_threshold(probabilities, ["a", "b"], "b", lambda predicted: 1.0)
+    assert tuned["probability"] == 0.5
