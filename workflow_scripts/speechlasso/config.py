@@ -307,7 +307,7 @@ class LanguageModel(Section):
     """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
     that the marker names spell, plus small noise; or normal noise alone."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 autocast where the processor or GPU computes it natively, else fp32."""
+    """auto: bf16 autocast where the GPU or the processor (AMX) has units for it, else fp32."""
 
 
 class Training(Section):
