@@ -167,3 +167,15 @@ def test_the_report_is_one_self_contained_reproducible_page():
     assert "trial &amp; error" in pages[0]
     assert pages[0].count("<svg") == 4  # scores, two confusion matrices, selection per layer
     assert "0.3" in pages[0]
+
+
+def test_validation_chooses_among_combinations():
+    rows = [
+        [f"lasso[alpha={alpha},rank={rank}]", "0", 1, split, score]
+        for alpha, rank, validation, test in ((4, 8, 0.3, 0.9), (4, 16, 0.8, 0.2), (8, 8, 0.5, 0.7))
+        for split, score in (("validation", validation), ("test", test))
+    ]
+    runs = pd.DataFrame(rows, columns=["arm", "fold", "seed", "split", "uar"])
+    chosen = chosen_on_validation(runs, "uar")
+    assert set(chosen["arm"]) == {"lasso[alpha, rank chosen on validation]"}
+    assert chosen.set_index("split")["uar"].to_dict() == {"validation": 0.8, "test": 0.2}

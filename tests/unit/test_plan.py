@@ -222,3 +222,27 @@ def test_the_frequency_lasso_shares_the_path_of_the_lasso_with_its_exponent():
         for way in ways
     ]
     assert paths[0] == paths[1] and len(paths[0]) == 1
+
+
+def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_read_them():
+    finetune = {"method": "lora", "learning_rate": [1e-3, 2e-3], "lora": {"rank": [8, 16]}}
+    arms = ["text_only", "lasso", "bow_linear"]
+    swept = plan(finetune=finetune, seeds=[1], experiment={"arms": arms})
+    pairs = [f"[learning_rate={rate},rank={rank}]" for rate in (0.001, 0.002) for rank in (8, 16)]
+    expected = [f"{arm}{pair}" for arm in ("text_only", "lasso") for pair in pairs]
+    assert [run.arm for run in swept.runs] == [*expected, "bow_linear"]
+    of_run = {
+        run.arm: next(v for v in run.evaluation.with_ancestors() if v.stage == "finetune")
+        for run in swept.runs
+        if run.arm != "bow_linear"
+    }
+    settings = of_run["lasso[learning_rate=0.002,rank=8]"].settings.finetune
+    assert (settings.learning_rate, settings.lora.rank) == (0.002, 8)
+    assert len(swept.keys("adapt")) == 1
+
+    # Ranks are not read without LoRA.
+    full = plan(finetune=finetune | {"method": "full"}, seeds=[1], experiment={"arms": ["lasso"]})
+    assert [run.arm for run in full.runs] == [
+        "lasso[learning_rate=0.001]",
+        "lasso[learning_rate=0.002]",
+    ]

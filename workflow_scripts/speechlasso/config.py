@@ -337,8 +337,8 @@ class Adapt(Training):
 
 
 class LoRA(Section):
-    rank: PositiveInt = 64
-    """Rank of the low-rank updates."""
+    rank: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 64
+    """Rank of the low-rank updates; a list runs every arm once for each."""
     alpha: PositiveFloat = 16
     """Scale of the updates (alpha / rank)."""
     dropout: Share = 0.1
@@ -363,8 +363,8 @@ class Finetune(Training):
     """Train all weights, low-rank updates, or the classification head and new rows alone."""
     epochs: PositiveInt = 10
     """Most passes over the training rows."""
-    learning_rate: PositiveFloat = 3e-4
-    """Peak learning rate."""
+    learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] = 3e-4
+    """Peak learning rate; a list runs every arm once for each."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
     class_weights: Literal["balanced", "none"] = "balanced"

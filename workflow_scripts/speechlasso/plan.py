@@ -9,6 +9,7 @@ setting finds the old results. Importing this module costs pydantic and pandas a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any
 from speechlasso import stages
 from speechlasso.config import (
     AllTokens,
+    Arm,
     Columns,
     LassoFitting,
     LassoSelection,
@@ -186,19 +188,47 @@ def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
 
 
 def _sweep(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
-    """The arm's settings, once for each alpha where its selection names a list of them."""
+    """The arm's settings, once for each combination of values where settings are lists."""
     settings = arm_settings(settings, arm)
-    name = settings.arms[arm].select
-    if name is not None:
-        name = getattr(settings.select[name], "like", name)
-    alphas = getattr(settings.select.get(name), "alpha", None)
-    if not isinstance(alphas, list):
-        yield arm, settings
-        return
-    for alpha in alphas:
-        swept = settings.select[name].model_copy(update={"alpha": alpha})
-        select = settings.select | {name: swept}
-        yield f"{arm}[alpha={alpha:g}]", settings.model_copy(update={"select": select})
+    lists = _swept_lists(settings, settings.arms[arm])
+    keys = [path[-1] for path in lists]
+    for values in itertools.product(*lists.values()):
+        of_values = settings
+        for path, value in zip(lists, values, strict=True):
+            of_values = _with_value(of_values, path, value)
+        pairs = [f"{key}={value:g}" for key, value in zip(keys, values, strict=True)]
+        yield (f"{arm}[{','.join(pairs)}]" if pairs else arm), of_values
+
+
+def _swept_lists(settings: Settings, arm: Arm) -> dict[tuple[str, ...], list[float]]:
+    """The lists of values among the settings that the arm reads, by their key paths."""
+    paths: list[tuple[str, ...]] = []
+    if arm.select is not None:
+        like = getattr(settings.select[arm.select], "like", arm.select)
+        paths.append(("select", like, "alpha"))
+    if arm.classifier == "lm":
+        paths.append(("finetune", "learning_rate"))
+        if settings.finetune.method == "lora":
+            paths.append(("finetune", "lora", "rank"))
+    values = {path: _value(settings, path) for path in paths}
+    return {path: value for path, value in values.items() if isinstance(value, list)}
+
+
+def _value(settings: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        settings = settings[key] if isinstance(settings, dict) else getattr(settings, key, None)
+    return settings
+
+
+def _with_value(settings: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy with one value replaced, at a path of sections and mappings."""
+    if not path:
+        return value
+    key, *rest = path
+    inner = _with_value(_value(settings, (key,)), tuple(rest), value)
+    if isinstance(settings, dict):
+        return settings | {key: inner}
+    return settings.model_copy(update={key: inner})
 
 
 def _rows_and_folds(settings: Settings) -> tuple[int, Sequence[str]]:
@@ -226,7 +256,7 @@ def _evaluation(settings: Settings, arm_name: str, fold: str, seed: int) -> Vari
     return Variant(stages.Evaluate(positive_label=positive_label), {"predictions": predictions})
 
 
-def _linear(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+def _linear(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
     upstream = {"bow": _bow(settings, fold)}
     if stages.reads_audio(arm):
         upstream["select"] = _selection(settings, arm.select, fold, seed)
@@ -241,7 +271,7 @@ def _linear(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
     )
 
 
-def _language_model(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
     token_texts = _token_texts(settings, arm, fold, seed)
     upstream = {"token_texts": token_texts}
     if stages.reads_audio(arm) and arm.adapt:
@@ -270,7 +300,7 @@ def _effective_finetune(settings: Settings) -> Any:
     return settings.finetune.model_copy(update=unread)
 
 
-def _token_texts(settings: Settings, arm: Any, fold: str, seed: int) -> Variant:
+def _token_texts(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
     upstream = {"manifest": _manifest(settings), "folds": _folds(settings)}
     if stages.reads_audio(arm):
         upstream["codes"] = _codes(settings, fold)

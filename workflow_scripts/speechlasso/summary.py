@@ -84,8 +84,8 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
 def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What an arm that sweeps a setting scores when its validation rows choose the value.
 
-    Of the arms `NAME[KEY=VALUE]` the one with the best validation score stands in, for each fold
-    and seed, as `NAME[KEY chosen on validation]`; of equal ones the first.
+    Of the arms `NAME[KEY=VALUE,...]` the one with the best validation score stands in, for each
+    fold and seed, as `NAME[KEY, ... chosen on validation]`; of equal ones the first.
 
     Parameters
     ----------
@@ -99,8 +99,9 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     pandas.DataFrame
         Rows of `runs` under their new names; none where nothing is swept.
     """
-    swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<key>\w+)=[^\]]*\]$")
-    family = swept["name"] + "[" + swept["key"] + " chosen on validation]"
+    swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
+    keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
+    family = swept["name"] + "[" + keys + " chosen on validation]"
     candidates = runs.assign(family=family).dropna(subset="family")
     validation = candidates[candidates["split"] == "validation"]
     best = validation.sort_values(metric, ascending=False, kind="stable").drop_duplicates(
