@@ -7,7 +7,6 @@ residual quantisers: each layer quantises what the layers before it left over.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 MAX_ITERATIONS = 30  # the error falls by less than 1 % after that
@@ -32,6 +31,8 @@ def fit_codebooks(
     -------
     float32 array (n_layers, codebook_size, n_dimensions).
     """
+    from sklearn.cluster import KMeans  # takes a second, and encoding does without
+
     rng = np.random.default_rng(seed)
     residual = vectors
     codebooks = []

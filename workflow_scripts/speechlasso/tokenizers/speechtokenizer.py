@@ -19,8 +19,13 @@ from torch import Tensor
 
 from speechlasso.config import Tokenizer
 from speechlasso.errors import InputError
-from speechlasso.tokenizers.speechtokenizer_checkpoint import Weights, read_architecture
-from speechlasso.tokenizers.speechtokenizer_encoder import Each, Encoder
+from speechlasso.tokenizers.speechtokenizer_checkpoint import (
+    Architecture,
+    Weights,
+    read_architecture,
+)
+from speechlasso.tokenizers.speechtokenizer_encoder import Encoder
+from speechlasso.tokenizers.speechtokenizer_lstm import Each
 from speechlasso.tokenizers.waveforms import checked
 from speechlasso.training import best_device
 
@@ -52,11 +57,7 @@ def load(settings: Tokenizer, path: str | Path | None = None) -> SpeechTokenizer
     architecture = read_architecture(settings.config)
     weights = Weights.read(settings.checkpoint)
     encoder = Encoder(architecture, weights)
-    shape = (architecture.codebook_size, architecture.dimension)
-    codebooks = [
-        weights.tensor(f"quantizer.vq.layers.{layer}._codebook.embed", *shape)
-        for layer in range(architecture.n_q)
-    ]
+    codebooks = _codebooks(architecture, weights)
     weights.check()
     n_layers = settings.n_layers or architecture.n_q
     if n_layers > architecture.n_q:
@@ -68,9 +69,16 @@ def load(settings: Tokenizer, path: str | Path | None = None) -> SpeechTokenizer
     device = best_device()
     return SpeechTokenizer(
         encoder.to(device, dtype),
-        torch.stack(codebooks[:n_layers]).to(device),
+        codebooks[:n_layers].to(device),
         architecture.sample_rate,
     )
+
+
+def _codebooks(architecture: Architecture, weights: Weights) -> Tensor:
+    """Of all layers, float32 (n_layers, codebook_size, dimension)."""
+    shape = (architecture.codebook_size, architecture.dimension)
+    names = (f"quantizer.vq.layers.{layer}._codebook.embed" for layer in range(architecture.n_q))
+    return torch.stack([weights.tensor(name, *shape) for name in names])
 
 
 class SpeechTokenizer:
@@ -124,14 +132,13 @@ class SpeechTokenizer:
             If a waveform is empty, has several channels or holds a value that is not finite.
         """
         waveforms = [checked(waveform) for waveform in waveforms]
-        codes = [np.empty(0)] * len(waveforms)
+        codes: dict[int, np.ndarray] = {}
         with _workers(self._codebooks.device) as each:
             for batch in self._batches([len(waveform) for waveform in waveforms]):
                 clips = [torch.tensor(waveforms[clip]) for clip in batch]
                 embeddings = self._encoder(clips, each)
-                for clip, clip_codes in zip(batch, each(self._quantise, embeddings), strict=True):
-                    codes[clip] = clip_codes
-        return codes
+                codes.update(zip(batch, each(self._quantise, embeddings), strict=True))
+        return [codes[clip] for clip in range(len(waveforms))]
 
     def _batches(self, n_samples: Sequence[int]) -> Iterator[list[int]]:
         """Yield clips of similar length together, the longest first."""
@@ -200,4 +207,4 @@ def _workers(device: torch.device) -> Iterator[Each]:
         ) as pool:
             yield pool.map
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(n_threads)  # for threads yet to start

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor
+from torch.nn import functional
 
 from speechlasso.errors import InputError
 
@@ -67,14 +69,20 @@ def read_architecture(path: str | Path) -> Architecture:
     try:
         return Architecture.model_validate(values)
     except ValidationError as error:
-        problems = [
-            ".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors()
-        ]
         raise InputError.listing(
             f"tokenizer.config: {path} does not describe a SpeechTokenizer that can be used here:",
-            problems,
+            _readable(error),
             _TAKE_BOTH,
         ) from error
+
+
+def _readable(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        key = ".".join(map(str, problem["loc"])) or "the whole file"
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        given = problem["input"]
+        shown = "" if isinstance(given, dict | list) else f", but got {given!r}"
+        yield f"{key}: {message}{shown}"
 
 
 class Weights:
@@ -97,8 +105,8 @@ class Weights:
         """
         loaded = _load(path)
         # The trainer keeps the model beside its discriminators and optimisers.
-        tensors = loaded.get("generator", loaded) if isinstance(loaded, dict) else None
-        if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
+        tensors = loaded.get("generator", loaded) if isinstance(loaded, dict) else loaded
+        if not _are_weights_by_name(tensors):
             raise InputError(
                 f"tokenizer.checkpoint: {path} holds no weights by name. Give the checkpoint of a "
                 "SpeechTokenizer (usually SpeechTokenizer.pt)."
@@ -116,7 +124,7 @@ class Weights:
         elif not found.isfinite().all():
             self._problems.append(f"{name}: holds values that are not finite numbers")
         else:
-            return found.float()
+            return found.detach().float()
         return torch.zeros(shape)
 
     def convolution(self, place: str, n_in: int, n_out: int, kernel: int) -> tuple[Tensor, Tensor]:
@@ -127,8 +135,8 @@ class Weights:
         name = f"{place}.conv.conv"
         direction = self.tensor(f"{name}.weight_v", n_out, n_in, kernel)
         norm = self.tensor(f"{name}.weight_g", n_out, 1, 1)
-        unit = direction / torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
-        return norm * unit, self.tensor(f"{name}.bias", n_out)
+        weight = norm * functional.normalize(direction, dim=(1, 2))
+        return weight, self.tensor(f"{name}.bias", n_out)
 
     def check(self) -> None:
         """Compare what was asked for with what is there.
@@ -151,18 +159,29 @@ class Weights:
             )
 
 
+def _are_weights_by_name(loaded: object) -> bool:
+    return isinstance(loaded, dict) and all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in loaded.items()
+    )
+
+
 def _load(path: str | Path) -> object:
     try:
         # Mapped into memory, the decoder is never read; files of torch < 1.6 cannot be mapped.
         mapped = zipfile.is_zipfile(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except OSError as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputError(
             f"tokenizer.checkpoint: {path} cannot be read ({error.strerror}). Give the checkpoint "
             "of a SpeechTokenizer (usually SpeechTokenizer.pt)."
         ) from error
+    except UnpicklingError as error:
+        raise InputError(
+            f"tokenizer.checkpoint: {path} is damaged or comes with code, which is never run. "
+            "Download it again, or save the model's state_dict() alone by torch.save."
+        ) from error
     except Exception as error:  # torch raises whatever its parsers stumble over
         raise InputError(
-            f"tokenizer.checkpoint: {path} is not a checkpoint of bare weights "
-            f"({type(error).__name__}). Download it again, or save its state_dict() by torch.save."
+            f"tokenizer.checkpoint: {path} cannot be read as a checkpoint of torch "
+            f"({type(error).__name__}). Download it again."
         ) from error

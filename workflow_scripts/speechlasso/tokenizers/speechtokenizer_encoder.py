@@ -3,40 +3,30 @@
 Zhang et al. 2024, SpeechTokenizer: Unified Speech Tokenizer for Speech Language Models; the layers
 and their padding are those of EnCodec's SEANet, Défossez et al. 2022.
 
-Every clip is computed as if it were alone. Convolutions see one clip at a time, continued by its
-own reflection. LSTMs, for which a single clip is slow work, step through many clips at once, each
-in a column of its own. Clips may be of any length: convolutions run over pieces that overlap as far
-as they see, LSTMs from piece to piece with their state.
+Every clip is computed as if it were alone: convolutions see one clip at a time, continued by its
+own reflection, and the LSTM keeps clips apart. Clips may be of any length: convolutions run over
+pieces that overlap as far as they see, the LSTM from piece to piece with its state.
 
-All is computed by matrix products of rows (time) by columns (channels), in shapes for which the
-usual libraries add in the same order however many clips there are: there, a clip's embeddings do
-not depend on the other clips even in the last bit.
+All is computed by matrix products of rows (time) by columns (channels).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from speechlasso.tokenizers.speechtokenizer_checkpoint import Architecture, Weights
+from speechlasso.tokenizers.speechtokenizer_lstm import BidirectionalLSTM, Each, Packing
 
 FIRST_KERNEL = LAST_KERNEL = 7
 
-# Frames that are convolved, and rows that an LSTM steps through, at a time: bounds the memory.
+# Frames that are convolved at a time: bounds the memory.
 CONVOLUTION_FRAMES = 200
-LSTM_ROWS = 2048
-
-# MKL adds in one order from this many rows or columns on, in other orders below.
-_FEWEST_ROWS, _FEWEST_COLUMNS = 16, 2
-
-Each = Callable[[Callable, Iterable], Iterator]
-"""The built-in `map`, or one that computes in several threads."""
 
 
 class Encoder(nn.Module):
@@ -46,6 +36,8 @@ class Encoder(nn.Module):
     ----------
     hop
         Samples per frame.
+    context
+        Frames on each side that a frame depends on before the LSTM, or more.
     """
 
     def __init__(self, architecture: Architecture, weights: Weights):
@@ -118,9 +110,6 @@ def _pieces(lengths: Sequence[int], context: int) -> list[Piece]:
             seen = slice(first, min(stop + context, n_frames))
             pieces.append(Piece(clip, slice(start, stop), seen, slice(start - first, stop - first)))
     return pieces
-
-
-# --- convolutions -----------------------------------------------------------------------------
 
 
 def _front(architecture: Architecture, weights: Weights, places: Iterator[str]) -> nn.Sequential:
@@ -265,132 +254,3 @@ def _reflected(rows: Tensor, left: int, right: int) -> Tensor:
     before = rows[1 : left + 1].flip(0)
     after = rows[len(rows) - 1 - right : len(rows) - 1].flip(0)
     return torch.cat([before, rows, after])[: left + n_rows + right]
-
-
-# --- LSTM -------------------------------------------------------------------------------------
-
-
-class Packing:
-    """Where the frames of clips lie among rows: as in torch's PackedSequence.
-
-    The first frame of every clip, then the second frame of every clip that has one, and so on.
-
-    Parameters
-    ----------
-    lengths
-        Frames of each clip, the longest first.
-
-    Attributes
-    ----------
-    n_clips
-        For each step, how many clips have a frame: the first so many.
-    rows
-        For each clip the rows of its frames, int64 (n_frames,).
-    onwards, backwards
-        Rows in the order of steps from the clips' beginnings and from their ends, int64 (n_rows,).
-    """
-
-    def __init__(self, lengths: Sequence[int], device: torch.device):
-        steps = torch.arange(lengths[0])
-        n_clips = len(lengths) - torch.searchsorted(
-            torch.tensor(lengths).flip(0), steps, right=True
-        )
-        firsts = n_clips.cumsum(0) - n_clips
-        self.n_clips = n_clips.tolist()
-        self.rows = [(firsts[:length] + clip).to(device) for clip, length in enumerate(lengths)]
-        self.onwards = torch.arange(sum(lengths), device=device)
-        self.backwards = torch.empty_like(self.onwards)
-        for rows in self.rows:
-            self.backwards[rows] = rows.flip(0)
-
-    def parts(self, n_rows: int) -> Iterator[tuple[slice, list[int]]]:
-        """Yield stretches of about so many rows, each with `n_clips` of its steps."""
-        row = step = 0
-        while step < len(self.n_clips):
-            n_steps = max(1, n_rows // self.n_clips[step])
-            n_clips = self.n_clips[step : step + n_steps]
-            yield slice(row, row + sum(n_clips)), n_clips
-            row += sum(n_clips)
-            step += n_steps
-
-
-class BidirectionalLSTM(nn.Module):
-    """Layers of LSTMs in both directions, beside a connection that skips them all."""
-
-    def __init__(self, weights: Weights, place: str, n_channels: int, n_layers: int):
-        super().__init__()
-        self.n_channels = n_channels
-        self.layers = nn.ModuleList()
-        for number in range(n_layers):
-            n_in = n_channels if number == 0 else 2 * n_channels
-            suffixes = (f"_l{number}", f"_l{number}_reverse")
-            directions = [LSTM(weights, place, suffix, n_in, n_channels) for suffix in suffixes]
-            self.layers.append(nn.ModuleList(directions))
-
-    def forward(self, rows: Tensor, packing: Packing, each: Each) -> Tensor:
-        """(n_rows, n_channels) to (n_rows, 2 * n_channels)."""
-        hidden = rows
-        for directions in self.layers:
-            hidden = self._layer(directions, hidden, packing, each)
-        hidden.unflatten(1, (2, self.n_channels)).add_(rows[:, None])
-        return hidden
-
-    def _layer(
-        self, directions: nn.ModuleList, rows: Tensor, packing: Packing, each: Each
-    ) -> Tensor:
-        result = rows.new_empty(len(rows), 2 * self.n_channels)
-        halves = result.split(self.n_channels, dim=1)
-        jobs = zip(directions, (packing.onwards, packing.backwards), halves, strict=True)
-        for _ in each(lambda job: job[0](rows, packing, *job[1:]), jobs):
-            pass
-        return result
-
-
-class LSTM(nn.Module):
-    """One layer of an LSTM in one direction; Hochreiter and Schmidhuber 1997, as torch has it.
-
-    The state of a clip is a column, so that each step is the product of a matrix by few columns:
-    twice as fast as by few rows.
-    """
-
-    def __init__(self, weights: Weights, place: str, suffix: str, n_in: int, n_channels: int):
-        super().__init__()
-
-        def weight(name: str, *shape: int) -> Tensor:
-            return weights.tensor(f"{place}.{name}{suffix}", 4 * n_channels, *shape)
-
-        self.register_buffer("input_weight", weight("weight_ih", n_in))
-        self.register_buffer("hidden_weight", weight("weight_hh", n_channels))
-        self.register_buffer("bias", weight("bias_ih") + weight("bias_hh"))
-
-    def forward(self, rows: Tensor, packing: Packing, order: Tensor, result: Tensor) -> None:
-        """Fill `result` (n_rows, n_channels) from `rows` (n_rows, n_in), stepping in `order`."""
-        hidden = rows.new_zeros(result.shape[1], packing.n_clips[0])
-        cell = hidden.float()
-        for part, n_clips in packing.parts(LSTM_ROWS):
-            inputs = _linear(rows[order[part]], self.input_weight, self.bias).split(n_clips)
-            states = []
-            for n, step_inputs in zip(n_clips, inputs, strict=True):
-                gates = _product(self.hidden_weight, hidden[:, :n]).add_(step_inputs.t())
-                hidden, cell = _gated(gates.float(), cell[:, :n])
-                hidden = hidden.to(rows.dtype)
-                states.append(hidden.t())
-            result[order[part]] = torch.cat(states)
-
-
-def _gated(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Hidden state and cell from gates before their non-linearities, which are overwritten."""
-    input_gate, forget_gate, candidate, output_gate = gates.chunk(4)
-    cell = forget_gate.sigmoid_().mul_(cell).addcmul_(input_gate.sigmoid_(), candidate.tanh_())
-    return output_gate.sigmoid_() * cell.tanh(), cell
-
-
-def _linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    lacking = max(0, _FEWEST_ROWS - len(rows))
-    return functional.linear(functional.pad(rows, (0, 0, 0, lacking)), weight, bias)[: len(rows)]
-
-
-def _product(weight: Tensor, columns: Tensor) -> Tensor:
-    n_columns = columns.shape[1]
-    lacking = max(0, _FEWEST_COLUMNS - n_columns)
-    return (weight @ functional.pad(columns, (0, lacking)))[:, :n_columns].contiguous()
