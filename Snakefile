@@ -24,6 +24,7 @@ rule all:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/report.html",
         PLAN.description_files(),
+        model_cards(),
 
 
 onsuccess:

@@ -61,12 +61,62 @@ def selection_of_texts(stage):
     return path
 
 
+def speech_tokenizer_of_texts(stage):
+    """An input function: the learned tokenizer behind the token texts that the job reads, if any."""
+
+    def path(wildcards):
+        token_texts = PLAN[stage, wildcards[stage]].upstream["token_texts"]
+        codes = token_texts.upstream.get("codes")
+        tokenizer = codes and codes.upstream.get("tokenizer")
+        return f"{tokenizer.folder}/tokenizer.safetensors" if tokenizer else []
+
+    return path
+
+
+def specs_of_texts(stage):
+    """An input function: the specs of the manifest, folds, codes and token texts that the job reads."""
+
+    def paths(wildcards):
+        ancestors = PLAN[stage, wildcards[stage]].upstream["token_texts"].with_ancestors()
+        folders = {variant.folder: variant.stage for variant in ancestors}
+        return [
+            f"{folder}/shard-0.spec.json" if of_stage == "codes" else f"{folder}/spec.json"
+            for folder, of_stage in folders.items()
+            if of_stage in ("manifest", "folds", "codes", "token_texts")
+        ]
+
+    return paths
+
+
+def metrics_of_model(wildcards):
+    """The metrics of the model's own predictions."""
+    for variant in PLAN.variants["evaluate"].values():
+        finetune = variant.upstream["predictions"].upstream.get("finetune")
+        if finetune and finetune.key == wildcards.finetune:
+            return f"{variant.folder}/metrics.json"
+
+
+def page_of_model(wildcards):
+    """The page of evidence for the model's audio tokens, if there is one."""
+    token_texts = PLAN["finetune", wildcards.finetune].upstream["token_texts"]
+    select = token_texts.upstream.get("select")
+    for variant in PLAN.variants["description"].values():
+        if select and variant.upstream["select"].key == select.key:
+            return f"{variant.folder}/page.html"
+
+
+def model_cards():
+    """The card of every model that is fine-tuned."""
+    return [f"{variant.folder}/README.md" for variant in PLAN.variants["finetune"].values()]
+
+
 def upstream_shards(stage):
     """An input function: all shards of the codes that the job's variant reads, if any."""
 
     def paths(wildcards):
         codes = PLAN[stage, wildcards[stage]].upstream.get("codes")
-        return [f"{codes.folder}/shard-{i}.parquet" for i in range(PLAN.n_shards)] if codes else []
+        n_shards = PLAN.n_shards(codes) if codes else 0
+        return [f"{codes.folder}/shard-{i}.parquet" for i in range(n_shards)]
 
     return paths
 

@@ -1,4 +1,4 @@
-"""Evaluate each run, then summarise them all."""
+"""Evaluate each run, describe its model, then summarise all runs."""
 
 
 rule evaluate:
@@ -22,6 +22,35 @@ rule evaluate:
         "Scoring {wildcards.evaluate}"
     script:
         "../workflow_scripts/evaluate.py"
+
+
+rule model_card:
+    input:
+        specs=specs_of_texts("finetune"),
+        adapt=upstream("finetune", "adapt", "spec.json"),
+        finetune="results/finetune/{finetune}/spec.json",
+        training_log="results/finetune/{finetune}/training_log.csv",
+        config="results/finetune/{finetune}/config.json",
+        selection=selection_of_texts("finetune"),
+        metrics=metrics_of_model,
+    output:
+        card="results/finetune/{finetune}/README.md",
+    log:
+        "logs/finetune/{finetune}-card.log",
+    benchmark:
+        "benchmarks/finetune/{finetune}-card.tsv"
+    conda:
+        "../envs/light.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        name=lambda wildcards: wildcards.finetune,
+        page=page_of_model,
+    message:
+        "Writing the model card of {wildcards.finetune}"
+    script:
+        "../workflow_scripts/model_card.py"
 
 
 rule summarise:

@@ -32,12 +32,15 @@ rule finetune:
         token_texts=upstream("finetune", "token_texts", "token_texts.parquet"),
         selection=selection_of_texts("finetune"),
         rows=upstream("finetune", "adapt", "rows.safetensors"),
+        speech_tokenizer=speech_tokenizer_of_texts("finetune"),
+        specs=specs_of_texts("finetune"),
     output:
         model="results/finetune/{finetune}/model.safetensors",
         config="results/finetune/{finetune}/config.json",
         tokenizer="results/finetune/{finetune}/tokenizer.json",
         training_log="results/finetune/{finetune}/training_log.csv",
         training="results/finetune/{finetune}/training.json",
+        recipe="results/finetune/{finetune}/speechlasso.json",
         spec="results/finetune/{finetune}/spec.json",
     log:
         "logs/finetune/{finetune}.log",

@@ -25,6 +25,7 @@ rule report:
     params:
         experiment=PLAN.experiment,
         runs=PLAN.index(),
+        transductive_arms=PLAN.transductive_arms(),
     message:
         "Writing the report of {PLAN.experiment}"
     script:

@@ -50,7 +50,7 @@ rule tokenize_audio:
         runtime=120,
     params:
         spec=spec_of("codes"),
-        n_shards=PLAN.n_shards,
+        n_shards=lambda wildcards: PLAN.n_shards(PLAN["codes", wildcards.codes]),
     message:
         "Tokenising audio, shard {wildcards.shard}"
     script:

@@ -1,5 +1,6 @@
 """Rule adapt_lm: the language model learns the new tokens from unlabelled token texts."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,13 +8,15 @@ import pandas as pd
 from speechlasso.adaptation import adapt
 from speechlasso.files import write_csv
 from speechlasso.job import job
+from speechlasso.processes import in_processes
 from speechlasso.token_rows import write_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
     token_texts = pd.read_parquet(snakemake.input.token_texts)
-    adaptation = adapt(
-        token_texts[token_texts["split"] == "train"],
+    work = partial(
+        adapt,
+        token_texts[token_texts["split"].isin(settings.adapt.splits)],
         lm=settings.lm,
         settings=settings.adapt,
         n_audio_tokens=n_selected(snakemake.input.selection),
@@ -21,5 +24,6 @@ with job(snakemake) as settings:
         threads=snakemake.threads,
         checkpoint_folder=Path(snakemake.output.rows).parent / "checkpoint",
     )
+    adaptation = in_processes(settings.adapt.processes, work)
     write_csv(snakemake.output.training_log, adaptation.log)
     write_token_rows(snakemake.output.rows, adaptation.rows)

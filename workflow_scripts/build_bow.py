@@ -12,6 +12,6 @@ from speechlasso.job import job
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
-    codes = CodeTable.read(snakemake.input.codes)
+    codes = CodeTable.read(snakemake.input.codes) if snakemake.input.codes else None
     bow = build_bag_of_words(examples, codes, settings.bow.layers, settings.bow.lowercase)
     bow.save(Path(snakemake.output.spec).parent)

@@ -8,10 +8,11 @@ from speechlasso.bag_of_words import BagOfWords
 from speechlasso.codes import CodeTable
 from speechlasso.files import read_json, write_parquet, write_text
 from speechlasso.job import job
-from speechlasso.selection import TokenSelection, lasso_selection_probabilities
+from speechlasso.selection import lasso_selection_probabilities
 from speechlasso.selection_page import render_selection
 from speechlasso.selection_path import SelectionPath
 from speechlasso.token_evidence import token_evidence, top_occurrences
+from speechlasso.token_selection import TokenSelection
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow).parent)

@@ -1,18 +1,22 @@
 """Rule finetune: the language model learns the task; the best epoch's model is saved."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from speechlasso.files import write_csv, write_json
+from speechlasso.files import read_json, write_csv, write_json
 from speechlasso.finetuning import finetune
 from speechlasso.job import job
+from speechlasso.processes import in_processes
+from speechlasso.recipe import write_recipe
 from speechlasso.token_rows import read_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
     folder = Path(snakemake.output.model).parent
-    result = finetune(
+    work = partial(
+        finetune,
         pd.read_parquet(snakemake.input.token_texts),
         folder,
         lm=settings.lm,
@@ -24,6 +28,13 @@ with job(snakemake) as settings:
         seed=settings.seed,
         threads=snakemake.threads,
         checkpoint_folder=folder / "checkpoint",
+    )
+    result = in_processes(settings.finetune.processes, work)
+    write_recipe(
+        folder,
+        map(read_json, snakemake.input.specs),
+        snakemake.input.selection,
+        snakemake.input.speech_tokenizer,
     )
     write_csv(snakemake.output.training_log, result.log)
     training = {

@@ -7,7 +7,7 @@ from speechlasso.bag_of_words import BagOfWords
 from speechlasso.files import read_json, write_json, write_parquet
 from speechlasso.job import job
 from speechlasso.linear_classifier import fit_and_predict
-from speechlasso.selection import TokenSelection
+from speechlasso.token_selection import TokenSelection
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow).parent)

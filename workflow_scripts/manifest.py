@@ -6,7 +6,7 @@ from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manife
 
 with job(snakemake) as settings:
     table = settings.table.model_copy(update={"path": snakemake.input.table})
-    manifest = read_manifest(table)
+    manifest = read_manifest(table, settings.without)
     problems = find_clip_problems(manifest, snakemake.threads)
     kept = drop_bad_clips(manifest, problems, settings.on_bad, settings.max_bad_share)
     write_csv(snakemake.output.problems, problems)

@@ -13,5 +13,6 @@ with job(snakemake):
         pd.read_csv(snakemake.input.runs),
         pd.read_csv(snakemake.input.summary),
         [read_run(**run) for run in snakemake.params.runs],
+        snakemake.params.transductive_arms,
     )
     write_text(snakemake.output.report, page)

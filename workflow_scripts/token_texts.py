@@ -6,12 +6,15 @@ from speechlasso.codes import CodeTable
 from speechlasso.files import read_json, write_parquet
 from speechlasso.folds import fold_examples
 from speechlasso.job import job
-from speechlasso.selection import TokenSelection
+from speechlasso.token_selection import TokenSelection
 from speechlasso.token_text import token_texts
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
-    examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
+    if snakemake.input.folds:
+        examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
+    else:
+        examples = manifest.assign(split="train", label=None)
     codes = selection = None
     if "audio" in settings.inputs:
         codes = CodeTable.read(snakemake.input.codes)

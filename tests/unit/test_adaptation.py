@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -300,3 +302,14 @@ def test_rows_are_stored_in_kilobytes(tmp_path, examples):
     assert again.names == rows.names
     assert np.array_equal(again.vectors, rows.vectors)
     assert (tmp_path / "rows.safetensors").stat().st_size < 4000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_learns_the_same_rows(tmp_path, examples):
+    lm = language_model("llama", tmp_path)
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    expected = adapted(lm, examples, tmp_path, settings=settings)
+    compiled = lm.model_copy(update={"compile": True})
+    found = adapted(compiled, examples, tmp_path, settings=settings)
+    np.testing.assert_allclose(found.rows.vectors, expected.rows.vectors, atol=1e-4)

@@ -105,3 +105,12 @@ def test_codes_survive_shards(tmp_path):
     assert set(joined.codes) == set(ids)
     for row_id in ids:
         np.testing.assert_array_equal(joined.codes[row_id], table.codes[row_id])
+
+
+def test_without_audio_there_are_words_alone(bow, tmp_path):
+    examples = bow.rows.assign(text=["One two two", "two three", "unseen words", "one"])
+    silent = build_bag_of_words(examples, None, layers=2, lowercase=True)
+    assert silent.audio.shape == (4, 0) and len(silent.features) == 0
+    assert (silent.text != bow.text).nnz == 0
+    silent.save(tmp_path)
+    assert BagOfWords.load(tmp_path).audio.shape == (4, 0)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from tiny_trained_model import make_trained_model
 
+import speechlasso
 from speechlasso import __version__
 from speechlasso.cli import main
 from speechlasso.config import Settings, json_schema
@@ -31,7 +36,8 @@ def make_results(folder, **settings):
         for variant in variants.values():
             path = folder / variant.folder
             path.mkdir(parents=True, exist_ok=True)
-            for name in ["spec.json", *(f"shard-{i}.spec.json" for i in range(plan.n_shards))]:
+            n_shards = plan.n_shards(variant) if variant.stage == "codes" else 0
+            for name in ["spec.json", *(f"shard-{i}.spec.json" for i in range(n_shards))]:
                 (path / name).write_text("{}")
     return plan
 
@@ -46,7 +52,8 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"plan", "prune", "tokenizers", "schema"} <= set(capsys.readouterr().out.split())
+    commands = {"plan", "prune", "predict", "explain", "tokenizers", "schema"}
+    assert commands <= set(capsys.readouterr().out.split())
 
 
 def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
@@ -113,3 +120,100 @@ def test_every_tokenizer_has_its_card(capsys):
     assert [line for line in lines if line in BACKENDS] == list(BACKENDS)
     for key in ("Codes", "Learns", "Settings", "Source"):
         assert sum(line.strip().startswith(f"{key}:") for line in lines) == len(BACKENDS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return make_trained_model(tmp_path_factory.mktemp("trained"), ("text", "audio"), epochs=2)
+
+
+@pytest.fixture
+def table(trained, tmp_path):
+    """Three utterances, two clips of one among them, under other names than in training."""
+    clips = [trained.manifest["audio"][number][0] for number in range(4)]
+    rows = pd.DataFrame(
+        {
+            "name": ["a", "b", "c"],
+            "text": ["the cat", "a dog", "the river"],
+            "audio": [clips[0], f"{clips[1]}|{clips[2]}", clips[3]],
+        }
+    )
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    return tmp_path / "new.csv"
+
+
+def run(capsys, command, trained, *arguments):
+    assert main([command, str(trained.folder), *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_predict_says_the_same_in_every_format(trained, table, capsys, tmp_path):
+    options = ("--manifest", table, "--column", "id=name")
+    model = speechlasso.load(trained.folder)
+    expected = model.predict_utterances(model.read_manifest(table, columns={"id": "name"}))
+    screen = run(capsys, "predict", trained, *options).splitlines()
+    assert [line.split() for line in screen[1:]] == [
+        [row.id, row.predicted, f"{row.p_calm:.3f}", f"{row.p_loud:.3f}"]
+        for row in expected.itertuples()
+    ]
+    csv = pd.read_csv(io.StringIO(run(capsys, "predict", trained, *options, "--format", "csv")))
+    pd.testing.assert_frame_equal(csv, expected, check_dtype=False, rtol=1e-12)
+    records = json.loads(run(capsys, "predict", trained, *options, "--format", "json"))
+    assert [record["probabilities"]["loud"] for record in records] == expected["p_loud"].tolist()
+    assert [record["n_audio_tokens"] for record in records] == expected["n_audio_tokens"].tolist()
+    for kind in ("csv", "json"):
+        path = tmp_path / f"out.{kind}"
+        assert run(capsys, "predict", trained, *options, "--output", path) == ""
+        assert path.read_text() == run(capsys, "predict", trained, *options, "--format", kind)
+
+
+def test_predict_one_utterance_of_several_clips(trained, capsys):
+    clips = trained.manifest["audio"][0] + trained.manifest["audio"][1]
+    options = ("--audio", *clips, "--text", "the cat", "--format", "json", "--threads", 2)
+    (record,) = json.loads(run(capsys, "predict", trained, *options))
+    expected = speechlasso.load(trained.folder).predict(text="the cat", audio=clips)
+    assert record["probabilities"]["calm"] == pytest.approx(expected["p_calm"].item(), abs=1e-6)
+
+
+def test_explain_says_the_same_in_every_format_and_draws(trained, table, capsys, tmp_path):
+    options = ("--manifest", table, "--column", "id=name", "--id", "b", "--window", 0.5)
+    csv = pd.read_csv(io.StringIO(run(capsys, "explain", trained, *options, "--format", "csv")))
+    (record,) = json.loads(run(capsys, "explain", trained, *options, "--format", "json"))
+    assert set(csv["id"]) == {"b"} and record["id"] == "b"
+    assert [part["effect"] for part in record["parts"]] == pytest.approx(csv["effect"].tolist())
+    figure = tmp_path / "why.svg"
+    screen = run(capsys, "explain", trained, *options, "--figure", figure)
+    assert f"b: {record['predicted']}, probability" in screen
+    assert "s of u1.wav: audio tokens" in screen and "s of u2.wav: audio tokens" in screen
+    assert figure.read_text().startswith("<svg")
+    both = run(capsys, "explain", trained, *options, "--id", "a", "--format", "csv")
+    assert set(pd.read_csv(io.StringIO(both))["id"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "a"], "no audio is given"),
+        (["--manifest", "new.csv", "--text", "a"], "give one or the other"),
+        (["--manifest", "new.csv"], "--column id: no column 'id'"),
+        (["--manifest", "new.csv", "--column", "id"], "--column id: expected id=VALUE"),
+        (
+            ["--manifest", "new.csv", "--column", "id=name", "--id", "z"],
+            "no utterance has the id z",
+        ),
+        (["--manifest", "new.csv", "--output", "x.txt"], "say in which format"),
+        (["--text", "a", "--threads", "0"], "--threads 0: expected at least 1"),
+    ],
+)
+def test_mistakes_in_what_to_predict(trained, table, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(table.parent)
+    assert main(["predict", str(trained.folder), *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_figure_shows_one_utterance(trained, table, capsys):
+    options = ["--manifest", str(table), "--column", "id=name", "--figure"]
+    assert main(["explain", str(trained.folder), *options, "why.svg"]) == 1
+    assert "--figure shows one utterance, but these are 3" in capsys.readouterr().err
+    assert main(["explain", str(trained.folder), *options, "why.gif"]) == 1
+    assert "expected a name that ends in .svg or .png" in capsys.readouterr().err

@@ -128,3 +128,22 @@ def test_an_override_reaches_its_arm_alone():
     assert arm_settings(settings, "lasso").finetune.lora.rank == 8
     assert arm_settings(settings, "lasso").finetune.epochs == Settings().finetune.epochs
     assert arm_settings(settings, "random").finetune == Settings().finetune
+
+
+def test_arms_that_read_audio_need_the_column():
+    dataset = {
+        "source": "table",
+        "table": {"path": "a.csv", "columns": {"audio": None, "split": "split"}},
+    }
+    with pytest.raises(InputError, match=r"audio_only, bow_linear, lasso, random; name the column"):
+        load_settings({"dataset": dataset})
+    load_settings({"dataset": dataset, "experiment": {"arms": ["text_only"]}})
+
+
+def test_a_corpus_to_adapt_to_needs_its_path():
+    override = {"override": {"adapt": {"corpus": {"audio_root": "there"}}}}
+    arms = {"mine": {"select": "lasso", **override}}
+    with pytest.raises(InputError) as error:
+        load_settings({"adapt": {"corpus": {"columns": {"id": "name"}}}, "arms": arms})
+    assert "\n  - adapt.corpus.path: the path" in str(error.value)
+    assert "arms.mine.override.adapt.corpus.path: the path" in str(error.value)

@@ -199,3 +199,14 @@ def test_bad_clips_can_be_skipped_up_to_a_share(clips):
     assert drop_bad_clips(clips, problems, "skip", 0.8)["id"].tolist() == ["good"]
     with pytest.raises(InputError, match=r"3 of 4 utterances .* audio\.max_bad_share: 0\.5"):
         drop_bad_clips(clips, problems, "skip", 0.5)
+
+
+def test_a_table_of_text_alone_needs_neither_ids_nor_clips(tmp_path):
+    path = write(tmp_path, "csv")
+    columns = COLUMNS.model_copy(update={"id": None, "audio": None})
+    manifest = read_manifest(Table(path=str(path), columns=columns))
+    assert manifest.columns.tolist() == ["id", "text", "label"]
+    assert manifest["id"].tolist() == ["2", "3", "4"]
+    problems = find_clip_problems(manifest)
+    assert problems.empty
+    assert drop_bad_clips(manifest, problems, "error", 0.0).equals(manifest)

@@ -171,7 +171,7 @@ def test_leave_one_group_out_makes_one_fold_per_group(table):
     a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
     assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
     assert len(a_plan.keys("tokenizer")) == 3
-    assert a_plan.n_shards == 3
+    assert {a_plan.n_shards(codes) for codes in a_plan.variants["codes"].values()} == {3}
 
 
 def test_running_one_fold_alone_shares_its_folders(table):
@@ -246,3 +246,54 @@ def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_r
         "lasso[learning_rate=0.001]",
         "lasso[learning_rate=0.002]",
     ]
+
+
+def test_a_corpus_to_adapt_to_is_tokenised_by_each_folds_tokenizer_and_selection(table, tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    rows = [f"c{i},c{i}.wav,words" for i in range(7)]
+    corpus.write_text("\n".join(["id,audio,text", *rows]) + "\n")
+    options = {
+        "dataset": leave_one_speaker_out(table),
+        "audio": {"shard_size": 5},
+        "experiment": {"arms": ["text_only", "lasso"]},
+    }
+    without = plan(**options)
+    with_corpus = plan(**options, adapt={"corpus": {"path": str(corpus)}})
+    assert len(with_corpus.keys("manifest")) == 2
+    before, after = keys_by_stage(without), keys_by_stage(with_corpus)
+    for stage in ("select", "tokenizer", "bow"):
+        assert before[stage] == after[stage]
+    assert not before["adapt"] & after["adapt"]
+    new = {key: with_corpus["codes", key] for key in after["codes"] - before["codes"]}
+    assert len(new) == 3
+    assert {with_corpus.n_shards(codes) for codes in new.values()} == {2}
+    assert {with_corpus.n_shards(with_corpus["codes", key]) for key in before["codes"]} == {3}
+    for key in after["adapt"]:
+        texts = with_corpus["adapt", key].upstream["token_texts"]
+        assert texts.upstream["codes"].key in new and "folds" not in texts.upstream
+    finetuned = [with_corpus["finetune", key] for key in after["finetune"]]
+    of_lasso = [variant for variant in finetuned if "adapt" in variant.upstream]
+    assert all("folds" in variant.upstream["token_texts"].upstream for variant in of_lasso)
+
+
+def test_adapting_to_test_rows_is_told():
+    arms = {"seen": {"select": "lasso", "override": {"adapt": {"splits": ["train", "test"]}}}}
+    a_plan = plan(arms=arms, experiment={"arms": ["seen", "lasso", "text_only"]})
+    assert a_plan.transductive_arms() == ["seen"]
+
+
+def test_a_table_of_text_alone_has_no_codes(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label,split\na,x,train\nb,y,val\nc,x,test\n")
+    columns = {"id": None, "audio": None, "split": "split"}
+    arms = {
+        "words": {"inputs": ["text"]},
+        "counts": {"inputs": ["text"], "classifier": "linear"},
+    }
+    a_plan = plan(
+        dataset={"source": "table", "table": {"path": str(table), "columns": columns}},
+        arms=arms,
+        experiment={"arms": list(arms)},
+    )
+    assert not a_plan.keys("codes") and not a_plan.keys("tokenizer")
+    assert a_plan.keys("bow") and a_plan.keys("finetune")

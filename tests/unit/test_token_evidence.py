@@ -16,7 +16,6 @@ from hypothesis.extra.numpy import arrays
 from speechlasso.bag_of_words import AudioFeatures, count_audio_tokens
 from speechlasso.codes import Codebooks, CodeTable
 from speechlasso.errors import InputError
-from speechlasso.selection import Token
 from speechlasso.token_evidence import (
     OCCURRENCE_COLUMNS,
     _densest_windows,
@@ -24,6 +23,7 @@ from speechlasso.token_evidence import (
     token_evidence,
     top_occurrences,
 )
+from speechlasso.token_selection import Token
 
 FRAME_RATE = 10.0
 TOKENS = [Token(1, 3, 3, 0.5), Token(2, 0, 10, 1.5)]

@@ -13,7 +13,7 @@ ALPHA = ("--config", "select={lasso: {alpha: 0.4}}")
 TABLES = {"summarise", "report", "all"}
 AFTER_SELECTION = {
     *("select_tokens", "describe_selection", "token_texts", "adapt_lm", "finetune", "fit_linear"),
-    *("predict", "evaluate", *TABLES),
+    *("predict", "evaluate", "model_card", *TABLES),
 }
 
 
@@ -56,7 +56,7 @@ def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
         ("experiment={name: other}", TABLES),
         ("finetune={lora: {rank: 3}}", set()),  # unread while the method is full
         ("audio={max_bad_share: 0.05}", set()),  # the value it has
-        ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", *TABLES}),
+        ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", "model_card", *TABLES}),
         ("finetune={linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
         ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear", "describe_selection"}),
         ("arms={renamed: {select: lasso}}", set()),  # defined, but not among experiment.arms
@@ -70,7 +70,7 @@ def test_text_only_runs_no_audio_stage(workspace):
     rules = workspace.planned_rules(*TINY, "--config", "experiment={arms: [text_only]}")
     assert rules == {
         *("demo_corpus", "manifest", "divide_folds", "token_texts", "finetune", "predict"),
-        *("evaluate", *TABLES),
+        *("evaluate", "model_card", *TABLES),
     }
 
 

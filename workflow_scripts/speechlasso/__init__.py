@@ -1,3 +1,25 @@
 """Add speech to a text language model for classification, cheaply."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from speechlasso.trained_model import TrainedModel
+
 __version__ = "0.1.0"
+
+
+def load(
+    folder: str | Path, *, tokenizer: Mapping[str, str] | None = None, threads: int = 1
+) -> TrainedModel:
+    """Open a trained model, a folder of results/finetune/, to predict with; see `TrainedModel`.
+
+    >>> model = speechlasso.load("results/finetune/full-64ebfb1f3b")
+    >>> model.predict(text="We all know what he did.", audio="clip.wav")
+    """
+    from speechlasso.trained_model import TrainedModel
+
+    return TrainedModel(folder, tokenizer=tokenizer, threads=threads)

@@ -87,7 +87,7 @@ class BagOfWords:
 
 
 def build_bag_of_words(
-    examples: pd.DataFrame, codes: CodeTable, layers: int | None, lowercase: bool
+    examples: pd.DataFrame, codes: CodeTable | None, layers: int | None, lowercase: bool
 ) -> BagOfWords:
     """Count words and audio tokens.
 
@@ -96,17 +96,20 @@ def build_bag_of_words(
     examples
         Columns id, text, label, split, and maybe group.
     codes
-        Holds the codes of every id.
+        Holds the codes of every id; None where there is no audio.
     layers
         Use the last so many layers of the codes; None: all.
     lowercase
         Fold the case of words before counting.
     """
     text, words = count_words(examples["text"], examples["split"] == "train", lowercase)
-    features = used_features(codes, layers)
+    features, arrays = AudioFeatures(0, 0, 0), [np.empty((0, 0), dtype=np.int64)] * len(examples)
+    if codes is not None:
+        features = used_features(codes, layers)
+        arrays = [codes.codes[row_id] for row_id in examples["id"]]
     return BagOfWords(
         rows=examples.filter(["id", "label", "split", "group"]).reset_index(drop=True),
-        audio=count_audio_tokens([codes.codes[row_id] for row_id in examples["id"]], features),
+        audio=count_audio_tokens(arrays, features),
         text=text,
         features=features,
         words=words,

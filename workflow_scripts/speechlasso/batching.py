@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 # Sorting only within so many batches leaves the batches' composition random.
-BATCHES_SORTED_TOGETHER = 4
+BATCHES_SORTED_TOGETHER = 10
 
 
 def length_grouped_batches(
@@ -51,8 +51,6 @@ def model_inputs(sequences: Sequence[np.ndarray], padding_id: int) -> dict[str, 
 def split_batch(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
     """A batch in parts of at most `size` examples, each padded no longer than it needs."""
     n_examples = len(next(iter(batch.values())))
-    if n_examples <= size:
-        return [batch]
     parts = []
     for start in range(0, n_examples, size):
         part = {name: tensor[start : start + size] for name, tensor in batch.items()}

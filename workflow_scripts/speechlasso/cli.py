@@ -1,4 +1,4 @@
-"""The command `speechlasso`: looks at an experiment and what it can use, without running it."""
+"""The command `speechlasso`: looks at experiments without running them, and uses their models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.errors import InputError
+from speechlasso.model_commands import add_model_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(prune)
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
     prune.set_defaults(command=prune_results)
+
+    add_model_commands(commands)
 
     tokenizers = commands.add_parser(
         "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
@@ -199,5 +202,6 @@ def _arms_using(plan: Any, variant: Any) -> list[str]:
 def _is_done(plan: Any, variant: Any) -> bool:
     folder = Path(variant.folder)
     if variant.stage == "codes":
-        return all((folder / f"shard-{i}.spec.json").exists() for i in range(plan.n_shards))
+        shards = range(plan.n_shards(variant))
+        return all((folder / f"shard-{i}.spec.json").exists() for i in shards)
     return (folder / "spec.json").exists()

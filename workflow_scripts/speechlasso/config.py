@@ -80,14 +80,15 @@ class DemoCorpus(Section):
 
 
 class Columns(Section):
-    id: str = "id"
-    """Column with the unique id of each utterance."""
+    id: str | None = "id"
+    """Column with the unique id of each utterance; null: its line number in the table."""
     text: str = "text"
     """Column with the transcript."""
     label: str = "label"
     """Column with the class."""
-    audio: str = "audio"
-    """Column with the clip, or several clips joined by `audio_separator`."""
+    audio: str | None = "audio"
+    """Column with the clip, or several clips joined by `audio_separator`; null: there is none, and
+    only arms that read text can run."""
     split: str | None = None
     """Column with train, validation or test; needed for folds.method: given."""
     group: str | None = None
@@ -180,7 +181,7 @@ class Tokenizer(Section):
     n_layers: PositiveInt | None = None
     """Pretrained codecs: use the first so many layers; by default all."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Pretrained models: bf16 is faster and changes some codes."""
+    """Pretrained models: bf16 is faster where there are matrix units for it, and changes codes."""
     spectral_rvq: SpectralRVQ = SpectralRVQ()
     """Cepstral and prosodic frames with codebooks learned on the training clips."""
     ssl_units: SSLUnits = SSLUnits()
@@ -303,6 +304,9 @@ class LanguageModel(Section):
     """Commit, tag or branch on the hub; pin it so that a run can be repeated."""
     max_length: Annotated[int, Field(ge=16)] = 256
     """Longest token text, in LM tokens; longer ones are cut, never their closing marker."""
+    compile: bool = False
+    """Let torch.compile translate the model first: minutes, which long runs on a GPU earn back;
+    needs a C++ compiler."""
     new_rows: Literal["mean", "markers", "random"] = "mean"
     """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
     that the marker names spell, plus small noise; or normal noise alone."""
@@ -315,6 +319,8 @@ class Training(Section):
     """Examples per step."""
     micro_batch_size: PositiveInt | None = None
     """Examples computed at a time, their gradients being accumulated to a step; by default all."""
+    processes: PositiveInt = 1
+    """Processes that share each step: as many as the machine has GPUs for it."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time."""
     warmup_share: Share = 0.05
@@ -324,6 +330,11 @@ class Training(Section):
 
 
 class Adapt(Training):
+    corpus: Table | None = None
+    """Unlabelled utterances to learn the new tokens from, in place of the fold's own rows."""
+    splits: Annotated[list[Literal["train", "validation", "test"]], Field(min_length=1)] = ["train"]
+    """The fold's rows to learn from; with validation or test rows adaptation is transductive, and
+    the report says so."""
     epochs: PositiveInt = 5
     """Most passes over the adaptation texts."""
     learning_rate: PositiveFloat = 3e-3
@@ -513,6 +524,8 @@ def _cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     for name, selection in selections.items():
         yield from _selection_problems(f"select.{name}", _mapping(selection), selections)
     yield from _dataset_problems(_mapping(raw.get("dataset")))
+    yield from _silent_problems(raw, arms)
+    yield from _adapt_problems("", _mapping(raw.get("adapt")))
     evaluate = _mapping(raw.get("evaluate"))
     if evaluate.get("metric") == "positive_f1" and evaluate.get("positive_label") is None:
         yield "evaluate.positive_label: metric positive_f1 needs to know the positive class"
@@ -528,6 +541,9 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
         yield f"{path}.select: an arm that reads audio needs a selection: {_names(selections)}"
     if not reads_audio and name is not None:
         yield f"{path}.select: an arm without audio among its inputs has nothing to select"
+    yield from _adapt_problems(
+        f"{path}.override.", _mapping(_mapping(arm.get("override")).get("adapt"))
+    )
     if name is not None and name not in selections:
         yield f"{path}.select: no selection is named {name!r}{_nearest(name, selections)}"
 
@@ -544,6 +560,12 @@ def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> I
             yield f"{path}.like: {like!r} takes its size from another; name a lasso"
 
 
+def _adapt_problems(path: str, adapt: Mapping) -> Iterator[str]:
+    corpus = adapt.get("corpus")
+    if corpus is not None and _mapping(corpus).get("path") is None:
+        yield f"{path}adapt.corpus.path: the path of the corpus' table is missing"
+
+
 def _dataset_problems(dataset: Mapping) -> Iterator[str]:
     if dataset.get("source") != "table":
         return
@@ -556,6 +578,25 @@ def _dataset_problems(dataset: Mapping) -> Iterator[str]:
         yield "dataset.table.columns.split: folds.method: given needs the split column's name"
     if method in ("grouped", "leave_one_group_out") and columns.get("group") is None:
         yield f"dataset.table.columns.group: folds.method: {method} needs the group column's name"
+
+
+def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
+    """Arms of the experiment that read audio where the table has none."""
+    dataset = _mapping(raw.get("dataset"))
+    columns = _mapping(_mapping(dataset.get("table")).get("columns"))
+    if dataset.get("source") != "table" or columns.get("audio", "audio") is not None:
+        return
+    chosen = _list(_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
+    readers = [
+        name
+        for name in chosen
+        if "audio" in _list(_mapping(arms.get(name)).get("inputs", ["text", "audio"]))
+    ]
+    if readers:
+        yield (
+            "dataset.table.columns.audio: null, but these arms read audio: "
+            f"{_names(readers)}; name the column, or run arms with inputs: [text]"
+        )
 
 
 def _readable(error: ValidationError) -> Iterator[str]:

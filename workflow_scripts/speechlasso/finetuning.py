@@ -26,6 +26,7 @@ from speechlasso.decision import Threshold, tuned_threshold
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
+from speechlasso.files import give_ordinary_rights
 from speechlasso.language_model import (
     LoadedModel,
     extend_with_audio_tokens,
@@ -35,6 +36,7 @@ from speechlasso.language_model import (
 )
 from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.prediction import class_probabilities
+from speechlasso.processes import process_number
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, peak_memory_mb, train
@@ -145,8 +147,11 @@ def finetune(
             classifier.config.decision_threshold = _threshold(
                 classifier, encoded, classes, settings, metric, positive_label
             )
-        classifier.save_pretrained(model_folder)
-        tokenizer.save_pretrained(model_folder)
+        if process_number() == 0:
+            classifier.save_pretrained(model_folder)
+            # safetensors makes its files private.
+            give_ordinary_rights(model_folder / "model.safetensors")
+            tokenizer.save_pretrained(model_folder)
     return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb())
 
 

@@ -122,6 +122,9 @@ def load_model(
             **options,
         )
     _check_length(lm, model)
+    if lm.compile:
+        # Of dynamic lengths, as each batch has its own.
+        model.base_model.compile(dynamic=True)
     missing = set(info["missing_keys"])
     new = [
         parameter

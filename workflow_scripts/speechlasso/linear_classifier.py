@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from speechlasso.bag_of_words import BagOfWords, weighting
 from speechlasso.config import LinearClassifier
 from speechlasso.evaluation import classification_scores, predictions_frame
-from speechlasso.selection import TokenSelection
+from speechlasso.token_selection import TokenSelection
 
 
 def fit_and_predict(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,26 @@ _READERS = {
 }
 
 
-def read_manifest(table: Table) -> pd.DataFrame:
+@dataclass(frozen=True)
+class NamedBy:
+    """How the user names a table and its columns, for messages."""
+
+    path: str = "dataset.table.path"
+    column: str = "dataset.table.columns."
+
+
+CONFIGURATION = NamedBy()
+
+
+def read_manifest(
+    table: Table, without: Collection[str] = (), named_by: NamedBy = CONFIGURATION
+) -> pd.DataFrame:
     """Read and check a table of utterances; clips are not opened.
+
+    Parameters
+    ----------
+    without
+        Columns (by their names in the manifest) that are not asked of the table, and left out.
 
     Returns
     -------
@@ -49,13 +68,15 @@ def read_manifest(table: Table) -> pd.DataFrame:
         Listing every bad row: missing or repeated ids, empty labels, rows without a clip, segments
         that no clip can have.
     """
-    raw = _read_table(table)
-    columns = {name: column for name, column in table.columns.model_dump().items() if column}
-    root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
+    columns = _configured(table, without)
+    raw = _read_table(table, columns, named_by)
     text_columns = [name for name in columns if name not in ("audio", *SEGMENT_COLUMNS)]
     manifest = pd.DataFrame({name: raw[columns[name]].map(_text) for name in text_columns})
-    clips = [_clips(cell, table.audio_separator) for cell in raw[columns["audio"]]]
-    manifest.insert(3, "audio", [[str(root / clip) for clip in row] for row in clips])
+    if "id" not in columns and "id" not in without:
+        # Line numbers as an editor shows them: the header is line 1.
+        manifest.insert(0, "id", (manifest.index + 2).astype(str))
+    if "audio" in columns:
+        manifest.insert(min(3, manifest.shape[1]), "audio", _paths(raw[columns["audio"]], table))
     segments = _segment_texts(raw, columns)
     problems = _row_problems(manifest) + _segment_problems(manifest, segments)
     if problems:
@@ -63,13 +84,14 @@ def read_manifest(table: Table) -> pd.DataFrame:
     return manifest.join(segments.map(_seconds).astype(np.float64))
 
 
-def count_rows(table: Table) -> int:
-    return len(_read_table(table))
+def count_rows(table: Table, without: Collection[str] = ()) -> int:
+    return len(_read_table(table, _configured(table, without)))
 
 
 def group_names(table: Table) -> list[str]:
     """The distinct values of the group column, sorted."""
-    return sorted(set(_read_table(table)[table.columns.group].map(_text)))
+    raw = _read_table(table, _configured(table))
+    return sorted(set(raw[table.columns.group].map(_text)))
 
 
 def drop_bad_clips(
@@ -94,7 +116,7 @@ def drop_bad_clips(
     if problems.empty:
         return manifest
     bad = manifest["id"].isin(problems["id"])
-    lines = list(_problem_lines(problems))
+    lines = list(problem_lines(problems))
     if on_bad == "error":
         raise InputError.listing(
             f"{len(lines)} clips cannot be used:",
@@ -121,11 +143,13 @@ def find_clip_problems(manifest: pd.DataFrame, threads: int = 1) -> pd.DataFrame
     pandas.DataFrame
         id, clip, problem; one row per bad clip or segment, in the manifest's order.
     """
+    if "audio" not in manifest:
+        return pd.DataFrame(columns=["id", "clip", "problem"])
     rows = manifest.reindex(columns=["id", "audio", *SEGMENT_COLUMNS])
     clips = list(dict.fromkeys(clip for row in rows["audio"] for clip in row))
     with ThreadPoolExecutor(threads) as pool:
         checked = pool.map(_length_or_problem, clips)
-        found = list(tqdm(checked, total=len(clips), desc="checking clips", unit="clip"))
+        found = list(tqdm(checked, total=len(clips), desc="checking clips", unit="clip", delay=1))
     lengths = dict(zip(clips, found, strict=True))
     problems = [
         (row.id, clip, problem)
@@ -155,17 +179,25 @@ def _problem_in_row(length: float | str, start: float, end: float) -> str | None
     return problem and f"its segment {problem}"
 
 
-def _problem_lines(problems: pd.DataFrame) -> Iterator[str]:
+def problem_lines(problems: pd.DataFrame) -> Iterator[str]:
     """One line for each problem, however many utterances it spoils."""
     for (clip, problem), rows in problems.groupby(["clip", "problem"], sort=False):
         others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
         yield f"{rows['id'].iloc[0]}{others}: {clip}: {problem}"
 
 
-def _read_table(table: Table) -> pd.DataFrame:
+def _configured(table: Table, without: Collection[str] = ()) -> dict[str, str]:
+    """The table's column for each column of the manifest."""
+    columns = table.columns.model_dump()
+    return {name: column for name, column in columns.items() if column and name not in without}
+
+
+def _read_table(
+    table: Table, columns: dict[str, str], named_by: NamedBy = CONFIGURATION
+) -> pd.DataFrame:
     path = Path(table.path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; dataset.table.path must name your data table")
+        raise InputError(f"{path}: no such file; {named_by.path} must name your data table")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}")
@@ -173,22 +205,24 @@ def _read_table(table: Table) -> pd.DataFrame:
         frame = reader(path)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as {path.suffix}: {error}") from error
-    _require_columns(frame, table)
+    _require_columns(frame, path, columns, named_by)
     if frame.empty:
         raise InputError(f"{path}: the table has no rows")
     return frame
 
 
-def _require_columns(frame: pd.DataFrame, table: Table) -> None:
+def _require_columns(
+    frame: pd.DataFrame, path: Path, columns: dict[str, str], named_by: NamedBy
+) -> None:
     problems = []
-    for name, column in table.columns.model_dump().items():
-        if column and column not in frame.columns:
+    for name, column in columns.items():
+        if column not in frame.columns:
             near = difflib.get_close_matches(column, list(map(str, frame.columns)), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"dataset.table.columns.{name}: no column {column!r}{hint}")
+            problems.append(f"{named_by.column}{name}: no column {column!r}{hint}")
     if problems:
         raise InputError.listing(
-            f"{table.path}: columns are missing:",
+            f"{path}: columns are missing:",
             problems,
             f"The table has: {', '.join(map(str, frame.columns))}.",
         )
@@ -198,15 +232,13 @@ def _row_problems(manifest: pd.DataFrame) -> list[str]:
     # Line numbers as an editor shows them: the header is line 1.
     lines = manifest.index + 2
     problems = []
-    for line, row_id, label, clips in zip(
-        lines, manifest["id"], manifest["label"], manifest["audio"], strict=True
-    ):
-        name = f"row {line} (id {row_id!r})"
-        if not row_id:
+    for line, row in zip(lines, manifest.to_dict("records"), strict=True):
+        name = f"row {line} (id {row['id']!r})"
+        if not row["id"]:
             problems.append(f"row {line}: the id is empty")
-        if not label:
+        if not row.get("label", "unknown"):
             problems.append(f"{name}: the label is empty")
-        if not clips:
+        if not row.get("audio", ["unknown"]):
             problems.append(f"{name}: no clip is named")
     repeated = manifest["id"].duplicated(keep=False) & (manifest["id"] != "")
     for row_id, group in manifest[repeated].groupby("id", sort=False):
@@ -253,6 +285,12 @@ def _text(cell: object) -> str:
     if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     return str(cell).strip()
+
+
+def _paths(cells: pd.Series, table: Table) -> list[list[str]]:
+    """The clips that each row names, from the folder that their paths start from."""
+    root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
+    return [[str(root / clip) for clip in _clips(cell, table.audio_separator)] for cell in cells]
 
 
 def _clips(cell: object, separator: str) -> list[str]:

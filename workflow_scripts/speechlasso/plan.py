@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +107,8 @@ class Run:
         folders = self.folders()
         training = folders.get("finetune") or folders["linear"]
         files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
+        if "adapt" in folders:
+            files.append(f"{folders['adapt']}/training_log.csv")
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
 
 
@@ -116,7 +118,8 @@ class Plan:
 
     experiment: str
     runs: tuple[Run, ...]
-    n_shards: int
+    n_rows: dict[str, int]
+    """Rows of the table behind each manifest, by the manifest's key."""
     variants: dict[str, dict[str, Variant]]
 
     def run_files(self) -> list[str]:
@@ -127,12 +130,28 @@ class Plan:
         """The page of evidence of each selection."""
         return [f"{variant.folder}/page.html" for variant in self.variants["description"].values()]
 
+    def transductive_arms(self) -> list[str]:
+        """Arms whose language model was adapted to unlabelled validation or test rows."""
+        arms = [
+            run.arm
+            for run in self.runs
+            for variant in run.with_ancestors()
+            if isinstance(variant.settings, stages.AdaptLM)
+            and set(variant.settings.adapt.splits) != {"train"}
+        ]
+        return list(dict.fromkeys(arms))
+
     def index(self) -> list[dict[str, Any]]:
         """Arm, fold, seed and folders of every run: how people find results without hashes."""
         return [
             {"arm": run.arm, "fold": run.fold, "seed": run.seed, **run.folders()}
             for run in self.runs
         ]
+
+    def n_shards(self, codes: Variant) -> int:
+        """Number of jobs that the audio behind codes is divided into."""
+        n_rows = self.n_rows[codes.upstream["manifest"].key]
+        return -(-n_rows // codes.settings.shard_size)
 
     def keys(self, stage: str) -> list[str]:
         return sorted(self.variants[stage])
@@ -151,7 +170,7 @@ def make_plan(settings: Settings) -> Plan:
         When the data table, which names the folds, cannot be read, or files of a tokenizer are
         missing.
     """
-    n_rows, folds = _rows_and_folds(settings)
+    folds = _fold_names(settings)
     runs = tuple(
         _run(of_arm, arm, label, fold, seed)
         for arm in settings.experiment.arms
@@ -166,8 +185,8 @@ def make_plan(settings: Settings) -> Plan:
             if known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
     _require_files(variants["codes"].values())
-    n_shards = -(-n_rows // settings.audio.shard_size)
-    return Plan(settings.experiment.name, runs, n_shards, variants)
+    n_rows = {key: _n_rows(manifest) for key, manifest in variants["manifest"].items()}
+    return Plan(settings.experiment.name, runs, n_rows, variants)
 
 
 def _require_files(codes: Iterable[Variant]) -> None:
@@ -231,18 +250,18 @@ def _with_value(settings: Any, path: tuple[str, ...], value: Any) -> Any:
     return settings.model_copy(update={key: inner})
 
 
-def _rows_and_folds(settings: Settings) -> tuple[int, Sequence[str]]:
-    dataset = settings.dataset
-    groups: list[str] = []
-    if dataset.source == "demo":
-        demo = dataset.demo
+def _fold_names(settings: Settings) -> list[str]:
+    folds = settings.dataset.folds
+    has_groups = folds.method == "leave_one_group_out"
+    return fold_names(folds, group_names(settings.dataset.table) if has_groups else ())
+
+
+def _n_rows(manifest: Variant) -> int:
+    if "corpus" in manifest.upstream:
+        demo = manifest.upstream["corpus"].settings.demo
         n_speakers = demo.train_speakers + demo.validation_speakers + demo.test_speakers
-        n_rows = n_speakers * demo.utterances_per_speaker
-    else:
-        n_rows = count_rows(dataset.table)
-        if dataset.folds.method == "leave_one_group_out":
-            groups = group_names(dataset.table)
-    return n_rows, fold_names(dataset.folds, groups)
+        return n_speakers * demo.utterances_per_speaker
+    return count_rows(manifest.settings.table, manifest.settings.without)
 
 
 def _evaluation(settings: Settings, arm_name: str, fold: str, seed: int) -> Variant:
@@ -277,7 +296,7 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
     if stages.reads_audio(arm) and arm.adapt:
         upstream["adapt"] = Variant(
             stages.AdaptLM(lm=settings.lm, adapt=settings.adapt, seed=seed),
-            {"token_texts": token_texts},
+            {"token_texts": _texts_of_corpus(settings, arm, fold, seed) or token_texts},
         )
     finetune = Variant(
         stages.FinetuneLM(
@@ -306,6 +325,28 @@ def _token_texts(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
         upstream["codes"] = _codes(settings, fold)
         upstream["select"] = _selection(settings, arm.select, fold, seed)
     return Variant(stages.TokenTexts(inputs=arm.inputs, fold=fold), upstream)
+
+
+def _texts_of_corpus(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant | None:
+    """Token texts of the corpus to adapt to, by the fold's tokenizer and selection."""
+    corpus = settings.adapt.corpus
+    if corpus is None:
+        return None
+    manifest = Variant(
+        stages.Manifest(
+            table=corpus,
+            on_bad=settings.audio.on_bad,
+            max_bad_share=settings.audio.max_bad_share,
+            without=["label", "split", "group"],
+        )
+    )
+    codes = _codes(settings, fold)
+    codes = Variant(codes.settings, codes.upstream | {"manifest": manifest})
+    select = _selection(settings, arm.select, fold, seed)
+    return Variant(
+        stages.TokenTexts(inputs=arm.inputs),
+        {"manifest": manifest, "codes": codes, "select": select},
+    )
 
 
 def _selection(settings: Settings, name: str, fold: str, seed: int) -> Variant:
@@ -362,14 +403,10 @@ def _lasso_path(settings: Settings, selection: LassoSelection, bow: Variant) -> 
 
 
 def _bow(settings: Settings, fold: str) -> Variant:
-    return Variant(
-        stages.BagOfWordsCounts(bow=settings.bow, fold=fold),
-        {
-            "manifest": _manifest(settings),
-            "folds": _folds(settings),
-            "codes": _codes(settings, fold),
-        },
-    )
+    upstream = {"manifest": _manifest(settings), "folds": _folds(settings)}
+    if settings.dataset.source == "demo" or settings.dataset.table.columns.audio:
+        upstream["codes"] = _codes(settings, fold)
+    return Variant(stages.BagOfWordsCounts(bow=settings.bow, fold=fold), upstream)
 
 
 def _codes(settings: Settings, fold: str) -> Variant:

@@ -19,7 +19,11 @@ _BLUE = "#2f6fab"
 
 
 def render_report(
-    experiment: str, runs: pd.DataFrame, summary: pd.DataFrame, results: Sequence[RunResult]
+    experiment: str,
+    runs: pd.DataFrame,
+    summary: pd.DataFrame,
+    results: Sequence[RunResult],
+    transductive_arms: Sequence[str] = (),
 ) -> str:
     """HTML with everything inside (no script, no link to another file).
 
@@ -29,6 +33,8 @@ def render_report(
         As `summary.runs_table` and `summary.summary_table` make them.
     results
         What the runs left behind, for confusion matrices and selections.
+    transductive_arms
+        Arms whose language model was adapted to validation or test rows.
     """
     from markupsafe import Markup
 
@@ -47,6 +53,7 @@ def render_report(
         arm_table=Markup(_html(arm_table(summary, test))),
         score_figure=Markup(score_figure(summary)),
         identical_arms=_identical_arms(summary),
+        transductive_arms=transductive_arms,
         confusion_figures=[Markup(confusion_figure(*item)) for item in by_arm.items()],
         selection_figure=Markup(selection_figure(with_audio)) if with_audio else None,
         selection_table=Markup(_html(selection_table(with_audio))) if with_audio else None,

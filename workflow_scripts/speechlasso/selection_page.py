@@ -6,12 +6,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from speechlasso.pages import html_table, render_page
-from speechlasso.selection import TokenSelection
 from speechlasso.selection_figures import (
     class_weight_figure,
     layer_weight_figure,
     path_figure,
 )
+from speechlasso.token_selection import TokenSelection
 
 
 def render_selection(

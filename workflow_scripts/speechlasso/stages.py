@@ -65,6 +65,7 @@ class Manifest(Stage):
     table: Table
     on_bad: str = "error"
     max_bad_share: float = 0.05
+    without: list[str] = []
 
     @property
     def label(self) -> str:
@@ -148,7 +149,7 @@ class DescribeSelection(Stage):
 class TokenTexts(Stage):
     name, rule = "token_texts", "token_texts"
     inputs: list[str]
-    fold: str
+    fold: str | None = None
 
     @property
     def label(self) -> str:

@@ -23,6 +23,8 @@ RUN_COLUMNS = [
     "cut_share",
     "mean_text_tokens",
     "mean_audio_tokens",
+    "perplexity_before",
+    "perplexity_after",
     "train_seconds",
     "peak_memory_mb",
 ]
@@ -34,7 +36,8 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run left behind: its metrics, its selection (if any) and its training record."""
+    """What one run left behind: its metrics, its selection (if any), its training record, and the
+    log of its adaptation (if any)."""
 
     arm: str
     fold: str
@@ -42,6 +45,7 @@ class RunResult:
     metrics: dict[str, Any]
     selection: dict[str, Any] | None
     training: dict[str, Any]
+    adaptation: pd.DataFrame | None = None
 
 
 def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
@@ -55,6 +59,7 @@ def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
         read_json(f"{folders['evaluate']}/metrics.json"),
         read_json(f"{select}/selection.json") if select else None,
         read_json(f"{training}/training.json"),
+        pd.read_csv(f"{folders['adapt']}/training_log.csv") if "adapt" in folders else None,
     )
 
 
@@ -62,7 +67,8 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
     """One row per run and split, with the columns `RUN_COLUMNS`.
 
     n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
-    example; cut_share the share of examples too long for the LM.
+    example; cut_share the share of examples too long for the LM; perplexity_before and
+    perplexity_after those of texts held out from adaptation.
     """
     rows = [
         {
@@ -73,12 +79,23 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
             "n_audio_tokens": len(result.selection["tokens"]) if result.selection else 0,
             "train_seconds": result.training.get("train_seconds"),
             "peak_memory_mb": result.training.get("peak_memory_mb"),
+            **_perplexities(result.adaptation),
             **scores,
         }
         for result in results
         for split, scores in result.metrics["splits"].items()
     ]
     return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
+
+
+def _perplexities(adaptation: pd.DataFrame | None) -> dict[str, float]:
+    if adaptation is None:
+        return {}
+    perplexity = adaptation["held_out_perplexity"]
+    return {
+        "perplexity_before": perplexity[adaptation["epoch"] == 0].item(),
+        "perplexity_after": perplexity[adaptation["best"]].item(),
+    }
 
 
 def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 
 from speechlasso.audio import segment_span
 from speechlasso.codes import Codebooks, CodeTable
-from speechlasso.selection import Token
 from speechlasso.selection_controls import documents_per_class
+from speechlasso.token_selection import Token
 
 OCCURRENCE_COLUMNS = {
     "rank": "int64",
@@ -126,7 +126,7 @@ def top_occurrences(
         end = min(start + n_frames, len(occurs))
         frames = start + np.flatnonzero(occurs[start:end])
         spans = [segment_span(clip, row.get("start"), row.get("end")) for clip in row["audio"]]
-        place = _place_in_clip(row["audio"], spans, start, end, frames, frame_rate)
+        place = place_in_clip(row["audio"], spans, start, end, frames, frame_rate)
         rows.append({"rank": rank, "layer": token.layer, "code": token.code, "id": row["id"]})
         rows[-1] |= place
     table = pd.DataFrame(rows, columns=[name for name in OCCURRENCE_COLUMNS if name != "place"])
@@ -175,7 +175,7 @@ def _rank_of_code(tokens: Sequence[Token], codebooks: Codebooks) -> np.ndarray:
     return ranks
 
 
-def _place_in_clip(
+def place_in_clip(
     clips: Sequence[str],
     spans: Sequence[tuple[float, float]],
     start: int,

@@ -17,7 +17,7 @@ from speechlasso.files import read_json
 
 if TYPE_CHECKING:
     from speechlasso.codes import CodeTable
-    from speechlasso.selection import TokenSelection
+    from speechlasso.token_selection import TokenSelection
 
 TEXT_START, TEXT_END = "<|text|>", "<|text_end|>"
 AUDIO_START, AUDIO_END = "<|audio|>", "<|audio_end|>"
@@ -54,9 +54,19 @@ def kept_sequence(codes: np.ndarray, rank_of_code: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Ranks, int32, in the order of time.
     """
-    layers = np.arange(codes.shape[0])[:, None]
-    ranks = rank_of_code[layers, codes].T.ravel()
+    ranks = _ranks_in_time(codes, rank_of_code)
     return ranks[ranks >= 0].astype(np.int32)
+
+
+def frames_of_kept(codes: np.ndarray, rank_of_code: np.ndarray) -> np.ndarray:
+    """The frame of each token of `kept_sequence`, int64, in the same order."""
+    return np.flatnonzero(_ranks_in_time(codes, rank_of_code) >= 0) // len(codes)
+
+
+def _ranks_in_time(codes: np.ndarray, rank_of_code: np.ndarray) -> np.ndarray:
+    """Rank of every code, -1 where it is not kept: (n_frames * n_layers,), frame after frame."""
+    layers = np.arange(codes.shape[0])[:, None]
+    return rank_of_code[layers, codes].T.ravel()
 
 
 def token_text(text: str | None, audio_tokens: Sequence[int] | None) -> str:
@@ -84,7 +94,8 @@ def token_texts(
     Parameters
     ----------
     examples
-        Columns id, label, split, text.
+        Columns id and text (where text is among the inputs), and where they are known label and
+        split.
     inputs
         "text", "audio" or both.
     codes, selection
@@ -93,10 +104,11 @@ def token_texts(
     Returns
     -------
     pandas.DataFrame
-        id, label, split, text (None without text), audio_tokens (ranks in the order of time; None
-        without audio) and token_text, the two as one string.
+        id, label and split where known, text (None without text), audio_tokens (ranks in the order
+        of time; None without audio) and token_text, the two as one string.
     """
-    frame = examples[["id", "label", "split"]].reset_index(drop=True)
+    known = [name for name in ("id", "label", "split") if name in examples]
+    frame = examples[known].reset_index(drop=True)
     texts = list(examples["text"]) if "text" in inputs else [None] * len(frame)
     sequences: list = [None] * len(frame)
     if "audio" in inputs:

@@ -69,7 +69,7 @@ def encode_utterances(tokenizer: AudioTokenizer, manifest: pd.DataFrame) -> Code
     waveforms = _waveforms(manifest, tokenizer.sample_rate)
     most_samples = BATCH_SECONDS * tokenizer.sample_rate
     codes: list[np.ndarray] = []
-    with tqdm(total=len(manifest), desc="tokenising", unit="utterance") as progress:
+    with tqdm(desc="tokenising", total=len(manifest), unit="utterance", delay=1) as progress:
         for batch in one_ahead(_batches(waveforms, most_samples)):
             codes += tokenizer.encode(batch)
             progress.update(len(batch))

@@ -33,6 +33,7 @@ from speechlasso.batching import split_batch
 from speechlasso.config import Training
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
+from speechlasso.processes import n_processes, process_number, sum_over_processes
 
 logger = logging.getLogger(__name__)
 
@@ -163,12 +164,16 @@ def train(
         run.finish_epoch(train_loss=float("nan"), started=time.perf_counter())
     steps = settings.epochs * run.steps_per_epoch
     done = run.progress.epoch * run.steps_per_epoch
-    with tqdm(total=steps, initial=done, desc=title, unit="step", mininterval=1) as bar:
+    is_first = process_number() == 0
+    bar_options = {"desc": title, "unit": "step", "mininterval": 1, "disable": not is_first}
+    with tqdm(total=steps, initial=done, **bar_options) as bar:
         while not run.is_finished():
             run.train_epoch(seed, bar)
-            checkpoint.save_if_due(run)
+            if is_first:
+                checkpoint.save_if_due(run)
     run.restore_best()
-    checkpoint.remove()
+    if is_first:
+        checkpoint.remove()
     log = pd.DataFrame(run.progress.log)
     return log.assign(best=log["epoch"] == run.progress.best_epoch)
 
@@ -215,7 +220,7 @@ class _Run:
         progress = self.progress
         progress.epoch += 1
         # Fresh random numbers each epoch: a resumed run draws what an unbroken one draws.
-        torch.manual_seed(_epoch_seed(seed, progress.epoch))
+        torch.manual_seed(_epoch_seed(seed, progress.epoch) + process_number())
         self.model.train()
         total = 0.0
         batches = self.task.batches(progress.epoch)
@@ -238,14 +243,27 @@ class _Run:
         return loss
 
     def backward(self, batch: Batch) -> float:
-        """Accumulate the gradients of a batch's mean loss, part by part, and return the loss.
+        """Accumulate the gradients of a batch's mean loss over all processes; return the loss."""
+        share = {name: tensor[process_number() :: n_processes()] for name, tensor in batch.items()}
+        loss = sum_over_processes(self.backward_of_share(share, self.task.weight(batch)))
+        if n_processes() > 1:
+            for parameter in self.trainable.values():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                sum_over_processes(parameter.grad)
+        return loss.item()
 
-        When memory does not suffice, the parts are halved for good.
-        """
+    def backward_of_share(self, share: Batch, total_weight: float) -> torch.Tensor:
+        """Part by part. When memory does not suffice, the parts are halved for good."""
         while True:
             try:
-                parts = split_batch(batch, self.part_size)
-                return sum(self.backward_of_part(part, batch) for part in parts)
+                total = torch.zeros((), device=self.device)
+                for part in split_batch(share, self.part_size):
+                    with self.context:
+                        loss = self.task.loss(self.model, part) / total_weight
+                    loss.backward()
+                    total += loss.detach()
+                return total
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or self.part_size == 1:
                     raise
@@ -254,12 +272,6 @@ class _Run:
             self.part_size = -(-self.part_size // 2)
             logger.warning("out of memory: going on with %d examples at a time", self.part_size)
             torch.cuda.empty_cache()
-
-    def backward_of_part(self, part: Batch, batch: Batch) -> float:
-        with self.context:
-            loss = self.task.loss(self.model, part) / self.task.weight(batch)
-        loss.backward()
-        return loss.item()
 
     def finish_epoch(self, train_loss: float, started: float) -> None:
         """Validate, write the log, and keep the weights if they are the best so far."""

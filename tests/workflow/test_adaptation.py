@@ -1,0 +1,66 @@
+"""What the language model is adapted to, and tables without audio."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+TINY = ("--configfile", "tiny.yaml")
+
+
+def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "copy")
+    (table,) = (workspace.folder / "results/corpus").glob("*/manifest.csv")
+    corpus = pd.read_csv(table)[["id", "text", "audio"]].rename(columns={"id": "name"})
+    corpus["audio"] = [str(table.parent / clip) for clip in corpus["audio"]]
+    corpus[:20].to_csv(workspace.folder / "corpus.csv", index=False)
+    options = (
+        *TINY,
+        "--config",
+        "experiment={arms: [lasso], name: corpus}",
+        "adapt={corpus: {path: corpus.csv, columns: {id: name}}}",
+    )
+    assert workspace.planned_rules(*options) == {
+        *("manifest", "tokenize_audio", "token_texts", "adapt_lm", "finetune", "predict"),
+        *("evaluate", "model_card", "summarise", "report", "all"),
+    }
+    workspace.run(*options)
+    tables = workspace.folder / "results/experiments/corpus"
+    (run,) = pd.read_csv(tables / "index.tsv", sep="\t").to_dict("records")
+    log = pd.read_csv(workspace.folder / run["adapt"] / "training_log.csv")
+    test = pd.read_csv(tables / "runs.csv").query("split == 'test'")
+    assert test["perplexity_before"].item() == log["held_out_perplexity"][0]
+    assert "Transductive" not in (tables / "report.html").read_text()
+
+
+def test_adapting_to_test_rows_is_told_in_the_report(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "copy")
+    experiment = "experiment={arms: [lasso], name: seen}"
+    workspace.run(*TINY, "--config", experiment, "adapt={splits: [train, test]}")
+    report = workspace.folder / "results/experiments/seen/report.html"
+    assert "Transductive: in lasso the language model" in report.read_text()
+
+
+def test_a_table_of_text_alone_runs_without_any_audio(workspace):
+    splits = ["train"] * 24 + ["val"] * 6 + ["test"] * 6
+    texts = ["yes it is", "no it is not"] * 18
+    labels = ["agree", "deny"] * 18
+    table = pd.DataFrame({"split": splits, "text": texts, "label": labels})
+    table.to_csv(workspace.folder / "texts.csv", index=False)
+    experiment = {
+        "experiment": {"name": "texts", "arms": ["text_only", "counts"]},
+        "dataset": {
+            "source": "table",
+            "table": {
+                "path": "texts.csv",
+                "columns": {"id": None, "audio": None, "split": "split"},
+            },
+        },
+        "arms": {"counts": {"inputs": ["text"], "classifier": "linear"}},
+    }
+    options = (*TINY, workspace.write("texts.yaml", experiment))
+    assert not workspace.planned_rules(*options) & {"tokenize_audio", "fit_tokenizer", "adapt_lm"}
+    workspace.run(*options)
+    summary = pd.read_csv(workspace.folder / "results/experiments/texts/summary.csv")
+    scores = summary[summary["metric"] == "accuracy"].set_index("arm")["mean"]
+    assert scores["counts"] == 1.0
+    assert scores.index.tolist() == ["text_only", "counts"]

@@ -1,0 +1,22 @@
+"""Rule model_card: the README of a trained model, with the facts of its run."""
+
+import pandas as pd
+
+from speechlasso.files import read_json, write_text
+from speechlasso.job import job
+from speechlasso.model_card import render_model_card
+
+with job(snakemake):
+    selection, adapt = snakemake.input.selection, snakemake.input.adapt
+    card = render_model_card(
+        snakemake.params.name,
+        map(read_json, snakemake.input.specs),
+        read_json(snakemake.input.finetune),
+        read_json(adapt) if adapt else None,
+        metrics=read_json(snakemake.input.metrics),
+        training_log=pd.read_csv(snakemake.input.training_log),
+        config=read_json(snakemake.input.config),
+        selection=read_json(selection) if selection else None,
+        page=snakemake.params.page,
+    )
+    write_text(snakemake.output.card, card)

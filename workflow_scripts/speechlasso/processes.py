@@ -1,0 +1,69 @@
+"""Several processes that share each training step, one for each GPU, through accelerate.
+
+Every process holds the whole model and computes its share of each batch; the gradients are summed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+Result = TypeVar("Result")
+
+
+def in_processes(n: int, work: Callable[[], Result]) -> Result:
+    """Do some work in n processes at once, and return the first one's result.
+
+    With n = 1 it is done in this very process. Without a GPU the processes share the processor,
+    which is of use to tests alone.
+    """
+    if n == 1:
+        return work()
+    from accelerate import debug_launcher, notebook_launcher
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (work, Path(folder, "result"))
+        if torch.cuda.is_available():
+            notebook_launcher(_connected, arguments, num_processes=n, use_port=_free_port())
+        else:
+            debug_launcher(_connected, arguments, num_processes=n)
+        return pickle.loads(arguments[1].read_bytes())
+
+
+def process_number() -> int:
+    """0 in the process that writes results, and where there is only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def n_processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """The sum of what each process has, in place."""
+    if n_processes() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def _connected(work: Callable[[], Result], path: Path) -> None:
+    from accelerate import PartialState
+
+    state = PartialState()  # connects the processes and gives each its GPU
+    result = work()
+    if process_number() == 0:
+        path.write_bytes(pickle.dumps(result))
+    state.destroy_process_group()
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
