@@ -50,6 +50,11 @@ def table_of_manifest(wildcards):
     return f"{corpus.folder}/manifest.csv" if corpus else variant.settings.table.path
 
 
+def files_of_tokenizer(stage):
+    """An input function: the files on this machine that the job's tokenizer is read from."""
+    return lambda wildcards: tokenizer_files(PLAN[stage, wildcards[stage]].settings.tokenizer)
+
+
 def selection_of_texts(stage):
     """An input function: the selection behind the token texts that the job reads, if any."""
 

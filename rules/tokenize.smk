@@ -1,11 +1,6 @@
 """Tokenise audio: encode every utterance once, after learning the tokenizer if it is one that learns."""
 
 
-def files_of_tokenizer(stage):
-    """An input function: the files on this machine that the job's tokenizer is read from."""
-    return lambda wildcards: tokenizer_files(PLAN[stage, wildcards[stage]].settings.tokenizer)
-
-
 rule fit_tokenizer:
     input:
         manifest=upstream("tokenizer", "manifest", "manifest.parquet"),
