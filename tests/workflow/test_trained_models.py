@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,6 @@ from huggingface_hub import ModelCard
 
 from .conftest import REPOSITORY
 
-# From the start of Python to the label. Processor time, since the machine may have more to do.
-LONGEST_COLD_START = 10.0  # seconds
 # Whoever asks for a connection ends there and then.
 PROGRAM = """
 import os, socket, sys
@@ -47,6 +44,7 @@ def predict_elsewhere(model, *arguments):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("arm", ["text_only", "audio_only", "lasso", "random"])
@@ -71,16 +69,13 @@ def test_a_copied_model_predicts_from_raw_clips_what_the_run_predicted(
     assert ours["n_audio_tokens"].tolist() == rows["n_audio_tokens"].tolist()
 
 
-def test_one_clip_is_predicted_soon_after_a_cold_start(finished, index, tmp_path):
+def test_one_clip_is_predicted_on_the_screen(finished, index, tmp_path):
     folders = index.loc["lasso"]
     model = shutil.copytree(finished.folder / folders["finetune"], tmp_path / "model")
     clip = next((finished.folder / folders["corpus"] / "wav").glob("*.wav"))
-    options = ("--audio", clip, "--text", "We love this plan.")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    predict_elsewhere(model, *options)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert 0.5 < seconds < LONGEST_COLD_START
+    output = predict_elsewhere(model, "--audio", clip, "--text", "We love this plan.")
+    labels = pd.read_csv(finished.folder / folders["corpus"] / "manifest.csv")["label"]
+    assert all(label in output for label in set(labels))
 
 
 @pytest.mark.parametrize("arm", ["text_only", "lasso"])

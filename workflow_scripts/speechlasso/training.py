@@ -330,16 +330,16 @@ class Checkpoint:
         """Set a run back to where its checkpoint stands; without one, leave it as it is."""
         if not self.path.is_file():
             return
-        with safe_open(self.path, framework="pt", device=str(run.device)) as file:
+        with safe_open(self.path, framework="pt") as file:
             if file.metadata()["fingerprint"] != run.fingerprint:
                 logger.info("%s is of other data or settings: starting afresh", self.path)
                 return
             run.progress = Progress(**json.loads(file.metadata()["progress"]))
             for name, weight in run.trainable.items():
                 weight.copy_(file.get_tensor(f"weight/{name}"))
-                run.best[name] = file.get_tensor(f"best/{name}")
+                run.best[name] = file.get_tensor(f"best/{name}").to(weight.device)
                 run.optimizer.state[weight] = {
-                    moment: file.get_tensor(f"{moment}/{name}")
+                    moment: file.get_tensor(f"{moment}/{name}").to(weight.device)
                     for moment in ("step", "exp_avg", "exp_avg_sq")
                 }
         logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
