@@ -1,5 +1,6 @@
 """The plan, and how rules read it. Nothing heavier than pandas and pydantic is imported here."""
 
+import re
 import sys
 
 # Lets the workflow run from any environment that has Snakemake, installed or not.
@@ -25,7 +26,7 @@ EXPERIMENT = f"results/experiments/{PLAN.experiment}"
 
 def one_of(stage):
     """A wildcard constraint: the planned keys of a stage and nothing else."""
-    return "|".join(PLAN.keys(stage)) or "(?!)"
+    return "|".join(map(re.escape, PLAN.keys(stage))) or "(?!)"
 
 
 def spec_of(stage):

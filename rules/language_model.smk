@@ -19,6 +19,7 @@ rule adapt_lm:
     resources:
         mem_mb=6000,
         runtime=240,
+        training=1,
     params:
         spec=spec_of("adapt"),
     message:
@@ -52,6 +53,7 @@ rule finetune:
     resources:
         mem_mb=6000,
         runtime=480,
+        training=1,
     params:
         spec=spec_of("finetune"),
     message:

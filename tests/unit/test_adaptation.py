@@ -290,6 +290,18 @@ def test_an_example_without_content_has_nothing_masked(tmp_path):
     assert model_inputs([np.array([2, 3])], 0)["input_ids"].tolist() == [[2, 3]]
 
 
+def test_utterances_without_anything_to_predict_are_left_out(tmp_path, examples):
+    """They would make whole batches, being the shortest ones."""
+    tokens = [
+        np.zeros(0, dtype=int) if i % 3 == 0 else t for i, t in enumerate(examples["audio_tokens"])
+    ]
+    silent = examples.assign(text=None, audio_tokens=tokens)
+    settings = SETTINGS.model_copy(update={"batch_size": 2})
+    result = adapted(language_model("bert", tmp_path), silent, tmp_path, settings=settings)
+    assert np.isfinite(result.rows.vectors).all()
+    assert np.isfinite(result.log["held_out_loss"]).all()
+
+
 def test_too_few_examples_are_refused(tmp_path, examples):
     with pytest.raises(InputError, match="1 examples are too few"):
         adapted(language_model("bert", tmp_path), examples[:1], tmp_path)

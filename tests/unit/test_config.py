@@ -147,3 +147,14 @@ def test_a_corpus_to_adapt_to_needs_its_path():
         load_settings({"adapt": {"corpus": {"columns": {"id": "name"}}}, "arms": arms})
     assert "\n  - adapt.corpus.path: the path" in str(error.value)
     assert "arms.mine.override.adapt.corpus.path: the path" in str(error.value)
+
+
+def test_an_arm_stands_in_an_experiment_once():
+    with pytest.raises(InputError, match="'lasso' stands there 2 times"):
+        load_settings({"experiment": {"arms": ["lasso", "random", "lasso"]}})
+
+
+def test_a_corpus_needs_audio():
+    corpus = {"path": "a.csv", "columns": {"audio": None}}
+    with pytest.raises(InputError, match=r"adapt\.corpus\.columns\.audio: null"):
+        load_settings({"adapt": {"corpus": corpus}})

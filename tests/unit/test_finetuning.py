@@ -362,3 +362,20 @@ def test_a_threshold_for_three_classes_is_refused(tmp_path, examples, language_m
             language_models["bert"],
             decision_threshold="tuned",
         )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("method", ["head", "lora"])
+def test_a_classifier_can_be_tuned_again(tmp_path, examples, language_models, method, n_classes):
+    texts = examples.assign(audio_tokens=None)
+    tuned(texts, tmp_path / "first", language_models["bert"], n_audio_tokens=None, epochs=1)
+    lm = language_models["bert"].model_copy(update={"name": str(tmp_path / "first")})
+    if n_classes == 3:
+        texts["label"] = texts["label"].where(texts.index % 4 > 0, "shouted")
+    tuned(texts, tmp_path / "again", lm, n_audio_tokens=None, method=method, epochs=1)
+    first, again = (
+        load_file(tmp_path / name / "model.safetensors")["classifier.weight"]
+        for name in ("first", "again")
+    )
+    assert again.shape == (n_classes, 32)
+    assert n_classes == 3 or not torch.equal(first, again)

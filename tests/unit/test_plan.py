@@ -297,3 +297,27 @@ def test_a_table_of_text_alone_has_no_codes(tmp_path):
     )
     assert not a_plan.keys("codes") and not a_plan.keys("tokenizer")
     assert a_plan.keys("bow") and a_plan.keys("finetune")
+
+
+def test_values_that_are_not_read_or_repeated_make_no_runs_of_their_own():
+    select = {"lasso": {"alpha": [4, 8], "n_tokens": 20}}
+    finetune = {"learning_rate": [1e-3, 1e-3]}
+    runs = plan(select=select, finetune=finetune, seeds=[1], experiment={"arms": ["lasso"]}).runs
+    assert [run.arm for run in runs] == ["lasso[learning_rate=0.001]"]
+
+
+def test_starting_rows_do_not_touch_text_alone():
+    arms = {"experiment": {"arms": ["text_only"]}}
+    keys = [keys_by_stage(plan(lm={"new_rows": start}, **arms)) for start in ("mean", "random")]
+    assert keys[0] == keys[1]
+
+
+def test_with_a_corpus_no_split_is_read(tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    corpus.write_text("id,audio,text\na,a.wav,words\n")
+    plans = [
+        plan(adapt={"corpus": {"path": str(corpus)}, "splits": splits})
+        for splits in (["train"], ["test"])
+    ]
+    assert plans[0].keys("adapt") == plans[1].keys("adapt")
+    assert plans[1].transductive_arms() == []

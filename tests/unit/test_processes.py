@@ -63,3 +63,23 @@ def test_two_processes_do_what_one_does(tmp_path):
         assert one.keys() == two.keys()
         for key in one:
             np.testing.assert_allclose(one[key], two[key], atol=2e-5, err_msg=key)
+
+
+FAILING = """
+from speechlasso.errors import InputError
+from speechlasso.processes import in_processes
+
+def work():
+    raise InputError("lower learning_rate")
+
+try:
+    in_processes(2, work)
+except InputError as error:
+    print("told:", error)
+"""
+
+
+@pytest.mark.slow
+def test_an_error_of_the_user_stays_one():
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True)
+    assert "told: lower learning_rate" in done.stdout, done.stderr

@@ -95,6 +95,8 @@ def adapt(
         )
         sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
         predictions = _Predictions(kind, tokenizer, settings.mask_probability)
+        # Without audio tokens of its own, an utterance may have nothing to predict.
+        sequences = [ids for ids in sequences if predictions.are_possible(ids)]
         loaded.model.requires_grad_(False)
         rows = train_new_rows(loaded.model, token_ids)
         if kind == "masked":
@@ -128,7 +130,7 @@ def _task(
     rng = np.random.default_rng(seed)
     held_out = [
         predictions.batch([sequences[row] for row in held_out_rows[batch]], rng)
-        for batch in length_sorted_batches(lengths[held_out_rows], settings.batch_size)
+        for batch in length_sorted_batches(lengths[held_out_rows], settings.part_size)
     ]
 
     def batches(epoch: int) -> list[Batch]:
@@ -168,7 +170,8 @@ def _divide(n_examples: int, holdout: float, seed: int) -> tuple[np.ndarray, np.
     if n_examples - n_held_out < 1:
         raise InputError(
             f"adapt.holdout: {n_examples} examples are too few to learn from some and hold out "
-            "others; switch adaptation off (arms.<name>.adapt: false)"
+            "others (those without anything to predict do not count); switch adaptation off "
+            "(arms.<name>.adapt: false)"
         )
     order = np.random.default_rng(seed).permutation(n_examples)
     return order[n_held_out:], order[:n_held_out]
@@ -185,6 +188,12 @@ class _Predictions:
         self.vocabulary_size = len(tokenizer)
         markers = tokenizer.convert_tokens_to_ids(list(MARKERS))
         self.never_masked = np.array(sorted({*tokenizer.all_special_ids, *markers}))
+
+    def are_possible(self, ids: np.ndarray) -> bool:
+        """Whether there is a token to predict."""
+        if self.kind == "causal":
+            return len(ids) > 1
+        return not np.isin(ids, self.never_masked).all()
 
     def batch(self, sequences: list[np.ndarray], rng: np.random.Generator) -> Batch:
         if self.kind == "causal":

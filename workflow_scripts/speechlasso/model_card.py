@@ -204,7 +204,8 @@ def _settings(stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     lm = {key: value for key, value in stages["finetune"]["lm"].items() if key != "name"}
     yield from _flat("lm", lm)
     if "adapt" in stages:
-        yield from _flat("adapt", stages["adapt"]["adapt"])
+        # Where the corpus lies on someone's machine is nobody's business.
+        yield from _flat("adapt", stages["adapt"]["adapt"], {"corpus"})
     method = stages["finetune"]["finetune"]["method"]
     unread = {"linear"} if method == "lora" else {"linear", "lora"}
     yield from _flat("finetune", stages["finetune"]["finetune"], unread)
@@ -257,7 +258,9 @@ def _limits(stages: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) 
         f"The scores are those of one seed on {scores['n_examples']} utterances; the experiment's "
         "summary.csv has their spread over seeds and folds."
     )
-    yield "Validation rows chose the epoch, which flatters their scores."
+    tuned = stages["finetune"]["finetune"]["decision_threshold"] == "tuned"
+    chosen = "the epoch and the threshold" if tuned else "the epoch"
+    yield f"Validation rows chose {chosen}, which flatters their scores."
     yield (
         "It knows no other class: whatever it reads, it names one of these. The probabilities are "
         "not calibrated."

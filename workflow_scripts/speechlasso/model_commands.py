@@ -160,6 +160,11 @@ def _model_and_utterances(options: argparse.Namespace) -> tuple[TrainedModel, pd
         raise InputError(f"--threads {options.threads}: expected at least 1")
     places = _pairs("--tokenizer", options.tokenizer)
     model = TrainedModel(options.model, tokenizer=places, threads=options.threads)
+    of_tables = [options.column, options.id, options.audio_root, options.audio_separator]
+    if not options.manifest and any(of_tables):
+        raise InputError(
+            "--column, --id, --audio-root and --audio-separator are about a --manifest; give one"
+        )
     if not options.manifest:
         return model, model.utterance(
             text=options.text, audio=options.audio, start=options.start, end=options.end

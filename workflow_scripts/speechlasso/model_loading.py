@@ -41,7 +41,7 @@ def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
             f"{key}: the weights of {name!r} are damaged or come with code, which is never run; "
             "choose a model whose weights are safetensors"
         ) from error
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"{key}: cannot load {name!r}: {reason}\n"

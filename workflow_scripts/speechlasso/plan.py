@@ -19,6 +19,7 @@ from typing import Any
 
 from speechlasso import stages
 from speechlasso.config import (
+    Adapt,
     AllTokens,
     Arm,
     Columns,
@@ -224,13 +225,18 @@ def _swept_lists(settings: Settings, arm: Arm) -> dict[tuple[str, ...], list[flo
     paths: list[tuple[str, ...]] = []
     if arm.select is not None:
         like = getattr(settings.select[arm.select], "like", arm.select)
-        paths.append(("select", like, "alpha"))
+        if getattr(settings.select[like], "n_tokens", None) is None:
+            paths.append(("select", like, "alpha"))
     if arm.classifier == "lm":
         paths.append(("finetune", "learning_rate"))
         if settings.finetune.method == "lora":
             paths.append(("finetune", "lora", "rank"))
     values = {path: _value(settings, path) for path in paths}
-    return {path: value for path, value in values.items() if isinstance(value, list)}
+    return {
+        path: list(dict.fromkeys(value))
+        for path, value in values.items()
+        if isinstance(value, list)
+    }
 
 
 def _value(settings: Any, path: tuple[str, ...]) -> Any:
@@ -293,14 +299,15 @@ def _linear(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
 def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
     token_texts = _token_texts(settings, arm, fold, seed)
     upstream = {"token_texts": token_texts}
-    if stages.reads_audio(arm) and arm.adapt:
+    reads_audio = stages.reads_audio(arm)
+    if reads_audio and arm.adapt:
         upstream["adapt"] = Variant(
-            stages.AdaptLM(lm=settings.lm, adapt=settings.adapt, seed=seed),
+            stages.AdaptLM(lm=settings.lm, adapt=_effective_adapt(settings.adapt), seed=seed),
             {"token_texts": _texts_of_corpus(settings, arm, fold, seed) or token_texts},
         )
     finetune = Variant(
         stages.FinetuneLM(
-            lm=settings.lm,
+            lm=settings.lm if reads_audio else _with_defaults(settings.lm, {"new_rows"}),
             finetune=_effective_finetune(settings),
             metric=settings.evaluate.metric,
             positive_label=settings.evaluate.positive_label,
@@ -317,6 +324,10 @@ def _effective_finetune(settings: Settings) -> Any:
     if settings.finetune.method != "lora":
         unread["lora"] = LoRA()
     return settings.finetune.model_copy(update=unread)
+
+
+def _effective_adapt(adapt: Adapt) -> Adapt:
+    return _with_defaults(adapt, {"splits"}) if adapt.corpus else adapt
 
 
 def _token_texts(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:

@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from speechlasso.errors import InputError
+
 Result = TypeVar("Result")
 
 
@@ -27,14 +29,24 @@ def in_processes(n: int, work: Callable[[], Result]) -> Result:
     if n == 1:
         return work()
     from accelerate import debug_launcher, notebook_launcher
+    from accelerate.utils import is_cuda_available
 
+    # Unlike torch's, accelerate's question leaves CUDA untouched, which no fork survives.
+    on_gpus = is_cuda_available()
+    if on_gpus and n > torch.cuda.device_count():
+        raise InputError(
+            f"processes: {n} are more than the {torch.cuda.device_count()} GPUs of this machine"
+        )
     with tempfile.TemporaryDirectory() as folder:
         arguments = (work, Path(folder, "result"))
-        if torch.cuda.is_available():
+        if on_gpus:
             notebook_launcher(_connected, arguments, num_processes=n, use_port=_free_port())
         else:
             debug_launcher(_connected, arguments, num_processes=n)
-        return pickle.loads(arguments[1].read_bytes())
+        result = pickle.loads(arguments[1].read_bytes())
+    if isinstance(result, InputError):
+        raise result
+    return result
 
 
 def process_number() -> int:
@@ -44,6 +56,14 @@ def process_number() -> int:
 
 def n_processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def of_first_process(value: Result) -> Result:
+    """The value that the first process has."""
+    values = [value]
+    if n_processes() > 1:
+        dist.broadcast_object_list(values)
+    return values[0]
 
 
 def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
@@ -57,7 +77,11 @@ def _connected(work: Callable[[], Result], path: Path) -> None:
     from accelerate import PartialState
 
     state = PartialState()  # connects the processes and gives each its GPU
-    result = work()
+    state.wait_for_everyone()
+    try:
+        result = work()
+    except InputError as error:
+        result = error
     if process_number() == 0:
         path.write_bytes(pickle.dumps(result))
     state.destroy_process_group()

@@ -43,7 +43,10 @@ class Stage(Section):
         """How the folder's name begins."""
 
     def hashed_settings(self) -> dict[str, Any]:
-        """Settings that differ from their defaults, so that a new optional key changes no hash."""
+        """Settings that differ from their defaults, so that a new optional key changes no hash.
+
+        Whoever changes a default raises the stage's version.
+        """
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def provenance(self) -> dict[str, Any]:

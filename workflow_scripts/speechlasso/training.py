@@ -33,7 +33,12 @@ from speechlasso.batching import split_batch
 from speechlasso.config import Training
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
-from speechlasso.processes import n_processes, process_number, sum_over_processes
+from speechlasso.processes import (
+    n_processes,
+    of_first_process,
+    process_number,
+    sum_over_processes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +88,7 @@ def computing(threads: int, seed: int) -> Iterator[None]:
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=gpus_in_use()):
             torch.manual_seed(seed)
             yield
     finally:
@@ -100,6 +105,10 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def gpus_in_use() -> list[int]:
+    return [torch.cuda.current_device()] if torch.cuda.is_available() else []
 
 
 def best_device() -> torch.device:
@@ -192,7 +201,7 @@ class _Run:
     ) -> None:
         self.model, self.task, self.settings = model, task, settings
         self.context, self.device = context, device
-        self.part_size = settings.micro_batch_size or settings.batch_size
+        self.part_size = settings.part_size
         self.trainable = {
             name: parameter
             for name, parameter in model.named_parameters()
@@ -259,19 +268,22 @@ class _Run:
             try:
                 total = torch.zeros((), device=self.device)
                 for part in split_batch(share, self.part_size):
-                    with self.context:
-                        loss = self.task.loss(self.model, part) / total_weight
-                    loss.backward()
-                    total += loss.detach()
+                    total += self.backward_of_part(part, total_weight)
                 return total
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or self.part_size == 1:
                     raise
-            # Outside of the handler, whose traceback keeps the tensors of the failed pass.
+            # Outside of the handler: its traceback holds the frame with the failed pass's tensors.
             self.optimizer.zero_grad()
             self.part_size = -(-self.part_size // 2)
             logger.warning("out of memory: going on with %d examples at a time", self.part_size)
             torch.cuda.empty_cache()
+
+    def backward_of_part(self, part: Batch, total_weight: float) -> torch.Tensor:
+        with self.context:
+            loss = self.task.loss(self.model, part) / total_weight
+        loss.backward()
+        return loss.detach()
 
     def finish_epoch(self, train_loss: float, started: float) -> None:
         """Validate, write the log, and keep the weights if they are the best so far."""
@@ -283,7 +295,8 @@ class _Run:
             )
         self.model.eval()
         with torch.no_grad(), self.context:
-            scores = self.task.validate(self.model)
+            # One opinion, lest the processes stop after different epochs.
+            scores = of_first_process(self.task.validate(self.model))
         seconds = time.perf_counter() - started
         progress.log.append(
             {"epoch": progress.epoch, "train_loss": train_loss, **scores, "seconds": seconds}
@@ -291,7 +304,8 @@ class _Run:
         score = scores[self.task.metric]
         if progress.best_score is None or self.is_better(score, progress.best_score):
             progress.best_epoch, progress.best_score = progress.epoch, score
-            self.best = self.copied_weights()
+            for name, weight in self.trainable.items():
+                self.best[name].copy_(weight.detach())
 
     def is_better(self, score: float, best: float) -> bool:
         return score > best if self.task.greater_is_better else score < best
@@ -335,12 +349,15 @@ class Checkpoint:
                 logger.info("%s is of other data or settings: starting afresh", self.path)
                 return
             run.progress = Progress(**json.loads(file.metadata()["progress"]))
+            names = set(file.keys())
             for name, weight in run.trainable.items():
                 weight.copy_(file.get_tensor(f"weight/{name}"))
                 run.best[name] = file.get_tensor(f"best/{name}").to(weight.device)
                 run.optimizer.state[weight] = {
                     moment: file.get_tensor(f"{moment}/{name}").to(weight.device)
                     for moment in ("step", "exp_avg", "exp_avg_sq")
+                    # Weights that no loss has reached yet have none.
+                    if f"{moment}/{name}" in names
                 }
         logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
 
