@@ -43,6 +43,7 @@ def in_processes(n: int, work: Callable[[], Result]) -> Result:
             notebook_launcher(_connected, arguments, num_processes=n, use_port=_free_port())
         else:
             debug_launcher(_connected, arguments, num_processes=n)
+        # Written by the first process just now, in a folder that is ours alone.
         result = pickle.loads(arguments[1].read_bytes())
     if isinstance(result, InputError):
         raise result
