@@ -25,7 +25,9 @@ def test_one_fold_of_emodb(workspace, shared_data, tiny_lm):
     )
     runs = pd.read_csv(workspace.folder / "results/experiments/emodb/runs.csv", dtype={"fold": str})
     test = runs[runs["split"] == "test"].set_index("arm")
-    assert set(test.index) == {"text_only", "lasso", "random", "bow_linear"}
+    values = (*(f"alpha={alpha}" for alpha in (2, 4, 6, 8, 12)), "alpha chosen on validation")
+    swept = {f"bow_linear_frequent[{value}]" for value in values}
+    assert set(test.index) == {"text_only", "lasso", "random", "bow_linear"} | swept
     assert set(test["fold"]) == {"03"}
     assert (test["n_examples"] == 49).all(), "speaker 03 spoke 49 utterances"
     # Chance is 1/7.
