@@ -124,8 +124,7 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without matrix units (AMX) bfloat16 instructions are slower than float32 ones: two thirds as
-    # fast on a Xeon that has the former alone.
+    # Without matrix units (AMX), bfloat16 instructions are slower than float32 ones.
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
