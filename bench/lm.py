@@ -11,7 +11,8 @@ The published way (arXiv 2512.07571), written out here: adaptation lets the whol
 learn under a hook that zeroes the gradient of its old rows, with AdamW over all of them; scores and
 loss are computed at every position; all texts are padded to the longest of the data set; and the
 tokenizer puts a space token between audio tokens. Fine-tuning pads to the longest as well. peft's
-trainable tokens, with our batches, stand beside it.
+trainable tokens, with batches of like length as our fine-tuning has them, stand beside it, and our
+adaptation on such batches in place of packed ones.
 
 It prints two tables and, as the last line, one JSON object. On two cores it takes some minutes.
 """
@@ -32,7 +33,15 @@ import torch.nn.functional as F
 from peft import LoraConfig, TrainableTokensConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from speechlasso.batching import length_grouped_batches, model_inputs, padded
+from speechlasso.batching import (
+    in_rows,
+    length_grouped_batches,
+    model_inputs,
+    packed_inputs,
+    padded,
+    random_batches,
+    shared_rows,
+)
 from speechlasso.language_model_loss import IGNORED, language_model_loss
 from speechlasso.new_row_training import train_new_rows
 
@@ -73,11 +82,11 @@ def with_spaces(text: np.ndarray) -> np.ndarray:
 
 
 def batches(texts: list[np.ndarray], size: int, *, grouped: bool) -> list[list[np.ndarray]]:
-    lengths = np.array([len(text) for text in texts])
+    rng = np.random.default_rng(0)
     if grouped:
-        rows = length_grouped_batches(lengths, size, np.random.default_rng(0))
+        rows = length_grouped_batches(np.array([len(text) for text in texts]), size, rng)
     else:
-        rows = np.split(np.arange(len(texts)), range(size, len(texts), size))
+        rows = random_batches(len(texts), size, rng)
     return [[texts[row] for row in batch] for batch in rows]
 
 
@@ -135,16 +144,21 @@ def adapt_by_peft(texts: list[np.ndarray]) -> tuple[torch.nn.Module, Step]:
     return model, loss
 
 
-def adapt_as_here(texts: list[np.ndarray]) -> tuple[torch.nn.Module, Step]:
+def adapt_as_here(is_packed: bool) -> tuple[torch.nn.Module, Step]:
     model = llama(LlamaForCausalLM)
     model.requires_grad_(False)
     rows = train_new_rows(model, NEW_IDS)
 
     def loss(batch: list[np.ndarray]) -> torch.Tensor:
-        labels = padded([np.append(text[1:], IGNORED) for text in batch], IGNORED)
-        n_predictions = int((labels != IGNORED).sum())
-        inputs = on_device(model_inputs(batch, PADDING) | {"labels": labels})
-        return language_model_loss(model, rows, inputs) / n_predictions
+        labels = [np.append(text[1:], IGNORED) for text in batch]
+        if is_packed:
+            shared = shared_rows(np.array([len(text) for text in batch]))
+            inputs, labels = packed_inputs(batch, shared, PADDING), in_rows(labels, shared)
+        else:
+            inputs = model_inputs(batch, PADDING)
+        inputs["labels"] = padded(labels, IGNORED)
+        n_predictions = int((inputs["labels"] != IGNORED).sum())
+        return language_model_loss(model, rows, on_device(inputs)) / n_predictions
 
     return model, loss
 
@@ -169,7 +183,8 @@ WAYS = {
     "adapt": {
         "published": adapt_as_published,
         "peft": adapt_by_peft,
-        "speechlasso": adapt_as_here,
+        "not packed": lambda _: adapt_as_here(is_packed=False),
+        "speechlasso": lambda _: adapt_as_here(is_packed=True),
     },
     "finetune": {
         "published": lambda texts: classify(texts, to_the_longest=True),
@@ -200,7 +215,8 @@ def run(task: str, way: str, n_steps: int) -> dict[str, object]:
     if task == "adapt" and way == "published":
         own = [with_spaces(text) for text in texts]
     model, loss = WAYS[task][way](own)
-    of_steps = batches(own, size, grouped=way != "published")
+    is_random = way == "published" or (task, way) == ("adapt", "speechlasso")
+    of_steps = batches(own, size, grouped=not is_random)
     next(trained(model, loss, of_steps[:1]))  # warm
     started = time.perf_counter()
     for _ in trained(model, loss, of_steps):

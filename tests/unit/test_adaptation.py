@@ -9,8 +9,8 @@ from tiny_models import CAUSAL, MASKED, made_examples, save_any, save_bert
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from speechlasso import adaptation, language_model_loss
-from speechlasso.adaptation import adapt
-from speechlasso.batching import model_inputs, padded
+from speechlasso.adaptation import adapt, can_be_packed
+from speechlasso.batching import model_inputs, padded, shared_rows
 from speechlasso.config import Adapt, LanguageModel
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
@@ -29,6 +29,8 @@ from speechlasso.training import computing, train
 N_AUDIO = 10
 SETTINGS = Adapt(epochs=3, batch_size=16, learning_rate=5e-2, holdout=0.2)
 MODELS = [*CAUSAL, *MASKED, "headless bert"]
+# transformers mixes packed sequences in OPT.
+PACKED = [name for name in CAUSAL if name != "opt"]
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_all_but_the_new_rows_is_frozen_bit_by_bit(tmp_path, examples, name):
         model,
         rows,
         encode(tokenizer, examples, 120)["input_ids"].tolist(),
-        adaptation._Predictions(kind, tokenizer, 0.15),
+        adaptation._Predictions(kind, tokenizer, 0.15, is_packed=name in PACKED),
         SETTINGS,
         seed=1,
     )
@@ -160,7 +162,7 @@ def test_loss_and_gradients_are_those_of_transformers(tmp_path, examples, name, 
     tokenizer, model = load_tokenizer(lm), load_model(lm, auto_class(name), seed=1).model.eval()
     token_ids = extend_with_audio_tokens(tokenizer, model, N_AUDIO, seed=1)
     sequences = encode(tokenizer, examples[:6], 120)["input_ids"].tolist()
-    predictions = adaptation._Predictions(objective(lm), tokenizer, 0.15)
+    predictions = adaptation._Predictions(objective(lm), tokenizer, 0.15, False)
     batch = predictions.batch(sequences, np.random.default_rng(1))
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
     labels = padded(sequences, IGNORED) if name in CAUSAL else batch["labels"]
@@ -189,6 +191,49 @@ def test_loss_and_gradients_are_those_of_transformers(tmp_path, examples, name, 
     with torch.no_grad():
         # Otherwise the model is used as before.
         assert model(**inputs).logits.shape[:2] == batch["input_ids"].shape
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_packed_sequences_have_the_loss_and_gradients_of_padded_ones(tmp_path, examples, name):
+    lm = language_model(name, tmp_path)
+    tokenizer, model = load_tokenizer(lm), load_model(lm, auto_class(name), seed=1).model
+    token_ids = extend_with_audio_tokens(tokenizer, model, N_AUDIO, seed=1)
+    sequences = encode(tokenizer, examples, 120)["input_ids"].tolist()
+    # Of very different lengths, and longer together than Gemma's sliding window.
+    sequences = [ids[: 10 + 7 * number] for number, ids in enumerate(sequences[:9])]
+    assert can_be_packed(model, sequences) == (name in PACKED)
+    if name not in PACKED:
+        return
+    model.requires_grad_(False)
+    rows = train_new_rows(model, token_ids)
+    sizes, losses, gradients = [], [], []
+    for is_packed in (False, True):
+        predictions = adaptation._Predictions("causal", tokenizer, 0.15, is_packed)
+        batch = predictions.batch(sequences, np.random.default_rng(1))
+        loss = language_model_loss.language_model_loss(model, rows, batch)
+        gradients.append(torch.autograd.grad(loss, rows.input_rows)[0])
+        losses.append(loss.detach())
+        sizes.append(batch["input_ids"].numel())
+    assert sizes[1] < 0.9 * sizes[0]
+    torch.testing.assert_close(losses[1], losses[0])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_is_packed_where_no_row_would_be_shared(tmp_path, examples):
+    lm = language_model("llama", tmp_path)
+    model = load_model(lm, AutoModelForCausalLM, seed=1).model
+    assert not can_be_packed(model, [np.arange(5), np.arange(5)])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
+def test_shared_rows_hold_each_sequence_once_and_waste_little(lengths):
+    lengths = np.array(lengths)
+    rows = shared_rows(lengths)
+    assert sorted(position for row in rows for position in row) == list(range(len(lengths)))
+    assert max(lengths[row].sum() for row in rows) == lengths.max()
+    # No two rows would fit into one.
+    filled = sorted(lengths[row].sum() for row in rows)
+    assert len(rows) == 1 or filled[0] + filled[1] > lengths.max()
 
 
 @given(data=st.data())
@@ -266,7 +311,7 @@ def test_masks_follow_the_published_shares_and_spare_the_frame(tmp_path):
     content = np.array(tokenizer.convert_tokens_to_ids([f"<audio_token_{i}>" for i in range(10)]))
     frame = tokenizer.convert_tokens_to_ids(["[CLS]", *MARKERS, "[SEP]"])
     ids = np.concatenate([frame[:5], np.tile(content, 2000), frame[5:]])
-    predictions = adaptation._Predictions("masked", tokenizer, 0.15)
+    predictions = adaptation._Predictions("masked", tokenizer, 0.15, False)
     inputs, labels = predictions.masked(ids, np.random.default_rng(1))
 
     chosen = labels != IGNORED
@@ -283,7 +328,7 @@ def test_masks_follow_the_published_shares_and_spare_the_frame(tmp_path):
 
 def test_an_example_without_content_has_nothing_masked(tmp_path):
     tokenizer = load_tokenizer(language_model("bert", tmp_path))
-    predictions = adaptation._Predictions("masked", tokenizer, 0.15)
+    predictions = adaptation._Predictions("masked", tokenizer, 0.15, False)
     batch = predictions.batch([np.array([2, 3]), np.array([2, 8, 3])], np.random.default_rng(1))
     assert (batch["labels"] != IGNORED).sum(dim=1).tolist() == [0, 1]
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]

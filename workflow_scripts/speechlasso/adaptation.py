@@ -7,6 +7,7 @@ next token, as published; an encoder predicts masked tokens (BERT, arXiv 1810.04
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,14 @@ from transformers import (
 )
 
 from speechlasso.batching import (
+    in_rows,
     length_grouped_batches,
     length_sorted_batches,
     model_inputs,
+    packed_inputs,
     padded,
+    random_batches,
+    shared_rows,
 )
 from speechlasso.config import Adapt, LanguageModel
 from speechlasso.encoding import encode
@@ -37,11 +42,18 @@ from speechlasso.language_model import (
     load_tokenizer,
     objective,
 )
-from speechlasso.language_model_loss import IGNORED, language_model_loss
+from speechlasso.language_model_loss import (
+    IGNORED,
+    hidden_states_before_scores,
+    language_model_loss,
+)
 from speechlasso.new_row_training import NewRows, train_new_rows
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, on_device, train
+
+# Enough for some of them to share a row.
+SEQUENCES_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,8 @@ def adapt(
             tokenizer, loaded.model, n_audio_tokens, start=lm.new_rows, seed=seed
         )
         sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
-        predictions = _Predictions(kind, tokenizer, settings.mask_probability)
+        is_packed = kind == "causal" and can_be_packed(loaded.model, sequences)
+        predictions = _Predictions(kind, tokenizer, settings.mask_probability, is_packed)
         # Without audio tokens of its own, an utterance may have nothing to predict.
         sequences = [ids for ids in sequences if predictions.are_possible(ids)]
         loaded.model.requires_grad_(False)
@@ -116,6 +129,29 @@ def adapt(
     return Adaptation(TokenRows(new_token_names(n_audio_tokens), vectors), log)
 
 
+@torch.no_grad()
+def can_be_packed(model: PreTrainedModel, sequences: list[np.ndarray]) -> bool:
+    """Whether sequences of token ids that share a row leave each other alone in this decoder.
+
+    transformers keeps them apart in most of its decoders and mixes them without a word in others
+    (OPT, in version 5). So the first row that would be shared is tried: in one row, the model has
+    to make of the sequences what it makes of each alone.
+    """
+    lengths = np.array([len(ids) for ids in sequences[:SEQUENCES_TRIED]])
+    shared = [row for row in shared_rows(lengths) if len(row) > 1]
+    if not shared or "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    together = packed_inputs(sequences, shared[:1], padding_id=0)
+    alone = [model_inputs([sequences[position]], padding_id=0) for position in shared[0]]
+    found, *expected = (
+        hidden_states_before_scores(model, on_device(batch, model.device))
+        for batch in (together, *alone)
+    )
+    expected = torch.cat(expected, dim=1)
+    error = (found[:, : expected.shape[1]] - expected).norm() / expected.norm()
+    return bool(error < (1e-3 if expected.dtype == torch.float32 else 5e-2))
+
+
 def _task(
     model: PreTrainedModel,
     rows: NewRows,
@@ -135,9 +171,13 @@ def _task(
 
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
+        if predictions.is_packed:
+            divided = random_batches(len(train_rows), settings.batch_size, rng)
+        else:
+            divided = length_grouped_batches(lengths[train_rows], settings.batch_size, rng)
         return [
             predictions.batch([sequences[row] for row in train_rows[batch]], rng)
-            for batch in length_grouped_batches(lengths[train_rows], settings.batch_size, rng)
+            for batch in divided
         ]
 
     def loss(_: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -181,9 +221,13 @@ class _Predictions:
     """Turns token ids into batches with labels: what the model has to predict, and where."""
 
     def __init__(
-        self, kind: Objective, tokenizer: PreTrainedTokenizerBase, mask_probability: float
+        self,
+        kind: Objective,
+        tokenizer: PreTrainedTokenizerBase,
+        mask_probability: float,
+        is_packed: bool,
     ) -> None:
-        self.kind, self.mask_probability = kind, mask_probability
+        self.kind, self.mask_probability, self.is_packed = kind, mask_probability, is_packed
         self.padding_id, self.mask_id = tokenizer.pad_token_id, tokenizer.mask_token_id
         self.vocabulary_size = len(tokenizer)
         markers = tokenizer.convert_tokens_to_ids(list(MARKERS))
@@ -201,6 +245,10 @@ class _Predictions:
         else:
             pairs = [self.masked(ids, rng) for ids in sequences]
         inputs, labels = zip(*pairs, strict=True)
+        if self.is_packed:
+            rows = shared_rows(np.array([len(ids) for ids in inputs]))
+            labels = padded(in_rows(labels, rows), IGNORED)
+            return packed_inputs(inputs, rows, self.padding_id) | {"labels": labels}
         return model_inputs(inputs, self.padding_id) | {"labels": padded(labels, IGNORED)}
 
     def masked(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

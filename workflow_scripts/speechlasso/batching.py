@@ -31,6 +31,29 @@ def length_sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarr
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
+def random_batches(n_examples: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Batches (arrays of positions) of examples in random order."""
+    return np.split(rng.permutation(n_examples), range(batch_size, n_examples, batch_size))
+
+
+def shared_rows(lengths: np.ndarray) -> list[list[int]]:
+    """Positions of the examples that share each row, no row longer than the longest example.
+
+    Each example, from the longest on, goes into the first row that has room (first-fit decreasing,
+    which needs at most 11/9 of the fewest rows possible, and one more).
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for position in np.argsort(-lengths, kind="stable"):
+        row = next((r for r, left in enumerate(room) if left >= lengths[position]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(int(lengths.max()))
+        rows[row].append(int(position))
+        room[row] -= lengths[position]
+    return rows
+
+
 def padded(sequences: Sequence[np.ndarray], padding: int) -> torch.Tensor:
     """Integers of unequal length as one int64 tensor, (n, longest), padded on the right."""
     longest = max(map(len, sequences))
@@ -46,6 +69,26 @@ def model_inputs(sequences: Sequence[np.ndarray], padding_id: int) -> dict[str, 
         "input_ids": padded(sequences, padding_id),
         "attention_mask": padded([np.ones(len(ids), dtype=np.int64) for ids in sequences], 0),
     }
+
+
+def packed_inputs(
+    sequences: Sequence[np.ndarray], rows: list[list[int]], padding_id: int
+) -> dict[str, torch.Tensor]:
+    """`input_ids` and `position_ids` of a batch in which sequences share rows.
+
+    Positions start from 0 with each sequence, by which transformers' decoders tell them apart (if
+    there is no attention mask). Each place that is padded looks like a sequence of its own.
+    """
+    positions = [np.concatenate([np.arange(len(sequences[i])) for i in row]) for row in rows]
+    return {
+        "input_ids": padded(in_rows(sequences, rows), padding_id),
+        "position_ids": padded(positions, 0),
+    }
+
+
+def in_rows(sequences: Sequence[np.ndarray], rows: list[list[int]]) -> list[np.ndarray]:
+    """The sequences of each row, one after the other."""
+    return [np.concatenate([sequences[position] for position in row]) for row in rows]
 
 
 def split_batch(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:

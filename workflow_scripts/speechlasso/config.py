@@ -391,6 +391,8 @@ class Finetune(Training):
     """Peak learning rate; a list runs every arm once for each."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
+    token_dropout: Share = 0.0
+    """Share of each training example's audio tokens that is left out, drawn anew every epoch."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """Weight each class in the loss by its inverse frequency, or not."""
     focal_gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

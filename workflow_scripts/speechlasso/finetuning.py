@@ -38,7 +38,7 @@ from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.prediction import class_probabilities
 from speechlasso.processes import process_number
 from speechlasso.token_rows import TokenRows
-from speechlasso.token_text import new_token_names
+from speechlasso.token_text import MARKERS, new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, peak_memory_mb, train
 
 # Names of the layers that make queries and values, one tuple for each family of models; where keys
@@ -136,7 +136,16 @@ def finetune(
         model = _trainable(loaded, token_ids, settings)
         log = train(
             model,
-            _task(loaded.model, encoded, classes, settings, metric, positive_label, seed),
+            _task(
+                loaded.model,
+                encoded,
+                classes,
+                settings,
+                metric,
+                positive_label,
+                token_ids[len(MARKERS) :],
+                seed,
+            ),
             settings,
             weight_decay=settings.weight_decay,
             precision=lm.precision,
@@ -177,6 +186,19 @@ def classification_loss(
     # 1 - p as expm1 keeps its digits, and a floor keeps the power's slope finite.
     doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(torch.float32).tiny)
     return -(weights[labels] * doubt**focal_gamma * log_p).sum()
+
+
+def with_tokens_dropped(
+    sequences: list[np.ndarray], droppable: list[int], share: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Sequences of token ids without a random share of the occurrences of the droppable ids.
+
+    A model that never meets the same sequence twice has to learn what a token says wherever it
+    stands, not the utterance by heart (word dropout: Iyyer et al. 2015, section 3.2).
+    """
+    if share == 0:
+        return sequences
+    return [ids[~(np.isin(ids, droppable) & (rng.random(len(ids)) < share))] for ids in sequences]
 
 
 def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
@@ -310,11 +332,11 @@ def _task(
     settings: Finetune,
     metric: Metric,
     positive_label: str | None,
+    audio_token_ids: list[int],
     seed: int,
 ) -> Task:
     rows, validation = (examples[examples["split"] == split] for split in ("train", "validation"))
     sequences = rows["input_ids"].tolist()
-    lengths = np.array([len(ids) for ids in sequences])
     targets, validation_targets = (
         part["class_index"].to_numpy(dtype=np.int64) for part in (rows, validation)
     )
@@ -325,8 +347,10 @@ def _task(
 
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
+        heard = with_tokens_dropped(sequences, audio_token_ids, settings.token_dropout, rng)
+        lengths = np.array([len(ids) for ids in heard])
         return [
-            model_inputs([sequences[row] for row in batch], classifier.config.pad_token_id)
+            model_inputs([heard[row] for row in batch], classifier.config.pad_token_id)
             | {"labels": torch.from_numpy(targets[batch])}
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]

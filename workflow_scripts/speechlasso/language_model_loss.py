@@ -8,6 +8,7 @@ is to be predicted. Gradients are computed along with the loss, as Liger's fused
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,11 +36,12 @@ def language_model_loss(
     rows
         Of this model.
     batch
-        `input_ids`, `attention_mask` and `labels`, int64 (n, longest). Labels stand where the
-        prediction is made, and are `IGNORED` elsewhere.
+        `input_ids`, `labels`, and `attention_mask` or (packed: see `batching.packed_inputs`)
+        `position_ids`, int64 (n, longest). Labels stand where the prediction is made, and are
+        `IGNORED` elsewhere.
     """
     is_labelled = batch["labels"] != IGNORED
-    hidden = _hidden_states_before_scores(model, batch)[is_labelled]
+    hidden = hidden_states_before_scores(model, batch)[is_labelled]
     head, config = model.get_output_embeddings(), model.config
     # What Cohere, Granite and Gemma do to the scores of their output matrices.
     hidden = hidden * (getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0))
@@ -154,8 +156,8 @@ class _HeadReached(Exception):
         self.hidden = hidden
 
 
-def _hidden_states_before_scores(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor]
+def hidden_states_before_scores(
+    model: PreTrainedModel, batch: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     """What a model would multiply by its output matrix, (n, longest, hidden size)."""
 
@@ -163,8 +165,12 @@ def _hidden_states_before_scores(
         raise _HeadReached(inputs[0])
 
     hook = model.get_output_embeddings().register_forward_pre_hook(stop)
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    if "position_ids" in inputs:
+        # With a cache for generation, transformers does not look for packed sequences.
+        inputs["use_cache"] = False
     try:
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        model(**inputs)
     except _HeadReached as reached:
         return reached.hidden
     finally:

@@ -161,7 +161,7 @@ class TokenTexts(Stage):
 
 class AdaptLM(Stage):
     name, rule = "adapt", "adapt_lm"
-    version = 2
+    version = 3
     lm: LanguageModel
     adapt: Adapt
     seed: int
