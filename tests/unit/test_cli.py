@@ -52,7 +52,7 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = {"plan", "prune", "predict", "explain", "tokenizers", "schema"}
+    commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "schema"}
     assert commands <= set(capsys.readouterr().out.split())
 
 

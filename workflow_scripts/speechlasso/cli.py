@@ -45,6 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
     prune.set_defaults(command=prune_results)
 
+    compare = commands.add_parser(
+        "compare",
+        help="compare the arms of a finished experiment with one of them, within folds",
+        description="Prints a Markdown table: mean scores of each arm, and the mean difference to "
+        "ARM on the same test rows, with 95%% t-intervals over folds (over seeds where there is "
+        "one fold). Seeds of a fold are averaged first.",
+    )
+    compare.add_argument("runs", metavar="RUNS", help="results/experiments/NAME/runs.csv")
+    compare.add_argument("arm", metavar="ARM", help="the arm to compare the others with")
+    compare.add_argument("--metric", default="macro_f1", help="macro_f1 (default), uar, ...")
+    compare.set_defaults(command=print_comparison)
+
     add_model_commands(commands)
 
     tokenizers = commands.add_parser(
@@ -122,6 +134,40 @@ def prune_results(options: argparse.Namespace) -> int:
     verb = "deleted" if options.delete else "unreached; --delete removes them"
     print(f"{len(folders)} folders, {total / 1e6:.1f} MB: {verb}")
     return 0
+
+
+def print_comparison(options: argparse.Namespace) -> int:
+    """Print a table of arms with their distance to one of them."""
+    import pandas as pd
+    from rich.box import MARKDOWN
+    from rich.console import Console
+    from rich.table import Table
+
+    from speechlasso.comparison import compare_arms, unit
+
+    path = Path(options.runs)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give results/experiments/NAME/runs.csv")
+    # A fold's name stays text.
+    runs = pd.read_csv(path, dtype={"arm": str, "fold": str})
+    if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
+        raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
+    table = Table(box=MARKDOWN)
+    for column in ("arm", f"{unit(runs)}s", "validation", "test", f"test, minus {options.arm}"):
+        table.add_column(column, no_wrap=True)
+    for row in compare_arms(runs, options.arm, options.metric).itertuples():
+        test = _with_margin(row.test, row.test_margin)
+        difference = _with_margin(row.difference, row.difference_margin, sign="+")
+        table.add_row(row.arm, str(row.n), f"{row.validation:.3f}", test, difference)
+    # As wide as the table is, terminal or not.
+    Console(width=1000).print(table)
+    return 0
+
+
+def _with_margin(value: float, margin: float, sign: str = "") -> str:
+    if value != value:
+        return ""
+    return f"{value:{sign}.3f}" + ("" if margin != margin else f" ± {margin:.3f}")
 
 
 def describe_tokenizers(options: argparse.Namespace) -> int:

@@ -1,0 +1,79 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from speechlasso.cli import main
+from speechlasso.comparison import compare_arms
+from speechlasso.errors import InputError
+
+
+def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        [
+            {"arm": arm, "fold": fold, "seed": seed, "split": split, "uar": rng.random()}
+            for arm in ("lasso", "random", "bow[C=1]")
+            for fold in folds
+            for seed in seeds
+            for split in ("train", "validation", "test")
+        ]
+    ).assign(macro_f1=0.5, accuracy=0.5, positive_f1=np.nan)
+
+
+def test_differences_are_paired_within_folds():
+    runs = made_runs()
+    table = compare_arms(runs, "lasso", "uar").set_index("arm")
+    assert list(table.index) == ["lasso", "random", "bow[C=1]"]
+    test = runs[runs["split"] == "test"].pivot_table(index="fold", columns="arm", values="uar")
+    # A paired t-test has the same interval.
+    interval = stats.ttest_rel(test["random"], test["lasso"]).confidence_interval(0.95)
+    row = table.loc["random"]
+    assert row["n"] == 3
+    assert row["test"] == pytest.approx(test["random"].mean())
+    assert row["difference"] - row["difference_margin"] == pytest.approx(interval.low)
+    assert row["difference"] + row["difference_margin"] == pytest.approx(interval.high)
+    validation = runs.query("split == 'validation' and arm == 'random'")["uar"]
+    assert row["validation"] == pytest.approx(validation.mean())
+    assert table.loc["lasso", ["difference", "difference_margin"]].isna().all()
+
+
+def test_seeds_count_where_there_is_one_fold_and_one_unit_has_no_interval():
+    assert compare_arms(made_runs(folds=["given"]), "lasso", "uar")["n"].tolist() == [2, 2, 2]
+    table = compare_arms(made_runs(folds=["given"], seeds=[1]), "lasso", "uar")
+    assert table["test_margin"].isna().all() and table["test"].notna().all()
+
+
+def test_only_folds_that_both_arms_have_are_compared():
+    runs = made_runs()
+    without = runs[~((runs["arm"] == "random") & (runs["fold"] == "08"))]
+    table = compare_arms(without, "lasso", "uar").set_index("arm")
+    test = runs[(runs["split"] == "test") & (runs["fold"] != "08")].groupby("arm")["uar"].mean()
+    assert table.loc["random", "n"] == 2
+    assert table.loc["random", "difference"] == pytest.approx(test["random"] - test["lasso"])
+
+
+@pytest.mark.parametrize(
+    ("arm", "metric", "message"),
+    [
+        ("laso", "uar", "the arms are lasso, random"),
+        ("lasso", "positive_f1", "they have accuracy, macro_f1, uar"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is(arm, metric, message):
+    with pytest.raises(InputError, match=message):
+        compare_arms(made_runs(), arm, metric)
+
+
+def test_the_command_prints_markdown(tmp_path, capsys):
+    path = tmp_path / "runs.csv"
+    made_runs().to_csv(path, index=False)
+    assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].split("|")[1].strip() == "arm" and "minus lasso" in lines[0]
+    assert lines[-1].split("|")[1].strip() == "bow[C=1]" and lines[-1].count("±") == 2
+
+    assert main(["compare", str(tmp_path / "other.csv"), "lasso"]) == 1
+    assert "no such file" in capsys.readouterr().err
+    assert main(["compare", str(path), "lasso", "--metric", "f2"]) == 1
+    assert "no column f2" in capsys.readouterr().err
