@@ -1,3 +1,4 @@
+import copy
 import shutil
 
 import numpy as np
@@ -202,6 +203,7 @@ def test_packed_sequences_have_the_loss_and_gradients_of_padded_ones(tmp_path, e
     # Of very different lengths, and longer together than Gemma's sliding window.
     sequences = [ids[: 10 + 7 * number] for number, ids in enumerate(sequences[:9])]
     assert can_be_packed(model, sequences) == (name in PACKED)
+    assert can_be_packed(copy.deepcopy(model).bfloat16(), sequences) == (name in PACKED)
     if name not in PACKED:
         return
     model.requires_grad_(False)

@@ -13,7 +13,7 @@ def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
     return pd.DataFrame(
         [
             {"arm": arm, "fold": fold, "seed": seed, "split": split, "uar": rng.random()}
-            for arm in ("lasso", "random", "bow[C=1]")
+            for arm in ("lasso", "random", "bow[rank=1]")
             for fold in folds
             for seed in seeds
             for split in ("train", "validation", "test")
@@ -24,7 +24,7 @@ def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
 def test_differences_are_paired_within_folds():
     runs = made_runs()
     table = compare_arms(runs, "lasso", "uar").set_index("arm")
-    assert list(table.index) == ["lasso", "random", "bow[C=1]"]
+    assert list(table.index) == ["lasso", "random", "bow[rank=1]"]
     test = runs[runs["split"] == "test"].pivot_table(index="fold", columns="arm", values="uar")
     # A paired t-test has the same interval.
     interval = stats.ttest_rel(test["random"], test["lasso"]).confidence_interval(0.95)
@@ -67,11 +67,13 @@ def test_what_is_not_there_is_named_with_what_is(arm, metric, message):
 
 def test_the_command_prints_markdown(tmp_path, capsys):
     path = tmp_path / "runs.csv"
-    made_runs().to_csv(path, index=False)
+    made_runs(folds=["03", "NA"]).to_csv(path, index=False)
     assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
+    # Square brackets are markup to rich, and NA is nothing to pandas.
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0].split("|")[1].strip() == "arm" and "minus lasso" in lines[0]
-    assert lines[-1].split("|")[1].strip() == "bow[C=1]" and lines[-1].count("±") == 2
+    assert {line.split("|")[2].strip() for line in lines[2:]} == {"2"}
+    assert lines[-1].split("|")[1].strip() == "bow[rank=1]" and lines[-1].count("±") == 2
 
     assert main(["compare", str(tmp_path / "other.csv"), "lasso"]) == 1
     assert "no such file" in capsys.readouterr().err

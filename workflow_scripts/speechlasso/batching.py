@@ -1,4 +1,4 @@
-"""Batches of token ids: examples of like length together, so that little is padded."""
+"""Batches of token ids: examples of like length together, or packed, so that little is padded."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def in_rows(sequences: Sequence[np.ndarray], rows: list[list[int]]) -> list[np.n
 
 
 def split_batch(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
-    """A batch in parts of at most `size` examples, each padded no longer than it needs."""
+    """A batch in parts of at most `size` rows; what an attention mask tells is padding of all of a
+    part's rows is cut off."""
     n_examples = len(next(iter(batch.values())))
     parts = []
     for start in range(0, n_examples, size):

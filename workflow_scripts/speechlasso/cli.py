@@ -148,8 +148,9 @@ def print_comparison(options: argparse.Namespace) -> int:
     path = Path(options.runs)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give results/experiments/NAME/runs.csv")
-    # A fold's name stays text.
-    runs = pd.read_csv(path, dtype={"arm": str, "fold": str})
+    # A fold's name stays text, even if it is NA.
+    names = {"arm": str, "fold": str}
+    runs = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
     table = Table(box=MARKDOWN)
@@ -160,7 +161,7 @@ def print_comparison(options: argparse.Namespace) -> int:
         difference = _with_margin(row.difference, row.difference_margin, sign="+")
         table.add_row(row.arm, str(row.n), f"{row.validation:.3f}", test, difference)
     # As wide as the table is, terminal or not.
-    Console(width=1000).print(table)
+    Console(width=1000, markup=False).print(table)
     return 0
 
 

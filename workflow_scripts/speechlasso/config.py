@@ -320,7 +320,8 @@ class Training(Section):
     batch_size: PositiveInt = 32
     """Examples per step."""
     micro_batch_size: PositiveInt | None = None
-    """Examples computed at a time, their gradients being accumulated to a step; by default all."""
+    """Examples (packed: rows of them) computed at a time, their gradients being accumulated to a
+    step; by default all."""
     processes: PositiveInt = 1
     """Processes that share each step: as many as the machine has GPUs for it."""
     gradient_checkpointing: bool = False

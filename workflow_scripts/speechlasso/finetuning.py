@@ -194,9 +194,9 @@ def with_tokens_dropped(
     """Sequences of token ids without a random share of the occurrences of the droppable ids.
 
     A model that never meets the same sequence twice has to learn what a token says wherever it
-    stands, not the utterance by heart (word dropout: Iyyer et al. 2015, section 3.2).
+    stands, not the utterance by heart (word dropout: Iyyer et al. 2015, section 3.1).
     """
-    if share == 0:
+    if share == 0 or not droppable:
         return sequences
     return [ids[~(np.isin(ids, droppable) & (rng.random(len(ids)) < share))] for ids in sequences]
 

@@ -308,7 +308,7 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
     finetune = Variant(
         stages.FinetuneLM(
             lm=settings.lm if reads_audio else _with_defaults(settings.lm, {"new_rows"}),
-            finetune=_effective_finetune(settings),
+            finetune=_effective_finetune(settings, reads_audio),
             metric=settings.evaluate.metric,
             positive_label=settings.evaluate.positive_label,
             seed=seed,
@@ -318,9 +318,11 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
     return Variant(stages.Predict(), {"finetune": finetune, "token_texts": token_texts})
 
 
-def _effective_finetune(settings: Settings) -> Any:
+def _effective_finetune(settings: Settings, reads_audio: bool) -> Any:
     """Settings that the chosen method does not read must not change its key."""
-    unread = {"linear": LinearClassifier()}
+    unread: dict[str, Any] = {"linear": LinearClassifier()}
+    if not reads_audio:
+        unread["token_dropout"] = 0.0
     if settings.finetune.method != "lora":
         unread["lora"] = LoRA()
     return settings.finetune.model_copy(update=unread)

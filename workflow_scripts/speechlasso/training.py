@@ -115,6 +115,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def to_best_device(model: torch.nn.Module) -> torch.device:
+    """Move a model to `best_device`, where a quantised one is already."""
+    device = best_device()
+    if not getattr(model, "is_quantized", False):
+        model.to(device)
+    return device
+
+
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Mixed precision where it is asked for, or where the hardware multiplies bfloat16 natively."""
     wanted = precision == "bf16" or (precision == "auto" and _computes_bf16(device))
@@ -160,9 +168,7 @@ def train(
     InputError
         If the loss stops being a number.
     """
-    device = best_device()
-    if not getattr(model, "is_quantized", False):
-        model.to(device)
+    device = to_best_device(model)
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
     run = _Run(model, task, settings, weight_decay, autocast(precision, device), device)
