@@ -160,8 +160,11 @@ def print_comparison(options: argparse.Namespace) -> int:
         test = _with_margin(row.test, row.test_margin)
         difference = _with_margin(row.difference, row.difference_margin, sign="+")
         table.add_row(row.arm, str(row.n), f"{row.validation:.3f}", test, difference)
-    # As wide as the table is, terminal or not.
-    Console(width=1000, markup=False).print(table)
+    # As wide as the table is, terminal or not, and without rich's empty first and last line.
+    console = Console(width=1000, markup=False)
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line for line in printed.get().splitlines() if line.strip()))
     return 0
 
 
