@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from threadpoolctl import threadpool_limits
 
 from speechlasso.config import Tokenizer
 from speechlasso.errors import InputError
@@ -35,6 +36,10 @@ N_LAYERS = 4  # every stream once
 CODEBOOK_SIZE = 64  # larger codebooks describe the training speakers, smaller ones describe speech
 MAX_FRAMES = 30_000  # 10 minutes of speech: more hardly moves the centroids
 LARGEST_CODEBOOK = 2**15  # codes are int16
+
+# Threads divide a product of matrices in ways that depend on their number, which shows in the last
+# bit with some processors.
+one_thread = threadpool_limits.wrap(limits=1)
 
 
 def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SpectralRVQ:
@@ -82,6 +87,7 @@ class SpectralRVQ:
         self.codebook_size = self._quantisers[0].codebooks.shape[1]
 
     @classmethod
+    @one_thread
     def fit(
         cls,
         waveforms: Iterable[np.ndarray],
@@ -130,6 +136,7 @@ class SpectralRVQ:
             quantisers.append(StreamQuantiser(mean, deviation, codebooks))
         return cls(quantisers)
 
+    @one_thread
     def encode(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
         """Turn waveforms into codes, each by itself: codes never depend on the other waveforms.
 

@@ -22,8 +22,9 @@ from speechlasso.tokenizers.speechtokenizer_checkpoint import Weights
 # Rows that are stepped through at a time: bounds the memory.
 LSTM_ROWS = 2048
 
-# MKL adds in one order from this many rows or columns on, in other orders below.
-_FEWEST_ROWS, _FEWEST_COLUMNS = 16, 2
+# MKL adds in one order from so many rows or columns on, in other orders below: from 16 rows and 2
+# columns on with some processors, from 4 and 12 with others.
+_FEWEST_ROWS = _FEWEST_COLUMNS = 16
 
 Each = Callable[..., Iterator]
 """The built-in `map`, or one that computes in several threads."""
