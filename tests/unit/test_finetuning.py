@@ -215,6 +215,34 @@ def test_training_starts_from_the_adapted_rows(tmp_path, examples, language_mode
     np.testing.assert_array_equal(saved[-len(rows.names) :].numpy(), rows.vectors)
 
 
+@pytest.mark.parametrize("method", ["full", "lora", "head"])
+def test_new_rows_learn_at_their_own_rate(tmp_path, examples, language_models, method):
+    """AdamW's first step moves a weight by the learning rate, whatever its gradient."""
+    lm, rate = language_models["bert"], 1e-4
+    options = {"method": method, "lora": {"rank": 4}, "batch_size": 96, "epochs": 1}
+    options |= {"weight_decay": 0.0, "warmup_share": 0.0}
+    tuned(examples, tmp_path / "start", lm, learning_rate=1e-30, **options)
+    tuned(examples, tmp_path / "end", lm, learning_rate=rate, new_rows_rate=20, **options)
+    start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
+    moves = {key: (end[key] - start[key]).abs() for key in start}
+    n_new = len(new_token_names(N_AUDIO))
+    rows = moves.pop("bert.embeddings.word_embeddings.weight")
+    assert rows[-n_new:].amax(dim=1).numpy() == pytest.approx(20 * rate, rel=0.01)
+    others = [
+        rows[:-n_new],
+        *(m for key, m in moves.items() if method != "lora" or "att" not in key),
+    ]
+    assert max(m.max().item() for m in others) == pytest.approx(rate, rel=0.01)
+
+
+def test_new_rows_apart_learn_as_they_do_in_the_matrix(tmp_path, examples, language_models):
+    lm = language_models["bert"]
+    tuned(examples, tmp_path / "within", lm, learning_rate=1e-3)
+    tuned(examples, tmp_path / "apart", lm, learning_rate=1e-3, new_rows_rate=1 + 1e-9)
+    within, apart = (predict(tmp_path / name, examples) for name in ("within", "apart"))
+    np.testing.assert_allclose(within["p_loud"], apart["p_loud"], atol=1e-4)
+
+
 def test_rows_of_another_selection_are_refused(tmp_path, examples, language_models):
     rows = TokenRows(new_token_names(3), np.zeros((7, 32), dtype=np.float32))
     with pytest.raises(InputError, match="7 tokens, but this selection needs 14"):
@@ -291,7 +319,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
     tmp_path, examples, language_models, method, monkeypatch
 ):
     options = {"method": method, "lora": {"rank": 4}, "epochs": 4, "patience": 4}
-    options |= {"token_dropout": 0.2}
+    options |= {"token_dropout": 0.2, "new_rows_rate": 5.0}
     lm = language_models["bert"]
     tuned(examples, tmp_path / "whole", lm, **options)
 

@@ -109,9 +109,10 @@ def test_an_alpha_that_is_not_read_changes_nothing():
     assert keys_by_stage(sized[0]) == keys_by_stage(sized[1])
 
 
-def test_token_dropout_concerns_only_arms_with_audio_tokens():
-    plain, dropping = plan(), plan(finetune={"token_dropout": 0.3})
-    same = set(plain.keys("finetune")) & set(dropping.keys("finetune"))
+@pytest.mark.parametrize("setting", [{"token_dropout": 0.3}, {"new_rows_rate": 10.0}])
+def test_settings_about_audio_tokens_concern_only_arms_that_read_them(setting):
+    plain, changed = plan(), plan(finetune=setting)
+    same = set(plain.keys("finetune")) & set(changed.keys("finetune"))
     text_only = {run.folders()["finetune"] for run in plain.runs if run.arm == "text_only"}
     assert {f"results/finetune/{key}" for key in same} == text_only
 

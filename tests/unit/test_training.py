@@ -235,6 +235,23 @@ def test_precision_is_what_was_asked_for(precision):
     assert product.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
 
 
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_bf16": True}, torch.float32),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, torch.float32),
+        ({"architecture": "aarch64"}, torch.float32),
+    ],
+)
+def test_precision_is_that_which_is_faster_on_the_processor(processor, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    with autocast("auto", torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == expected
+
+
 def test_batches_hold_every_example_once_and_like_lengths_together():
     lengths = np.random.default_rng(1).integers(5, 200, size=333)
     batches = length_grouped_batches(lengths, 16, np.random.default_rng(2))

@@ -313,7 +313,8 @@ class LanguageModel(Section):
     """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
     that the marker names spell, plus small noise; or normal noise alone."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 autocast where the GPU or the processor (AMX) has units for it, else fp32."""
+    """auto: bf16 autocast where it is fast (GPUs; Intel's processors with AMX, AMD's with
+    AVX512-BF16), else fp32."""
 
 
 class Training(Section):
@@ -392,6 +393,8 @@ class Finetune(Training):
     """Peak learning rate; a list runs every arm once for each."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
+    new_rows_rate: PositiveFloat = 1.0
+    """The new tokens' embedding rows learn at so many times the learning rate."""
     token_dropout: Share = 0.0
     """Share of each training example's audio tokens that is left out, drawn anew every epoch."""
     class_weights: Literal["balanced", "none"] = "balanced"

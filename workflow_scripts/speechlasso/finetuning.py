@@ -148,6 +148,7 @@ def finetune(
             ),
             settings,
             weight_decay=settings.weight_decay,
+            new_rows_rate=settings.new_rows_rate,
             precision=lm.precision,
             seed=seed,
             checkpoint_folder=checkpoint_folder,
@@ -249,6 +250,8 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
     """
     model = loaded.model
     if settings.method == "full":
+        if token_ids and settings.new_rows_rate != 1:
+            train_new_rows(model, token_ids)
         return model
     model.requires_grad_(False)
     if settings.method == "lora":

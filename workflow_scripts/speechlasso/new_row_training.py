@@ -1,4 +1,4 @@
-"""Freeze a model but for the vocabulary rows of its new tokens.
+"""Train the vocabulary rows of a model's new tokens as parameters of their own.
 
 Source: "A Simple Method to Enhance Pre-trained Language Models with Speech Tokens for
 Classification" (arXiv 2512.07571), section on self-supervised adaptation. Gradients and optimizer
@@ -20,7 +20,7 @@ class NewRows(torch.nn.Module):
 
     Before every forward pass the rows are written into the model's matrices, so that the model
     computes with them in its own way. The gradient of those of the embedding matrix comes through a
-    term of value zero that is added to the output of the matrix.
+    term of value zero that is added to the output of the matrix, and reaches the matrix no more.
 
     Attributes
     ----------
@@ -73,11 +73,13 @@ class NewRows(torch.nn.Module):
         ids = inputs[0] - self.first
         is_new = (ids >= 0) & (ids < self.n)
         nothing = (self.input_rows - self.input_rows.detach()) * getattr(layer, "embed_scale", 1.0)
+        if output.requires_grad:
+            output = output.where(~is_new[..., None], output.detach())
         return output + F.embedding(ids.where(is_new, 0), nothing).to(output) * is_new[..., None]
 
 
 def train_new_rows(model: PreTrainedModel, token_ids: list[int]) -> NewRows:
-    """Make the rows of new tokens trainable in a frozen model.
+    """Make the rows of new tokens trainable, in a frozen model or apart from its other weights.
 
     They become a submodule of the model, until `stop_training_new_rows`.
 
@@ -89,6 +91,11 @@ def train_new_rows(model: PreTrainedModel, token_ids: list[int]) -> NewRows:
     rows = NewRows(model, token_ids)
     model.add_module(_MODULE, rows)
     return rows
+
+
+def is_new_rows(name: str) -> bool:
+    """Whether a parameter of this name, as the model's `named_parameters` has it, is new rows."""
+    return _MODULE in name.split(".")
 
 
 def stop_training_new_rows(model: PreTrainedModel) -> None:

@@ -16,11 +16,12 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from speechlasso.batching import split_batch
 from speechlasso.config import Training
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
+from speechlasso.new_row_training import is_new_rows
 from speechlasso.processes import (
     n_processes,
     of_first_process,
@@ -132,8 +134,11 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without matrix units (AMX), bfloat16 instructions are slower than float32 ones.
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    processor = torch.cpu.get_capabilities()
+    # Without matrix units (AMX), bfloat16 instructions are fast on AMD's processors, where float32
+    # products are slow in turn; on Intel's they are slower than float32 ones.
+    is_fast_amd = processor.get("avx512_bf16") and processor["cpu_name"].startswith("AMD")
+    return bool(processor.get("amx_bf16") or is_fast_amd)
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
@@ -146,6 +151,7 @@ def train(
     settings: Training,
     *,
     weight_decay: float,
+    new_rows_rate: float = 1.0,
     precision: Precision,
     seed: int,
     checkpoint_folder: Path,
@@ -155,6 +161,11 @@ def train(
 
     A run that was stopped goes on from its checkpoint, and ends with the same weights as one that
     was not.
+
+    Parameters
+    ----------
+    new_rows_rate
+        Learning rate of the rows that `train_new_rows` made, in multiples of the others'.
 
     Returns
     -------
@@ -171,7 +182,8 @@ def train(
     device = to_best_device(model)
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    run = _Run(model, task, settings, weight_decay, autocast(precision, device), device)
+    optimizer = _optimizer(model, settings.learning_rate, weight_decay, new_rows_rate)
+    run = _Run(model, task, settings, optimizer, autocast(precision, device), device)
     checkpoint = Checkpoint(checkpoint_folder / f"{title}.safetensors")
     checkpoint.restore(run)
     if run.progress.epoch == 0 and not run.progress.log and task.untrained_is_candidate:
@@ -200,21 +212,14 @@ class _Run:
         model: torch.nn.Module,
         task: Task,
         settings: Training,
-        weight_decay: float,
+        optimizer: torch.optim.Optimizer,
         context: torch.autocast,
         device: torch.device,
     ) -> None:
         self.model, self.task, self.settings = model, task, settings
-        self.context, self.device = context, device
+        self.optimizer, self.context, self.device = optimizer, context, device
         self.part_size = settings.part_size
-        self.trainable = {
-            name: parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups(self.trainable, weight_decay), lr=settings.learning_rate, fused=True
-        )
+        self.trainable = dict(_trainable(model))
         first_epoch = task.batches(1)
         self.steps_per_epoch = len(first_epoch)
         self.fingerprint = _fingerprint(settings, first_epoch)
@@ -247,7 +252,7 @@ class _Run:
     def step(self, batch: Batch, number: int) -> float:
         done = (self.progress.epoch - 1) * self.steps_per_epoch + number
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * _rate(
+            group["lr"] = group["peak_lr"] * _rate(
                 done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup_share
             )
         loss = self.backward(batch)
@@ -385,17 +390,25 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def _decay_groups(
-    parameters: Mapping[str, torch.nn.Parameter], weight_decay: float
-) -> list[dict[str, Any]]:
-    """Decay matrices; leave biases and the scales of normalisation alone."""
-    matrices = [weight for weight in parameters.values() if weight.ndim > 1]
-    vectors = [weight for weight in parameters.values() if weight.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+def _trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return (named for named in model.named_parameters() if named[1].requires_grad)
+
+
+def _optimizer(
+    model: torch.nn.Module, learning_rate: float, weight_decay: float, new_rows_rate: float
+) -> torch.optim.AdamW:
+    """AdamW that decays matrices, but not biases and the scales of normalisation."""
+    groups = defaultdict(list)
+    for name, weight in _trainable(model):
+        rate = new_rows_rate if is_new_rows(name) else 1.0
+        groups[rate, weight_decay if weight.ndim > 1 else 0.0].append(weight)
+    return torch.optim.AdamW(
+        [
+            {"params": weights, "peak_lr": rate * learning_rate, "weight_decay": decay}
+            for (rate, decay), weights in groups.items()
+        ],
+        fused=True,
+    )
 
 
 def _rate(step: int, n_steps: int, warmup_share: float) -> float:
