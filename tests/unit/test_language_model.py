@@ -227,3 +227,24 @@ def test_training_new_rows_does_not_change_what_a_model_computes(tmp_path, name)
         stop_training_new_rows(model)
         torch.testing.assert_close(model(input_ids=inputs).logits, changed)
     assert model.state_dict().keys() == keys
+
+
+@pytest.mark.parametrize("name", [*CAUSAL, *MASKED])
+def test_new_rows_take_their_gradient_from_the_matrix(tmp_path, name):
+    lm = LanguageModel(name=save_any(tmp_path, name), max_length=64)
+    tokenizer = load_tokenizer(lm)
+    model = load_model(lm, AutoModelForSequenceClassification, seed=1).model.eval()
+    ids = extend_with_audio_tokens(tokenizer, model, 3, seed=1)
+    matrix = model.get_input_embeddings().weight
+    inputs = torch.tensor([[7, 9, *ids, ids[0], 11]])
+
+    model(input_ids=inputs).logits[:, 0].sum().backward()
+    expected = matrix.grad.clone()
+    model.zero_grad()
+    rows = train_new_rows(model, ids)
+    model(input_ids=inputs).logits[:, 0].sum().backward()
+
+    assert expected[ids].any()
+    torch.testing.assert_close(rows.input_rows.grad, expected[ids])
+    torch.testing.assert_close(matrix.grad[: ids[0]], expected[: ids[0]])
+    assert not matrix.grad[ids].any()
