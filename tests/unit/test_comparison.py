@@ -79,3 +79,22 @@ def test_the_command_prints_markdown(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
     assert main(["compare", str(path), "lasso", "--metric", "f2"]) == 1
     assert "no column f2" in capsys.readouterr().err
+
+
+def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys):
+    runs = made_runs(seeds=[1])
+    scores = runs.pivot_table(index=["arm", "fold"], columns="split", values="uar")
+    candidates = ["random", "bow[rank=1]"]
+    best = scores.loc[candidates].groupby("fold")["validation"].idxmax()
+    assert {arm for arm, _ in best} == set(candidates), "the example is to need both"
+
+    path = tmp_path / "runs.csv"
+    runs.to_csv(path, index=False)
+    assert main(["compare", str(path), "lasso", "--metric", "uar", "--choose", *candidates]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1].split("|")
+    assert last[1].strip() == "random or bow[rank=1], chosen on validation"
+    assert float(last[3]) == pytest.approx(scores.loc[best, "validation"].mean(), abs=5e-4)
+    assert float(last[4].split("±")[0]) == pytest.approx(scores.loc[best, "test"].mean(), abs=5e-4)
+
+    assert main(["compare", str(path), "lasso", "--choose", "randm"]) == 1
+    assert "no arm randm" in capsys.readouterr().err

@@ -55,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", metavar="RUNS", help="results/experiments/NAME/runs.csv")
     compare.add_argument("arm", metavar="ARM", help="the arm to compare the others with")
     compare.add_argument("--metric", default="macro_f1", help="macro_f1 (default), uar, ...")
+    compare.add_argument(
+        "--choose",
+        nargs="+",
+        default=[],
+        metavar="ARM",
+        help="add a row: of these arms, in each fold the one with the best validation score",
+    )
     compare.set_defaults(command=print_comparison)
 
     add_model_commands(commands)
@@ -144,6 +151,7 @@ def print_comparison(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from speechlasso.comparison import compare_arms, unit
+    from speechlasso.summary import chosen_among
 
     path = Path(options.runs)
     if not path.is_file():
@@ -153,6 +161,11 @@ def print_comparison(options: argparse.Namespace) -> int:
     runs = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
     if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
+    if unknown := set(options.choose) - set(runs["arm"]):
+        raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}")
+    if options.choose:
+        chosen = chosen_among(runs, options.choose, options.metric)
+        runs = pd.concat([runs, chosen], ignore_index=True)
     table = Table(box=MARKDOWN)
     for column in ("arm", f"{unit(runs)}s", "validation", "test", f"test, minus {options.arm}"):
         table.add_column(column, no_wrap=True)

@@ -119,14 +119,28 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
     keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
     family = swept["name"] + "[" + keys + " chosen on validation]"
-    candidates = runs.assign(family=family).dropna(subset="family")
+    return _best_of_families(runs.assign(family=family).dropna(subset="family"), metric)
+
+
+def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:
+    """What some arms score when the validation rows of each fold choose between them.
+
+    The parameters are those of `chosen_on_validation`, and so are the rows returned, under the name
+    `ARM or ARM, chosen on validation`.
+    """
+    candidates = runs[runs["arm"].isin(arms)]
+    family = " or ".join(arms) + ", chosen on validation"
+    return _best_of_families(candidates.assign(family=family), metric)
+
+
+def _best_of_families(candidates: pd.DataFrame, metric: str) -> pd.DataFrame:
     validation = candidates[candidates["split"] == "validation"]
     best = validation.sort_values(metric, ascending=False, kind="stable").drop_duplicates(
         ["family", "fold", "seed"]
     )
     chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
     chosen = chosen.sort_values("family", kind="stable")
-    return chosen.assign(arm=chosen["family"])[runs.columns]
+    return chosen.assign(arm=chosen["family"]).drop(columns="family")
 
 
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
