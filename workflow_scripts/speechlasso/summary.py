@@ -125,7 +125,7 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:
     """What some arms score when the validation rows of each fold choose between them.
 
-    The parameters are those of `chosen_on_validation`, and so are the rows returned, under the name
+    As `chosen_on_validation`, but between these arms, of whatever name; the rows returned are named
     `ARM or ARM, chosen on validation`.
     """
     candidates = runs[runs["arm"].isin(arms)]
