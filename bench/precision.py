@@ -49,7 +49,8 @@ def main() -> None:
                 optimizer.zero_grad()
                 loss.item()  # waits for a GPU
                 of_steps.append(time.perf_counter() - started)
-        chosen = "bf16" if autocast("auto", device)._enabled else "fp32"
+        with autocast("auto", device):
+            chosen = "bf16" if torch.is_autocast_enabled(device.type) else "fp32"
     fastest = {precision: min(of_steps) for precision, of_steps in seconds.items()}
     ratio = fastest["fp32"] / fastest["bf16"]
     for precision, took in fastest.items():

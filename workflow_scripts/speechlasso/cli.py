@@ -162,7 +162,8 @@ def print_comparison(options: argparse.Namespace) -> int:
     if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
     if unknown := set(options.choose) - set(runs["arm"]):
-        raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}")
+        arms = ", ".join(runs["arm"].unique())
+        raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}; the arms are {arms}")
     if options.choose:
         chosen = chosen_among(runs, options.choose, options.metric)
         runs = pd.concat([runs, chosen], ignore_index=True)

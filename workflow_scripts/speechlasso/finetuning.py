@@ -250,6 +250,7 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
     """
     model = loaded.model
     if settings.method == "full":
+        # Rows within the matrix would learn at its rate.
         if token_ids and settings.new_rows_rate != 1:
             train_new_rows(model, token_ids)
         return model
