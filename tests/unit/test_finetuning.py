@@ -13,12 +13,7 @@ from speechlasso.adaptation import adapt
 from speechlasso.config import Adapt, Finetune, LanguageModel
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores, evaluate
-from speechlasso.finetuning import (
-    class_weights,
-    classification_loss,
-    finetune,
-    with_tokens_dropped,
-)
+from speechlasso.finetuning import class_weights, classification_loss, finetune
 from speechlasso.language_model import load_model
 from speechlasso.prediction import predict
 from speechlasso.token_rows import TokenRows
@@ -256,26 +251,6 @@ def test_class_weights_are_the_balanced_ones():
     np.testing.assert_allclose(class_weights(index, 4)[:3], expected, rtol=1e-6)
 
 
-def test_the_share_of_audio_tokens_is_dropped_and_nothing_else():
-    rng = np.random.default_rng(0)
-    sequences = [rng.integers(20, size=size) for size in (1, 500, 3000)]
-    droppable = [15, 16, 17, 18, 19]
-    kept = with_tokens_dropped(sequences, droppable, 0.3, np.random.default_rng(1))
-    n_before, n_after = (
-        sum(np.isin(ids, droppable).sum() for ids in all_ids) for all_ids in (sequences, kept)
-    )
-    assert abs(n_after / n_before - 0.7) < 0.05
-    for before, after in zip(sequences, kept, strict=True):
-        assert np.array_equal(before[before < 15], after[after < 15])
-    again, other = (
-        with_tokens_dropped(sequences, droppable, 0.3, np.random.default_rng(seed))
-        for seed in (1, 2)
-    )
-    assert all(map(np.array_equal, kept, again))
-    assert not all(map(np.array_equal, kept, other))
-    assert with_tokens_dropped(sequences, droppable, 0.0, rng) is sequences
-
-
 @given(data=st.data())
 def test_the_focal_loss_is_the_formula(data):
     n, n_classes = data.draw(st.integers(1, 8)), data.draw(st.integers(2, 5))
@@ -319,7 +294,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
     tmp_path, examples, language_models, method, monkeypatch
 ):
     options = {"method": method, "lora": {"rank": 4}, "epochs": 4, "patience": 4}
-    options |= {"token_dropout": 0.2, "new_rows_rate": 5.0}
+    options |= {"splice": 0.5, "token_dropout": 0.2, "new_rows_rate": 5.0}
     lm = language_models["bert"]
     tuned(examples, tmp_path / "whole", lm, **options)
 

@@ -109,7 +109,9 @@ def test_an_alpha_that_is_not_read_changes_nothing():
     assert keys_by_stage(sized[0]) == keys_by_stage(sized[1])
 
 
-@pytest.mark.parametrize("setting", [{"token_dropout": 0.3}, {"new_rows_rate": 10.0}])
+@pytest.mark.parametrize(
+    "setting", [{"splice": 0.5}, {"token_dropout": 0.3}, {"new_rows_rate": 10.0}]
+)
 def test_settings_about_audio_tokens_concern_only_arms_that_read_them(setting):
     plain, changed = plan(), plan(finetune=setting)
     same = set(plain.keys("finetune")) & set(changed.keys("finetune"))

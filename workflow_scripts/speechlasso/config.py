@@ -395,6 +395,9 @@ class Finetune(Training):
     """AdamW's decoupled weight decay."""
     new_rows_rate: PositiveFloat = 1.0
     """The new tokens' embedding rows learn at so many times the learning rate."""
+    splice: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training examples whose audio tokens go on, from a random moment, as those of
+    another example of the same class, drawn anew every epoch."""
     token_dropout: Share = 0.0
     """Share of each training example's audio tokens that is left out, drawn anew every epoch."""
     class_weights: Literal["balanced", "none"] = "balanced"

@@ -37,6 +37,7 @@ from speechlasso.language_model import (
 from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.prediction import class_probabilities
 from speechlasso.processes import process_number
+from speechlasso.sequence_augmentation import with_audio_spliced, with_tokens_dropped
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
 from speechlasso.training import Batch, Task, best_device, computing, peak_memory_mb, train
@@ -189,19 +190,6 @@ def classification_loss(
     return -(weights[labels] * doubt**focal_gamma * log_p).sum()
 
 
-def with_tokens_dropped(
-    sequences: list[np.ndarray], droppable: list[int], share: float, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Sequences of token ids without a random share of the occurrences of the droppable ids.
-
-    A model that never meets the same sequence twice has to learn what a token says wherever it
-    stands, not the utterance by heart (word dropout: Iyyer et al. 2015, section 3.1).
-    """
-    if share == 0 or not droppable:
-        return sequences
-    return [ids[~(np.isin(ids, droppable) & (rng.random(len(ids)) < share))] for ids in sequences]
-
-
 def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
     """n / (present classes * n_c) for each class c of the training rows; float32, (n_classes,)."""
     counts = np.bincount(class_index, minlength=n_classes)
@@ -351,7 +339,8 @@ def _task(
 
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
-        heard = with_tokens_dropped(sequences, audio_token_ids, settings.token_dropout, rng)
+        heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
+        heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
         lengths = np.array([len(ids) for ids in heard])
         return [
             model_inputs([heard[row] for row in batch], classifier.config.pad_token_id)

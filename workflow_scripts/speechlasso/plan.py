@@ -322,7 +322,7 @@ def _effective_finetune(settings: Settings, reads_audio: bool) -> Any:
     """Settings that the chosen method does not read must not change its key."""
     unread: dict[str, Any] = {"linear": LinearClassifier()}
     if not reads_audio:
-        unread |= {"token_dropout": 0.0, "new_rows_rate": 1.0}
+        unread |= {"splice": 0.0, "token_dropout": 0.0, "new_rows_rate": 1.0}
     if settings.finetune.method != "lora":
         unread["lora"] = LoRA()
     return settings.finetune.model_copy(update=unread)
