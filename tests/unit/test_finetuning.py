@@ -135,8 +135,9 @@ def test_the_best_epoch_is_kept_where_later_ones_are_worse(tmp_path, examples, l
     assert f1 == result.log["macro_f1"].max()
 
 
-def test_audio_tokens_are_learned(tmp_path, examples, language_models):
-    tuned(examples, tmp_path, language_models["bert"], epochs=15, patience=15)
+@pytest.mark.parametrize("splice", [0.0, 1.0])
+def test_audio_tokens_are_learned(tmp_path, examples, language_models, splice):
+    tuned(examples, tmp_path, language_models["bert"], epochs=15, patience=15, splice=splice)
     predictions = predict(tmp_path, examples[examples["split"] == "test"])
     assert (predictions["predicted"] == predictions["label"]).mean() > 0.9
 
