@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -217,3 +220,14 @@ def test_a_figure_shows_one_utterance(trained, table, capsys):
     assert "--figure shows one utterance, but these are 3" in capsys.readouterr().err
     assert main(["explain", str(trained.folder), *options, "why.gif"]) == 1
     assert "expected a name that ends in .svg or .png" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+    program = "from speechlasso.cli import main; raise SystemExit(main(['schema']))"
+    with os.fdopen(writing_end) as pipe:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdout=pipe, stderr=subprocess.PIPE, text=True
+        )
+    assert (ended.returncode, ended.stderr) == (0, "")

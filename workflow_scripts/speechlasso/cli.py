@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,10 +18,16 @@ from speechlasso.model_commands import add_model_commands
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # A reader such as `head` has had enough; at its exit Python would complain of what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
