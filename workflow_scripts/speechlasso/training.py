@@ -9,7 +9,6 @@ when some minutes of work would be lost without it.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import logging
@@ -41,6 +40,7 @@ from speechlasso.processes import (
     process_number,
     sum_over_processes,
 )
+from speechlasso.processor_memory import keep_few_kernels, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,6 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 LARGEST_GRADIENT_NORM = 1.0
-
-# Names of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,8 @@ class Progress:
 @contextmanager
 def computing(threads: int, seed: int) -> Iterator[None]:
     """Compute with so many threads, from fresh random numbers; restore both afterwards."""
-    _keep_freed_memory()
+    keep_few_kernels()
+    keep_freed_memory()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -95,18 +93,6 @@ def computing(threads: int, seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads_before)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next ones.
-
-    By default it hands large blocks back to the system, which then has to clear the same memory
-    for every step: a large part of the time on long token texts.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def gpus_in_use() -> list[int]:
