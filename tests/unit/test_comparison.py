@@ -81,8 +81,10 @@ def test_the_command_prints_markdown(tmp_path, capsys):
     assert "no column f2" in capsys.readouterr().err
 
 
-def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys):
-    runs = made_runs(seeds=[1])
+@pytest.mark.parametrize("metric", ["uar", "loss"])
+def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metric):
+    # The best loss is the smallest: the negative of a score makes the same choice.
+    runs = made_runs(seeds=[1]).assign(loss=lambda made: -made["uar"])
     scores = runs.pivot_table(index=["arm", "fold"], columns="split", values="uar")
     candidates = ["random", "bow[rank=1]"]
     best = scores.loc[candidates].groupby("fold")["validation"].idxmax()
@@ -90,11 +92,13 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys):
 
     path = tmp_path / "runs.csv"
     runs.to_csv(path, index=False)
-    assert main(["compare", str(path), "lasso", "--metric", "uar", "--choose", *candidates]) == 0
+    assert main(["compare", str(path), "lasso", "--metric", metric, "--choose", *candidates]) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1].split("|")
     assert last[1].strip() == "random or bow[rank=1], chosen on validation"
-    assert float(last[3]) == pytest.approx(scores.loc[best, "validation"].mean(), abs=5e-4)
-    assert float(last[4].split("±")[0]) == pytest.approx(scores.loc[best, "test"].mean(), abs=5e-4)
+    sign = -1 if metric == "loss" else 1
+    expected = sign * scores.loc[best].mean()
+    assert float(last[3]) == pytest.approx(expected["validation"], abs=5e-4)
+    assert float(last[4].split("±")[0]) == pytest.approx(expected["test"], abs=5e-4)
 
     assert main(["compare", str(path), "lasso", "--choose", "randm"]) == 1
     assert "no arm randm" in capsys.readouterr().err

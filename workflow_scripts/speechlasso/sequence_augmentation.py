@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# A spliced utterance consists of two others, by at least this share of each one's audio tokens.
+# Each of the two utterances gives at least this share of its audio tokens.
 SMALLEST_PART = 0.2
 
 
@@ -23,7 +23,8 @@ def with_audio_spliced(
 
     Right where a label describes all of an utterance, as emotions do. Words stay as they are. After
     "Same Emotion CopyPaste" (Pappagari et al., arXiv 2010.14602), which concatenates waveforms of
-    one emotion and so lengthens them; here both are cut at the same share of their audio tokens.
+    one emotion and so lengthens them; here both are cut at the same share of their audio tokens,
+    and no sequence grows longer than the longest.
 
     Parameters
     ----------

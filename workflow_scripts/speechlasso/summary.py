@@ -109,7 +109,7 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     runs
         As `runs_table` makes it.
     metric
-        Of which larger is better.
+        One of `evaluation.METRICS`.
 
     Returns
     -------
@@ -135,9 +135,9 @@ def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFra
 
 def _best_of_families(candidates: pd.DataFrame, metric: str) -> pd.DataFrame:
     validation = candidates[candidates["split"] == "validation"]
-    best = validation.sort_values(metric, ascending=False, kind="stable").drop_duplicates(
-        ["family", "fold", "seed"]
-    )
+    # The smallest loss is the best one, the largest of any other score.
+    best_first = validation.sort_values(metric, ascending=metric == "loss", kind="stable")
+    best = best_first.drop_duplicates(["family", "fold", "seed"])
     chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
     chosen = chosen.sort_values("family", kind="stable")
     return chosen.assign(arm=chosen["family"]).drop(columns="family")
