@@ -1,5 +1,6 @@
 """Rule adapt_lm: the language model learns the new tokens from unlabelled token texts."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from speechlasso.token_rows import write_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
+    checkpoints = Path(snakemake.output.rows).parent / "checkpoint"
     token_texts = pd.read_parquet(snakemake.input.token_texts)
     work = partial(
         adapt,
@@ -22,8 +24,10 @@ with job(snakemake) as settings:
         n_audio_tokens=n_selected(snakemake.input.selection),
         seed=settings.seed,
         threads=snakemake.threads,
-        checkpoint_folder=Path(snakemake.output.rows).parent / "checkpoint",
+        checkpoint_folder=checkpoints,
     )
     adaptation = in_processes(settings.adapt.processes, work)
     write_csv(snakemake.output.training_log, adaptation.log)
     write_token_rows(snakemake.output.rows, adaptation.rows)
+    # Not before all is written, which a kill may prevent.
+    shutil.rmtree(checkpoints, ignore_errors=True)

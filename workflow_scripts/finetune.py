@@ -1,5 +1,6 @@
 """Rule finetune: the language model learns the task; the best epoch's model is saved."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
     folder = Path(snakemake.output.model).parent
+    checkpoints = folder / "checkpoint"
     work = partial(
         finetune,
         pd.read_parquet(snakemake.input.token_texts),
@@ -27,7 +29,7 @@ with job(snakemake) as settings:
         token_rows=read_token_rows(snakemake.input.rows) if snakemake.input.rows else None,
         seed=settings.seed,
         threads=snakemake.threads,
-        checkpoint_folder=folder / "checkpoint",
+        checkpoint_folder=checkpoints,
     )
     result = in_processes(settings.finetune.processes, work)
     write_recipe(
@@ -43,3 +45,5 @@ with job(snakemake) as settings:
         "threads": snakemake.threads,
     }
     write_json(snakemake.output.training, training)
+    # Not before all is written, which a kill may prevent.
+    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -99,7 +99,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert log[columns].equals(expected_log[columns])
     # Epoch 1 is asked for once more, to count its batches.
     assert epochs_run == [1, 4, 5, 6]
-    assert not (tmp_path / "cut").exists()
+
+    # Stopped again before the weights were saved, it has but the last epoch to repeat.
+    again, _ = run(watched, tmp_path / "cut")
+    assert torch.equal(weights(again), weights(expected))
+    assert epochs_run == [1, 4, 5, 6, 1, 6]
 
 
 def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path, monkeypatch):

@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from .conftest import ENVIRONMENT
 
@@ -57,3 +60,21 @@ def test_killed_in_every_stage(finished, workspace):
     assert len(killed) >= 8, killed
     name = "results/experiments/tiny/summary.csv"
     assert (workspace.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+
+
+def test_checkpoints_go_when_all_is_written(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    index = pd.read_csv(workspace.folder / "results/experiments/tiny/index.tsv", sep="\t")
+    lasso = index.set_index("arm").loc["lasso"]
+    outputs = [
+        Path(lasso["adapt"], "rows.safetensors"),
+        Path(lasso["finetune"], "model.safetensors"),
+    ]
+    checkpoints = [workspace.folder / output.parent / "checkpoint" for output in outputs]
+    for output, checkpoint, title in zip(outputs, checkpoints, ("adapt", "finetune"), strict=True):
+        (workspace.folder / output).unlink()
+        checkpoint.mkdir()
+        save_file({}, checkpoint / f"{title}.safetensors", metadata={"fingerprint": "of others"})
+    workspace.run(*map(str, outputs), "--configfile", "tiny.yaml")
+    assert all((workspace.folder / output).exists() for output in outputs)
+    assert not any(checkpoint.exists() for checkpoint in checkpoints)

@@ -150,6 +150,9 @@ def train(
 
     Parameters
     ----------
+    checkpoint_folder
+        Gets the checkpoint `<title>.safetensors`, of use until the weights are saved elsewhere: the
+        caller then removes the folder.
     new_rows_rate
         Learning rate of the rows that `train_new_rows` made, in multiples of the others'.
 
@@ -184,8 +187,6 @@ def train(
             if is_first:
                 checkpoint.save_if_due(run)
     run.restore_best()
-    if is_first:
-        checkpoint.remove()
     log = pd.DataFrame(run.progress.log)
     return log.assign(best=log["epoch"] == run.progress.best_epoch)
 
@@ -356,11 +357,6 @@ class Checkpoint:
                     if f"{moment}/{name}" in names
                 }
         logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
 
 
 def peak_memory_mb() -> float:
