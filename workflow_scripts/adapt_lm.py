@@ -1,6 +1,5 @@
 """Rule adapt_lm: the language model learns the new tokens from unlabelled token texts."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -8,13 +7,12 @@ import pandas as pd
 
 from speechlasso.adaptation import adapt
 from speechlasso.files import write_csv
-from speechlasso.job import job
+from speechlasso.job import CHECKPOINT, job
 from speechlasso.processes import in_processes
 from speechlasso.token_rows import write_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
-    checkpoints = Path(snakemake.output.rows).parent / "checkpoint"
     token_texts = pd.read_parquet(snakemake.input.token_texts)
     work = partial(
         adapt,
@@ -24,10 +22,8 @@ with job(snakemake) as settings:
         n_audio_tokens=n_selected(snakemake.input.selection),
         seed=settings.seed,
         threads=snakemake.threads,
-        checkpoint_folder=checkpoints,
+        checkpoint_folder=Path(snakemake.output.rows).parent / CHECKPOINT,
     )
     adaptation = in_processes(settings.adapt.processes, work)
     write_csv(snakemake.output.training_log, adaptation.log)
     write_token_rows(snakemake.output.rows, adaptation.rows)
-    # Not before all is written, which a kill may prevent.
-    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Rule finetune: the language model learns the task; the best epoch's model is saved."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from speechlasso.files import read_json, write_csv, write_json
 from speechlasso.finetuning import finetune
-from speechlasso.job import job
+from speechlasso.job import CHECKPOINT, job
 from speechlasso.processes import in_processes
 from speechlasso.recipe import write_recipe
 from speechlasso.token_rows import read_token_rows
@@ -16,7 +15,6 @@ from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
     folder = Path(snakemake.output.model).parent
-    checkpoints = folder / "checkpoint"
     work = partial(
         finetune,
         pd.read_parquet(snakemake.input.token_texts),
@@ -29,7 +27,7 @@ with job(snakemake) as settings:
         token_rows=read_token_rows(snakemake.input.rows) if snakemake.input.rows else None,
         seed=settings.seed,
         threads=snakemake.threads,
-        checkpoint_folder=checkpoints,
+        checkpoint_folder=folder / CHECKPOINT,
     )
     result = in_processes(settings.finetune.processes, work)
     write_recipe(
@@ -45,5 +43,3 @@ with job(snakemake) as settings:
         "threads": snakemake.threads,
     }
     write_json(snakemake.output.training, training)
-    # Not before all is written, which a kill may prevent.
-    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_trained_model import make_trained_model
 
 import speechlasso
@@ -176,6 +178,36 @@ def test_predict_one_utterance_of_several_clips(trained, capsys):
     (record,) = json.loads(run(capsys, "predict", trained, *options))
     expected = speechlasso.load(trained.folder).predict(text="the cat", audio=clips)
     assert record["probabilities"]["calm"] == pytest.approx(expected["p_calm"].item(), abs=1e-6)
+
+
+def test_the_mean_probabilities_of_several_models_decide(trained, table, capsys, tmp_path):
+    options = ("--manifest", table, "--column", "id=name", "--format", "csv")
+    # The same model with a head that has turned round and is surer of itself.
+    other = shutil.copytree(trained.folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    weights["classifier.weight"] *= -3
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+
+    def predictions(*arguments):
+        return pd.read_csv(io.StringIO(run(capsys, "predict", trained, *arguments))).set_index("id")
+
+    alone = predictions(*options)
+    assert main(["predict", str(other), *map(str, options)]) == 0
+    of_other = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("id")
+    assert (of_other["predicted"] != alone["predicted"]).any()
+    together = predictions(other, *options)
+    columns = ["p_calm", "p_loud"]
+    np.testing.assert_allclose(together[columns], (alone[columns] + of_other[columns]) / 2)
+    likeliest = together[columns].idxmax(axis=1).str.removeprefix("p_")
+    assert together["predicted"].tolist() == likeliest.tolist()
+    assert list(together) == list(alone)
+
+    config = json.loads((other / "config.json").read_text())
+    config["id2label"] = {"0": "calm", "1": "angry"}
+    config["label2id"] = {"calm": 0, "angry": 1}
+    (other / "config.json").write_text(json.dumps(config))
+    assert main(["predict", str(trained.folder), str(other), *map(str, options)]) == 1
+    assert "models of different classes cannot be averaged" in capsys.readouterr().err
 
 
 def test_explain_says_the_same_in_every_format_and_draws(trained, table, capsys, tmp_path):

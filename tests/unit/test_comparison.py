@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import log_loss, recall_score
 
 from speechlasso.cli import main
 from speechlasso.comparison import compare_arms
 from speechlasso.errors import InputError
+from speechlasso.evaluation import evaluate, predictions_frame
+from speechlasso.files import write_json, write_parquet
 
 
 def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
@@ -102,3 +105,65 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metr
 
     assert main(["compare", str(path), "lasso", "--choose", "randm"]) == 1
     assert "no arm randm" in capsys.readouterr().err
+
+
+CLASSES = ["joy", "anger", "fear"]
+
+
+def write_experiment(project, folds, seeds):
+    """Runs of an arm with drawn probabilities; returns runs.csv and the probabilities by fold."""
+    rng = np.random.default_rng(3)
+    runs, index, drawn = [], [], {}
+    for fold in folds:
+        rows = pd.DataFrame({"id": [f"u{i}" for i in range(60)]})
+        rows["split"] = np.repeat(["validation", "test"], 30)
+        rows["label"] = rng.choice(CLASSES, 60)
+        for seed in seeds:
+            probabilities = rng.dirichlet(np.ones(3), 60)
+            drawn.setdefault(fold, (rows, []))[1].append(probabilities)
+            # No file promises an order of rows.
+            frame = predictions_frame(rows, probabilities, CLASSES).sample(
+                frac=1, random_state=seed
+            )
+            predict, scored = f"results/predict/{fold}-{seed}", f"results/evaluate/{fold}-{seed}"
+            write_parquet(project / predict / "predictions.parquet", frame)
+            write_json(project / scored / "spec.json", {"settings": {"positive_label": "joy"}})
+            run = {"arm": "lasso", "fold": fold, "seed": seed}
+            index.append({**run, "predict": predict, "linear": None, "evaluate": scored})
+            for split, scores in evaluate(frame, "joy")["splits"].items():
+                runs.append({**run, "split": split, **scores})
+    table = project / "results/experiments/mine/runs.csv"
+    table.parent.mkdir(parents=True)
+    pd.DataFrame(runs).to_csv(table, index=False)
+    pd.DataFrame(index).to_csv(table.with_name("index.tsv"), sep="\t", index=False)
+    return table, drawn
+
+
+@pytest.mark.parametrize(("metric", "folds"), [("uar", ["03", "NA"]), ("loss", ["given"])])
+def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds):
+    table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3])
+    command = ["compare", str(table), "lasso", "--metric", metric, "--average-seeds", "lasso"]
+    assert main(command) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1].split("|")
+    assert [last[1].strip(), last[2].strip()] == ["lasso, seeds averaged", str(len(folds))]
+    for column, split in ((3, "validation"), (4, "test")):
+        scores = []
+        for rows, probabilities in drawn.values():
+            of_split, mean = rows["split"] == split, np.mean(probabilities, axis=0)
+            labels = [CLASSES.index(label) for label in rows.loc[of_split, "label"]]
+            if metric == "uar":
+                decided = mean[of_split].argmax(axis=1)
+                scores.append(recall_score(labels, decided, average="macro"))
+            else:
+                scores.append(log_loss(labels, mean[of_split], labels=range(3)))
+        assert float(last[column].split("±")[0]) == pytest.approx(np.mean(scores), abs=5e-4)
+
+
+def test_seeds_whose_predictions_are_gone_are_named(tmp_path, capsys):
+    table, _ = write_experiment(tmp_path, ["03"], seeds=[1, 2])
+    missing = tmp_path / "results/predict/03-2/predictions.parquet"
+    missing.unlink()
+    assert main(["compare", str(table), "lasso", "--average-seeds", "lasso"]) == 1
+    assert f"{missing}: no such file; run the experiment again" in capsys.readouterr().err
+    assert main(["compare", str(table), "lasso", "--average-seeds", "lazzo"]) == 1
+    assert "no arm lazzo; the arms are lasso" in capsys.readouterr().err

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from speechlasso.cli import main
+
 from .conftest import REPOSITORY
 
 TINY = ("--configfile", "tiny.yaml")
@@ -33,6 +35,15 @@ def test_results_hold_every_arm(finished):
     for stage in ("corpus", "select", "finetune", "evaluate"):
         assert (finished.folder / index.loc["lasso", stage] / "spec.json").is_file()
     assert (tables / "report.html").stat().st_size > 10_000
+
+
+def test_one_seed_averaged_is_that_seed(finished, capsys):
+    runs = finished.folder / "results/experiments/tiny/runs.csv"
+    assert main(["compare", str(runs), "random", "--average-seeds", "lasso", "bow_linear"]) == 0
+    cells = [line.split("|")[1:-1] for line in capsys.readouterr().out.strip().splitlines()]
+    scores = {name.strip(): (validation, test) for name, _, validation, test, _ in cells}
+    for arm in ("lasso", "bow_linear"):
+        assert scores[f"{arm}, seeds averaged"] == scores[arm]
 
 
 def test_nothing_to_do_afterwards(finished):

@@ -69,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ARM",
         help="add a row: of these arms, in each fold the one with the best validation score",
     )
+    compare.add_argument(
+        "--average-seeds",
+        nargs="+",
+        default=[],
+        metavar="ARM",
+        help="add a row for each of these arms: the mean of its seeds' probabilities decides",
+    )
     compare.set_defaults(command=print_comparison)
 
     add_model_commands(commands)
@@ -158,22 +165,25 @@ def print_comparison(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from speechlasso.comparison import compare_arms, unit
+    from speechlasso.seed_average import with_seeds_averaged
     from speechlasso.summary import chosen_among
 
     path = Path(options.runs)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give results/experiments/NAME/runs.csv")
-    # A fold's name stays text, even if it is NA.
-    names = {"arm": str, "fold": str}
-    runs = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    runs = _read_runs(path)
     if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
-    if unknown := set(options.choose) - set(runs["arm"]):
+    if unknown := {*options.choose, *options.average_seeds} - set(runs["arm"]):
         arms = ", ".join(runs["arm"].unique())
         raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}; the arms are {arms}")
+    added = []
     if options.choose:
-        chosen = chosen_among(runs, options.choose, options.metric)
-        runs = pd.concat([runs, chosen], ignore_index=True)
+        added.append(chosen_among(runs, options.choose, options.metric))
+    if options.average_seeds:
+        index = _read_runs(path.with_name("index.tsv"), sep="\t")
+        # Folders in the index start from that of results/experiments/NAME/.
+        root = path.resolve().parents[3]
+        added += [with_seeds_averaged(index, arm, root) for arm in options.average_seeds]
+    runs = pd.concat([runs, *added], ignore_index=True)
     table = Table(box=MARKDOWN)
     for column in ("arm", f"{unit(runs)}s", "validation", "test", f"test, minus {options.arm}"):
         table.add_column(column, no_wrap=True)
@@ -187,6 +197,16 @@ def print_comparison(options: argparse.Namespace) -> int:
         console.print(table)
     print("\n".join(line for line in printed.get().splitlines() if line.strip()))
     return 0
+
+
+def _read_runs(path: Path, **options: Any) -> Any:
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give results/experiments/NAME/runs.csv")
+    # A fold's name stays text, even if it is NA.
+    names = {"arm": str, "fold": str}
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""], **options)
 
 
 def _with_margin(value: float, margin: float, sign: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,13 +18,17 @@ from speechlasso.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT = "checkpoint"
+"""Folder, beside spec.json, with what a job goes on from when it was stopped."""
+
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Any]:
     """Run a rule script's body.
 
     Messages, progress bars and tracebacks go to the rule's log. An `InputError` shows its message
-    alone and ends the job with exit code 1. When the body ends well, spec.json is written last.
+    alone and ends the job with exit code 1. When the body ends well, spec.json is written last, and
+    a checkpoint is of no more use.
 
     Yields
     ------
@@ -44,6 +49,7 @@ def job(snakemake: Any) -> Iterator[Any]:
             sys.exit(1)
         if spec:
             write_json(snakemake.output.spec, _full_spec(spec, settings))
+            shutil.rmtree(Path(snakemake.output.spec).parent / CHECKPOINT, ignore_errors=True)
         logger.info("%s done in %.1f s", snakemake.rule, time.perf_counter() - started)
 
 

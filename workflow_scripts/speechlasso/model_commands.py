@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from speechlasso.trained_model import TrainedModel
 
 FORMATS = ("screen", "json", "csv")
+MODEL = (
+    "a folder of results/finetune/, or a copy of one (results/experiments/NAME/index.tsv names "
+    "that of each run)"
+)
 
 
 def add_model_commands(commands: Any) -> None:
@@ -27,7 +31,13 @@ def add_model_commands(commands: Any) -> None:
         "model.",
         epilog='Example: speechlasso predict results/finetune/KEY --audio a.wav --text "Well, no."',
     )
-    _add_model_and_utterances(predict)
+    predict.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="+",
+        help=f"{MODEL}; of several, such as the seeds of an arm, the mean probabilities decide",
+    )
+    _add_utterances(predict)
     _add_output(predict)
     predict.set_defaults(command=predict_new)
 
@@ -40,7 +50,8 @@ def add_model_commands(commands: Any) -> None:
         epilog="Example: speechlasso explain results/finetune/KEY --audio a.wav "
         '--text "Well, no." --figure why.svg',
     )
-    _add_model_and_utterances(explain)
+    explain.add_argument("model", metavar="MODEL", help=MODEL)
+    _add_utterances(explain)
     explain.add_argument(
         "--window",
         metavar="SECONDS",
@@ -54,13 +65,7 @@ def add_model_commands(commands: Any) -> None:
     explain.set_defaults(command=explain_new)
 
 
-def _add_model_and_utterances(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a folder of results/finetune/, or a copy of one "
-        "(results/experiments/NAME/index.tsv names that of each run)",
-    )
+def _add_utterances(parser: argparse.ArgumentParser) -> None:
     single = parser.add_argument_group("a single utterance")
     single.add_argument(
         "--audio", metavar="CLIP", nargs="+", help="its clip, or several in their order"
@@ -121,10 +126,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def predict_new(options: argparse.Namespace) -> int:
     """Predict what the options name."""
     from speechlasso.model_output import predictions_text
+    from speechlasso.seed_average import averaged
 
     form = _format(options)
-    model, utterances = _model_and_utterances(options)
-    _put(predictions_text(model.predict_utterances(utterances), form), options.output)
+    opened = [_model_and_utterances(folder, options) for folder in options.models]
+    predictions = averaged([model.predict_utterances(utterances) for model, utterances in opened])
+    _put(predictions_text(predictions, form), options.output)
     return 0
 
 
@@ -137,7 +144,7 @@ def explain_new(options: argparse.Namespace) -> int:
     form = _format(options)
     if options.figure:
         require_suffix(options.figure)
-    model, utterances = _model_and_utterances(options)
+    model, utterances = _model_and_utterances(options.model, options)
     if options.figure and len(utterances) > 1:
         raise InputError(
             f"--figure shows one utterance, but these are {len(utterances)}; choose one: --id ID"
@@ -150,7 +157,9 @@ def explain_new(options: argparse.Namespace) -> int:
     return 0
 
 
-def _model_and_utterances(options: argparse.Namespace) -> tuple[TrainedModel, pd.DataFrame]:
+def _model_and_utterances(
+    folder: str, options: argparse.Namespace
+) -> tuple[TrainedModel, pd.DataFrame]:
     from speechlasso.trained_model import TrainedModel
 
     single = [options.text, options.audio, options.start, options.end]
@@ -159,7 +168,7 @@ def _model_and_utterances(options: argparse.Namespace) -> tuple[TrainedModel, pd
     if options.threads < 1:
         raise InputError(f"--threads {options.threads}: expected at least 1")
     places = _pairs("--tokenizer", options.tokenizer)
-    model = TrainedModel(options.model, tokenizer=places, threads=options.threads)
+    model = TrainedModel(folder, tokenizer=places, threads=options.threads)
     of_tables = [options.column, options.id, options.audio_root, options.audio_separator]
     if not options.manifest and any(of_tables):
         raise InputError(

@@ -151,8 +151,7 @@ def train(
     Parameters
     ----------
     checkpoint_folder
-        Gets the checkpoint `<title>.safetensors`, of use until the weights are saved elsewhere: the
-        caller then removes the folder.
+        Gets the checkpoint `<title>.safetensors`, which is of use until the weights are saved.
     new_rows_rate
         Learning rate of the rows that `train_new_rows` made, in multiples of the others'.
 
