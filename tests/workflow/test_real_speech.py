@@ -17,7 +17,12 @@ def test_one_fold_of_emodb(workspace, shared_data, tiny_lm):
     table = shared_data / "emodb" / "manifest.csv"
     workspace.write(
         "small.yaml",
-        {"lm": {"name": tiny_lm}, "adapt": {"epochs": 1}, "finetune": {"epochs": 1}},
+        {
+            "seeds": [1],
+            "lm": {"name": tiny_lm},
+            "adapt": {"epochs": 1},
+            "finetune": {"epochs": 1},
+        },
     )
     workspace.run(
         *("--configfile", "experiments/emodb.yaml", "small.yaml", "--config"),
