@@ -110,7 +110,7 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metr
 CLASSES = ["joy", "anger", "fear"]
 
 
-def write_experiment(project, folds, seeds):
+def write_experiment(project, folds, seeds, classifier="predict"):
     """Runs of an arm with drawn probabilities; returns runs.csv and the probabilities by fold."""
     rng = np.random.default_rng(3)
     runs, index, drawn = [], [], {}
@@ -129,7 +129,7 @@ def write_experiment(project, folds, seeds):
             write_parquet(project / predict / "predictions.parquet", frame)
             write_json(project / scored / "spec.json", {"settings": {"positive_label": "joy"}})
             run = {"arm": "lasso", "fold": fold, "seed": seed}
-            index.append({**run, "predict": predict, "linear": None, "evaluate": scored})
+            index.append({**run, classifier: predict, "evaluate": scored})
             for split, scores in evaluate(frame, "joy")["splits"].items():
                 runs.append({**run, "split": split, **scores})
     table = project / "results/experiments/mine/runs.csv"
@@ -139,9 +139,12 @@ def write_experiment(project, folds, seeds):
     return table, drawn
 
 
-@pytest.mark.parametrize(("metric", "folds"), [("uar", ["03", "NA"]), ("loss", ["given"])])
-def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds):
-    table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3])
+@pytest.mark.parametrize(
+    ("metric", "folds", "classifier"),
+    [("uar", ["03", "NA"], "predict"), ("loss", ["given"], "linear")],
+)
+def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds, classifier):
+    table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3], classifier=classifier)
     command = ["compare", str(table), "lasso", "--metric", metric, "--average-seeds", "lasso"]
     assert main(command) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1].split("|")

@@ -181,7 +181,7 @@ def print_comparison(options: argparse.Namespace) -> int:
     if options.average_seeds:
         index = _read_runs(path.with_name("index.tsv"), sep="\t")
         # Folders in the index start from that of results/experiments/NAME/.
-        root = path.resolve().parents[3]
+        root = path.resolve().parent.parent.parent.parent
         added += [with_seeds_averaged(index, arm, root) for arm in options.average_seeds]
     runs = pd.concat([runs, *added], ignore_index=True)
     table = Table(box=MARKDOWN)

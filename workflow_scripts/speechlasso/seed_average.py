@@ -24,8 +24,8 @@ def with_seeds_averaged(index: pd.DataFrame, arm: str, folder: Path) -> pd.DataF
     Parameters
     ----------
     index
-        Columns arm, fold, predict, linear and evaluate: the folders of each run, as index.tsv has
-        them.
+        Columns arm, fold, evaluate, and predict or linear: the folders of each run, as index.tsv
+        has them.
     folder
         Where these folders lie.
 
@@ -40,7 +40,8 @@ def with_seeds_averaged(index: pd.DataFrame, arm: str, folder: Path) -> pd.DataF
     InputError
         If the index has no such arm, or predictions are not there any more.
     """
-    runs = index[index["arm"] == arm]
+    # Experiments without a linear arm, or of such arms alone, have one of the two columns.
+    runs = index[index["arm"] == arm].reindex(columns=["fold", "predict", "linear", "evaluate"])
     if runs.empty:
         raise InputError(f"{arm!r} has no runs of its own; average those that it is chosen from")
     rows = []
