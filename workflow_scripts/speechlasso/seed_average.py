@@ -41,7 +41,8 @@ def with_seeds_averaged(index: pd.DataFrame, arm: str, folder: Path) -> pd.DataF
         If the index has no such arm, or predictions are not there any more.
     """
     # Experiments without a linear arm, or of such arms alone, have one of the two columns.
-    runs = index[index["arm"] == arm].reindex(columns=["fold", "predict", "linear", "evaluate"])
+    columns = ["fold", "predict", "linear", "evaluate"]
+    runs = index[index["arm"] == arm].reindex(columns=columns).astype(object)
     if runs.empty:
         raise InputError(f"{arm!r} has no runs of its own; average those that it is chosen from")
     rows = []
