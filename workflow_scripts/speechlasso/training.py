@@ -150,10 +150,10 @@ def train(
 
     Parameters
     ----------
-    checkpoint_folder
-        Gets the checkpoint `<title>.safetensors`, which is of use until the weights are saved.
     new_rows_rate
         Learning rate of the rows that `train_new_rows` made, in multiples of the others'.
+    checkpoint_folder
+        Gets the checkpoint `<title>.safetensors`, which is of use until the weights are saved.
 
     Returns
     -------
