@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from speechlasso.bag_of_words import AudioFeatures, BagOfWords
+from speechlasso.bag_of_words import AudioFeatures, BagOfWords, weighting
 from speechlasso.config import (
     FrequencyLassoSelection,
     LassoSelection,
@@ -18,10 +22,11 @@ from speechlasso.config import (
     StabilitySelection,
 )
 from speechlasso.errors import InputError
-from speechlasso.lasso import certify
+from speechlasso.lasso import certify, fit_lasso, predict_probabilities
 from speechlasso.linear_classifier import fit_and_predict
 from speechlasso.selection import (
     TokenSelection,
+    choose_alpha,
     keep_important,
     lasso_selection_probabilities,
     select_all,
@@ -178,12 +183,62 @@ def test_a_number_of_tokens_can_be_asked_for(n_tokens):
     assert selection.evidence["duality_gap"] <= 1e-4
 
 
-def test_cross_validation_chooses_an_alpha_and_one_standard_error_a_larger_one():
-    best = lasso(make_bow(), alpha="cv")
-    sparser = lasso(make_bow(), alpha="cv", one_standard_error=True)
-    assert best.evidence["holdout_macro_f1"] > 0.8
-    assert sparser.evidence["alpha"] >= best.evidence["alpha"]
-    assert len(sparser.tokens) <= len(best.tokens)
+def weak_signal():
+    """Tokens 3, 7 and 15 tell one of two classes a little; eight speakers."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["x", "y"], 120)
+    audio = rng.poisson(1.0, (120, 20))
+    for token, label in ((3, "x"), (15, "y"), (7, "x")):
+        audio[:, token] += rng.poisson(1.0, 120) * (labels == label)
+    text = rng.poisson(0.5, (120, 6))
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(120)], "label": labels, "split": "train"})
+    rows["group"] = rng.integers(0, 8, 120).astype(str)
+    words = [f"w{i}" for i in range(6)]
+    return BagOfWords(rows, sp.csr_array(audio), sp.csr_array(text), FEATURES, words)
+
+
+def alpha_of_a_plain_loop(bow, alphas, settings):
+    """Cross-validated macro-F1 without any of the library's choosing."""
+    counts, labels = sp.hstack([bow.audio, bow.text], format="csr"), bow.rows["label"].to_numpy()
+    divider = StratifiedGroupKFold if "group" in bow.rows else StratifiedKFold
+    folds = divider(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    rows = []
+    for inside, outside in folds.split(labels, labels, bow.rows.get("group")):
+        weights = weighting().fit(counts[inside])
+        for alpha in alphas:
+            fit = fit_lasso(weights.transform(counts[inside]), labels[inside], alpha)
+            probabilities = predict_probabilities(fit, weights.transform(counts[outside]))
+            predicted = fit.classes[probabilities.argmax(axis=1)]
+            audio = fit.importance[:20]
+            n_tokens = ((audio >= fit.importance.mean()) & (audio > 0)).sum()
+            rows.append((alpha, f1_score(labels[outside], predicted, average="macro"), n_tokens))
+    table = pd.DataFrame(rows, columns=["alpha", "f1", "n_tokens"]).groupby("alpha")
+    mean, error = table["f1"].mean(), table["f1"].sem()
+    mean = mean[table["n_tokens"].mean() >= 1]
+    best = mean[mean == mean.max()].index.max()
+    within = error[best] if settings.one_standard_error else 0
+    return mean[mean >= mean[best] - within].index.max()
+
+
+def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
+    bow = weak_signal()
+    ungrouped = replace(bow, rows=bow.rows.drop(columns="group"))
+    path = SelectionPath.fitted(LassoRows.of(bow, LASSO), "macro_f1", None)
+    path = SelectionPath(path.fits[:36:5], path.table[:36:5])
+    keep = partial(keep_important, n_audio_features=20, threshold="mean")
+    chosen = {}
+    for name, rows, changes in (
+        ("plain", bow, {}),
+        ("one standard error", bow, {"one_standard_error": True}),
+        ("more folds", bow, {"cv_folds": 5}),
+        ("no groups", ungrouped, {}),
+    ):
+        settings = LASSO.model_copy(update={"alpha": "cv", "cv_folds": 3, **changes})
+        lasso_rows = LassoRows.of(rows, settings)
+        chosen[name] = choose_alpha(lasso_rows, path, settings, keep, "macro_f1", None)
+        assert chosen[name] == alpha_of_a_plain_loop(rows, path.table["alpha"], settings), name
+    plain = chosen.pop("plain")
+    assert plain not in chosen.values(), "these data cannot show a setting that is not read"
 
 
 def test_layers_limit_the_choice_and_indices_stay_those_of_the_bag_of_words():
@@ -333,8 +388,8 @@ def test_the_dummy_is_chance():
 
 def test_the_linear_baselines_weighting_is_a_setting():
     loss = {}
-    for weighting in ("tfidf", "counts"):
-        settings = LinearClassifier(C=[0.1], weighting=weighting, scaling="none")
+    for method in ("tfidf", "counts"):
+        settings = LinearClassifier(C=[0.1], weighting=method, scaling="none")
         predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
-        loss[weighting] = predictions["p_x"].to_numpy()
+        loss[method] = predictions["p_x"].to_numpy()
     assert not np.allclose(loss["tfidf"], loss["counts"])
