@@ -60,8 +60,8 @@ def trained(steps: int) -> dict[str, float]:
     from transformers import AutoModelForSequenceClassification
 
     from speechlasso.config import LanguageModel
+    from speechlasso.devices import autocast, computing
     from speechlasso.language_model import load_model
-    from speechlasso.training import autocast, computing
 
     lengths = np.random.default_rng(1).integers(SHORTEST, LONGEST, steps)
     with computing(torch.get_num_threads(), seed=1):

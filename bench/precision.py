@@ -19,8 +19,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from speechlasso.config import LanguageModel
+from speechlasso.devices import autocast, best_device, computing
 from speechlasso.language_model import load_model
-from speechlasso.training import autocast, best_device, computing
 
 BATCH_SIZE, LENGTH, N_CLASSES = 32, 184, 7
 

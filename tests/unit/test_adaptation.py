@@ -13,6 +13,7 @@ from speechlasso import adaptation, language_model_loss
 from speechlasso.adaptation import adapt, can_be_packed
 from speechlasso.batching import model_inputs, padded, shared_rows
 from speechlasso.config import Adapt, LanguageModel
+from speechlasso.devices import computing
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.language_model import (
@@ -25,7 +26,7 @@ from speechlasso.language_model_loss import IGNORED
 from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.token_rows import read_token_rows, write_token_rows
 from speechlasso.token_text import MARKERS, new_token_names
-from speechlasso.training import computing, train
+from speechlasso.training import train
 
 N_AUDIO = 10
 SETTINGS = Adapt(epochs=3, batch_size=16, learning_rate=5e-2, holdout=0.2)

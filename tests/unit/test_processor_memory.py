@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import psutil, torch
-from speechlasso.training import computing
+from speechlasso.devices import computing
 
 def megabytes():
     return psutil.Process().memory_info().rss / 1e6

@@ -10,8 +10,9 @@ from speechlasso.batching import (
     split_batch,
 )
 from speechlasso.config import Training
+from speechlasso.devices import autocast, computing
 from speechlasso.errors import InputError
-from speechlasso.training import Task, autocast, computing, train
+from speechlasso.training import Task, train
 
 
 class Settings(Training):

@@ -33,6 +33,7 @@ from speechlasso.batching import (
     shared_rows,
 )
 from speechlasso.config import Adapt, LanguageModel
+from speechlasso.devices import best_device, computing, on_device, to_best_device
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.language_model import (
@@ -51,15 +52,7 @@ from speechlasso.new_row_training import NewRows, train_new_rows
 from speechlasso.processes import of_first_process
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
-from speechlasso.training import (
-    Batch,
-    Task,
-    best_device,
-    computing,
-    on_device,
-    to_best_device,
-    train,
-)
+from speechlasso.training import Batch, Task, train
 
 # Enough for some of them to share a row.
 SEQUENCES_TRIED = 100

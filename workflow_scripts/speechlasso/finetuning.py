@@ -23,6 +23,7 @@ from transformers import (
 from speechlasso.batching import length_grouped_batches, model_inputs
 from speechlasso.config import Finetune, LanguageModel, LoRA, Metric
 from speechlasso.decision import Threshold, tuned_threshold
+from speechlasso.devices import best_device, computing, peak_memory_mb
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
@@ -40,7 +41,7 @@ from speechlasso.processes import process_number
 from speechlasso.sequence_augmentation import with_audio_spliced, with_tokens_dropped
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
-from speechlasso.training import Batch, Task, best_device, computing, peak_memory_mb, train
+from speechlasso.training import Batch, Task, train
 
 # Names of the layers that make queries and values, one tuple for each family of models; where keys
 # come out of the same layer, they are adapted along.

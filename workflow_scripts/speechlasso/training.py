@@ -12,15 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +27,7 @@ from tqdm import tqdm
 
 from speechlasso.batching import split_batch
 from speechlasso.config import Training
+from speechlasso.devices import Precision, autocast, on_device, to_best_device
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
 from speechlasso.new_row_training import is_new_rows
@@ -40,12 +37,10 @@ from speechlasso.processes import (
     process_number,
     sum_over_processes,
 )
-from speechlasso.processor_memory import keep_few_kernels, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
-Precision = Literal["auto", "fp32", "bf16"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 LARGEST_GRADIENT_NORM = 1.0
@@ -78,57 +73,6 @@ class Progress:
     best_epoch: int = 0
     best_score: float | None = None
     log: list[dict[str, float]] = field(default_factory=list)
-
-
-@contextmanager
-def computing(threads: int, seed: int) -> Iterator[None]:
-    """Compute with so many threads, from fresh random numbers; restore both afterwards."""
-    keep_few_kernels()
-    keep_freed_memory()
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=gpus_in_use()):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads_before)
-
-
-def gpus_in_use() -> list[int]:
-    return [torch.cuda.current_device()] if torch.cuda.is_available() else []
-
-
-def best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def to_best_device(model: torch.nn.Module) -> torch.device:
-    """Move a model to `best_device`, where a quantised one is already."""
-    device = best_device()
-    if not getattr(model, "is_quantized", False):
-        model.to(device)
-    return device
-
-
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Mixed precision where it is asked for, or where the hardware multiplies bfloat16 natively."""
-    wanted = precision == "bf16" or (precision == "auto" and _computes_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    processor = torch.cpu.get_capabilities()
-    # Without matrix units (AMX), bfloat16 instructions are fast on AMD's processors, where float32
-    # products are slow in turn; on Intel's they are slower than float32 ones.
-    is_fast_amd = processor.get("avx512_bf16") and processor["cpu_name"].startswith("AMD")
-    return bool(processor.get("amx_bf16") or is_fast_amd)
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def train(
@@ -356,14 +300,6 @@ class Checkpoint:
                     if f"{moment}/{name}" in names
                 }
         logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
-
-
-def peak_memory_mb() -> float:
-    """Most memory this process has held so far, in MiB: on the GPU if it computes there."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from transformers import HubertModel, WavLMModel, WhisperModel
 
+from speechlasso.devices import best_device
 from speechlasso.errors import InputError
 from speechlasso.tokenizers.pretrained_audio import PretrainedAudio, load_pretrained
 from speechlasso.tokenizers.torch_encoding import FrameEncoder, Precision
-from speechlasso.training import best_device
 
 SAMPLE_RATE = 16_000  # Hz, of all these models
 WINDOW_SECONDS = 30.0  # Whisper's; the others were trained on shorter ones

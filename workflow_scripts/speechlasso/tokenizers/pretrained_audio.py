@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, PreTrainedModel
 
+from speechlasso.devices import best_device
 from speechlasso.errors import InputError
 from speechlasso.model_loading import readable_errors
 from speechlasso.tokenizers.torch_encoding import Precision
-from speechlasso.training import best_device
 
 
 class PretrainedAudio(NamedTuple):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from speechlasso.config import Tokenizer
+from speechlasso.devices import best_device
 from speechlasso.errors import InputError
 from speechlasso.tokenizers.speechtokenizer_checkpoint import (
     Architecture,
@@ -27,7 +28,6 @@ from speechlasso.tokenizers.speechtokenizer_checkpoint import (
 from speechlasso.tokenizers.speechtokenizer_encoder import Encoder
 from speechlasso.tokenizers.speechtokenizer_lstm import Each
 from speechlasso.tokenizers.waveforms import checked
-from speechlasso.training import best_device
 
 # Clips encoded together: enough to keep the LSTM busy, few enough to bound the memory.
 BATCH_FRAMES = 16_384

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from speechlasso.devices import autocast
 from speechlasso.tokenizers.waveforms import checked
-from speechlasso.training import autocast
 
 Precision = Literal["fp32", "bf16"]
 

@@ -26,11 +26,11 @@ from transformers import (
 )
 
 from speechlasso.config import Tokenizer
+from speechlasso.devices import best_device
 from speechlasso.errors import InputError
 from speechlasso.tokenizers import BACKENDS
 from speechlasso.tokenizers.pretrained_audio import PretrainedAudio, load_pretrained
 from speechlasso.tokenizers.torch_encoding import FrameEncoder, Precision
-from speechlasso.training import best_device
 
 
 @dataclass(frozen=True)
