@@ -9,13 +9,15 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
+from speechlasso.config_sources import with_command_line
 from speechlasso.errors import InputError
 from speechlasso.plan import make_plan
 from speechlasso.summary import score_lines
 from speechlasso.tokenizers import tokenizer_files
 
 try:
-    SETTINGS = load_settings(config)
+    # What Snakemake made of --config has words where null was written.
+    SETTINGS = load_settings(with_command_line(config, workflow.config_settings.config_args))
     PLAN = make_plan(SETTINGS)
 except InputError as error:
     # Without the chained traceback, which would bury the message.

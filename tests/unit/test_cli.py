@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from tiny_trained_model import make_trained_model
 import speechlasso
 from speechlasso import __version__
 from speechlasso.cli import main
-from speechlasso.config import Settings, json_schema
+from speechlasso.config import Settings, json_schema, load_settings
+from speechlasso.config_sources import with_command_line
 from speechlasso.plan import make_plan
 from speechlasso.tokenizers import BACKENDS
 
+PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -75,6 +78,62 @@ def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
     assert [line for line in lines if "select_tokens" in line and "would run" in line]
 
 
+SWEEP = "select={lasso: {alpha: [8, 16]}}"
+
+
+def test_plan_in_a_pipe_is_tab_separated_and_names_every_variant_in_full(folder):
+    written = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "plan", "--config", SWEEP],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "20"},
+    ).stdout
+    table = pd.read_csv(io.BytesIO(written), sep="\t", dtype=str)
+    assert list(table) == ["experiment", "rule", "folder", "used by", "state"]
+    plan = make_plan(load_settings(with_command_line(Settings().model_dump(), [SWEEP])))
+    folders = [v.folder for variants in plan.variants.values() for v in variants.values()]
+    assert sorted(table["folder"]) == sorted(folders)
+    arms = set(table["used by"].str.split(", ").explode())
+    assert {"lasso[alpha=8]", "lasso[alpha=16]", "text_only"} < arms
+
+
+def test_plan_on_a_terminal_shows_names_in_brackets(folder):
+    reading_end, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "plan", "--config", SWEEP],
+        stdout=terminal,
+        env={**os.environ, "COLUMNS": "300"},
+    ):
+        os.close(terminal)
+        shown = b"".join(iter(lambda: _chunk(reading_end), b"")).decode()
+    assert "lasso[alpha=8], " in shown and "lasso[alpha=16], " in shown
+    assert "─" in shown, "a table to look at"
+
+
+def _chunk(terminal):
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # how Linux tells that nobody writes any more
+        return b""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "model", "--text", b"caf\xe9"],
+        ["predict", "model", "--audio", b"caf\xe9.wav"],
+        ["plan", "--config", b"experiment={name: caf\xe9}"],
+        ["compare", b"caf\xe9.csv", "lasso"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(folder, arguments):
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True
+    )
+    assert ended.returncode == 1
+    assert "caf\\xe9" in ended.stderr and "is not UTF-8" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_prune_lists_and_deletes_what_no_configuration_reaches(folder, capsys):
     plan = make_results(folder)
     other = make_results(folder, seeds=[1, 2, 7])
@@ -106,6 +165,8 @@ def test_prune_keeps_what_any_given_experiment_reaches(folder, capsys):
     [
         (["plan", "--configfile", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["plan", "--config", "select"], "expected KEY=VALUE"),
+        (["plan", "--config", "seeds=[1", "bow={}"], "--config seeds=[1: the value is not valid"),
+        (["plan", "--config", "seeds=[-1]"], "seeds.0: input should be greater than or equal to 0"),
         (["plan", "--config", "finetun={}"], "did you mean 'finetune'?"),
     ],
 )
@@ -257,9 +318,11 @@ def test_a_figure_shows_one_utterance(trained, table, capsys):
 def test_a_reader_that_stops_early_is_no_error():
     reading_end, writing_end = os.pipe()
     os.close(reading_end)
-    program = "from speechlasso.cli import main; raise SystemExit(main(['schema']))"
     with os.fdopen(writing_end) as pipe:
         ended = subprocess.run(
-            [sys.executable, "-c", program], stdout=pipe, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", PROGRAM, "schema"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     assert (ended.returncode, ended.stderr) == (0, "")

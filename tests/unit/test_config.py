@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -158,3 +160,41 @@ def test_a_corpus_needs_audio():
     corpus = {"path": "a.csv", "columns": {"audio": None}}
     with pytest.raises(InputError, match=r"adapt\.corpus\.columns\.audio: null"):
         load_settings({"adapt": {"corpus": corpus}})
+
+
+SEEDS = [
+    "dataset.demo.seed",
+    "dataset.folds.seed",
+    "tokenizer.spectral_rvq.seed",
+    "tokenizer.ssl_units.seed",
+    "select.lasso.seed",
+]
+
+
+@pytest.mark.parametrize("path", SEEDS)
+def test_a_seed_is_what_every_generator_takes(path):
+    def with_seed(seed):
+        for key in reversed(path.split(".")):
+            seed = {key: seed}
+        return merged(DEFAULTS, seed)
+
+    assert f"{path}: input should be greater than or equal to 0" in message_for(with_seed(-1))
+    assert f"{path}: input should be less than 4294967296" in message_for(with_seed(2**32))
+    largest = load_settings(with_seed(2**32 - 1)).model_dump()
+    for key in path.split("."):
+        largest = largest[key]
+    np.random.RandomState(largest)
+
+
+def test_every_seed_is_of_one_type():
+    sections = json.loads(json_schema())["$defs"].values()
+    seeds = [
+        section["properties"]["seed"] for section in sections if "seed" in section["properties"]
+    ]
+    assert len(seeds) >= len(SEEDS)
+    assert {(seed["minimum"], seed["exclusiveMaximum"]) for seed in seeds} == {(0, 2**32)}
+
+
+@pytest.mark.parametrize("seeds", [[-1], [2**32], [1, "01"], [1, 1.0]])
+def test_seeds_of_the_runs_are_distinct_and_in_range(seeds):
+    assert "seeds" in message_for({"seeds": seeds})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,3 +110,19 @@ def test_a_typing_error_in_a_key_and_a_string_where_a_number_belongs(workspace, 
     assert "finetun: unknown key; did you mean 'finetune'?" in message
     assert "bow.layers: input should be a valid integer" in message
     assert "Traceback" not in message
+
+
+def test_null_on_the_command_line_is_null_for_both_commands(workspace, own_data):
+    own_data.to_csv(workspace.folder / "table.csv", index=False)
+    given = ["dataset={folds: {only: null}}", "select={lasso: {n_tokens: null}}"]
+    options = ["--configfile", "own.yaml", "--config", *given]
+    workspace.run("--until", "divide_folds", *options)
+    plan = subprocess.run(
+        [sys.executable, "-c", "from speechlasso.cli import main; main()", "plan", *options],
+        cwd=workspace.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    states = {line.split("\t")[1]: line.split("\t")[-1] for line in plan.splitlines()}
+    assert (states["divide_folds"], states["build_bow"]) == ("cached", "would run")

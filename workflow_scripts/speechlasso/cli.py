@@ -18,6 +18,7 @@ from speechlasso.model_commands import add_model_commands
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        _require_utf8(sys.argv[1:] if arguments is None else arguments)
         status = options.command(options)
         sys.stdout.flush()
         return status
@@ -28,6 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A reader such as `head` has had enough; at its exit Python would complain of what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _require_utf8(arguments: Iterable[str]) -> None:
+    """Other bytes arrive as lone surrogates, which no tokenizer and no file format takes."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            raise InputError(
+                f"the argument '{shown}' is not UTF-8: write texts in it, and rename such files"
+            ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,29 +114,52 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="KEY=VALUE",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         help="settings on top, in YAML, as for snakemake: select='{lasso: {alpha: 20}}'",
     )
 
 
 def show_plan(options: argparse.Namespace) -> int:
-    """Print a table of all variants and whether their results are there."""
+    """Print a table of all variants and whether their results are there.
+
+    Tab-separated text where no terminal reads it, so that no name is wrapped or cut.
+    """
+    columns = ("experiment", "rule", "folder", "used by", "state")
+    rows = [
+        row
+        for plan in _plans(options.configfile or [None], options.config)
+        for row in _states(plan)
+    ]
+    if sys.stdout.isatty():
+        _print_table(columns, rows)
+    else:
+        for row in (columns, *rows):
+            print(*row, sep="\t")
+    return 0
+
+
+def _states(plan: Any) -> Iterator[tuple[str, ...]]:
+    for variants in plan.variants.values():
+        for key in sorted(variants):
+            variant = variants[key]
+            arms = ", ".join(_arms_using(plan, variant))
+            state = "cached" if _is_done(plan, variant) else "would run"
+            yield plan.experiment, variant.settings.rule, variant.folder, arms, state
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    for plan in _plans(options.configfile or [None], options.config):
-        table = Table(title=f"{plan.experiment}: {len(plan.runs)} runs", title_justify="left")
-        for column in ("rule", "folder", "used by", "state"):
-            table.add_column(column, overflow="fold")
-        for variants in plan.variants.values():
-            for key in sorted(variants):
-                variant = variants[key]
-                arms = ", ".join(_arms_using(plan, variant))
-                state = "cached" if _is_done(plan, variant) else "would run"
-                table.add_row(variant.settings.rule, variant.folder, arms, state)
-        Console().print(table)
-    return 0
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # The brackets of lasso[alpha=8] are no markup.
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def prune_results(options: argparse.Namespace) -> int:
@@ -192,7 +228,7 @@ def print_comparison(options: argparse.Namespace) -> int:
         difference = _with_margin(row.difference, row.difference_margin, sign="+")
         table.add_row(row.arm, str(row.n), f"{row.validation:.3f}", test, difference)
     # As wide as the table is, terminal or not, and without rich's empty first and last line.
-    console = Console(width=1000, markup=False)
+    console = Console(width=1000, markup=False, emoji=False)
     with console.capture() as printed:
         console.print(table)
     print("\n".join(line for line in printed.get().splitlines() if line.strip()))
@@ -253,37 +289,15 @@ def print_schema(options: argparse.Namespace) -> int:
 def _plans(configfiles: Iterable[str | None], config: Sequence[str]) -> list[Any]:
     """A plan for each experiment file on top of config.yaml, None being config.yaml alone."""
     from speechlasso.config import load_settings, merged
+    from speechlasso.config_sources import read_config_file, with_command_line
     from speechlasso.plan import make_plan
 
-    base = _read_yaml("config.yaml")
-    command_line: dict[str, Any] = {}
-    for setting in config:
-        command_line = merged(command_line, _parse_setting(setting))
-    overlays = [_read_yaml(path) if path else {} for path in configfiles]
+    base = read_config_file("config.yaml")
+    overlays = [read_config_file(path) if path else {} for path in configfiles]
     return [
-        make_plan(load_settings(merged(merged(base, overlay), command_line)))
+        make_plan(load_settings(with_command_line(merged(base, overlay), config)))
         for overlay in overlays
     ]
-
-
-def _read_yaml(path: str) -> dict[str, Any]:
-    import yaml
-
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; run speechlasso in the folder of the Snakefile")
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
-
-
-def _parse_setting(setting: str) -> dict[str, Any]:
-    import yaml
-
-    key, equals, value = setting.partition("=")
-    if not equals:
-        raise InputError(f"--config {setting}: expected KEY=VALUE")
-    return {key: yaml.safe_load(value)}
 
 
 def _arms_using(plan: Any, variant: Any) -> list[str]:

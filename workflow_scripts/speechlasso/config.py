@@ -30,6 +30,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Metric = Literal["macro_f1", "uar", "accuracy", "positive_f1"]
+# What NumPy, scikit-learn and torch all take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _each_once(seeds: list[int]) -> list[int]:
+    """After 01, 1.0 and 1 became the same number."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"each seed once, but got {seeds}")
+    return seeds
 
 
 def _parse_alpha(value: Any) -> Any:
@@ -77,7 +86,7 @@ class DemoCorpus(Section):
     """Voices in the test split."""
     utterances_per_speaker: PositiveInt = 40
     """Utterances of each voice."""
-    seed: int = 1
+    seed: Seed = 1
     """Draws words, prosody and noise."""
 
 
@@ -121,7 +130,7 @@ class Folds(Section):
     """Number of folds (stratified and grouped)."""
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """Part of a fold's training rows kept for validation; whole groups where there are groups."""
-    seed: int = 1
+    seed: Seed = 1
     """Draws folds and validation parts."""
     only: list[str] | None = None
     """Run these folds alone, by name: "0", "1", ... or a group's name."""
@@ -154,7 +163,7 @@ class SpectralRVQ(Section):
     """Codes per layer."""
     max_frames: PositiveInt = 30_000
     """Frames (of 20 ms) drawn from the training clips to learn the codebooks."""
-    seed: int = 1
+    seed: Seed = 1
     """Draws training frames and first centroids."""
 
 
@@ -165,7 +174,7 @@ class SSLUnits(Section):
     """Number of units."""
     max_frames: PositiveInt = 100_000
     """Frames drawn from the training clips to learn the units."""
-    seed: int = 1
+    seed: Seed = 1
     """Draws training frames and first centroids."""
 
 
@@ -225,7 +234,7 @@ class LassoFitting(Section):
     """With more than two classes: one softmax model, or one model for each class."""
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
     """Share of the training rows kept out of the fit to score it."""
-    seed: int = 42
+    seed: Seed = 42
     """Draws the held-out rows, cross-validation folds and subsamples."""
 
 
@@ -458,7 +467,7 @@ class Settings(Section):
     """The whole configuration of one experiment."""
 
     experiment: Experiment = Experiment()
-    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_each_once)] = [1, 2]
     """One run of every arm and fold for each."""
     dataset: Dataset = Dataset()
     audio: Audio = Audio()
@@ -554,9 +563,6 @@ def _cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     evaluate = _mapping(raw.get("evaluate"))
     if evaluate.get("metric") == "positive_f1" and evaluate.get("positive_label") is None:
         yield "evaluate.positive_label: metric positive_f1 needs to know the positive class"
-    seeds = _list(raw.get("seeds"))
-    if len(set(map(str, seeds))) < len(seeds):
-        yield f"seeds: each seed once, but got {seeds}"
 
 
 def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:

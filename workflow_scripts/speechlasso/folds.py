@@ -42,7 +42,7 @@ def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
         raise InputError(
             f"dataset.folds.only: no fold is named {unknown[0]!r}{hint} Folds: {', '.join(names)}"
         )
-    return list(folds.only)
+    return list(dict.fromkeys(folds.only))
 
 
 def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
