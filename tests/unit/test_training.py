@@ -211,14 +211,17 @@ def test_one_example_too_large_is_an_error(tmp_path):
 
 def test_parts_of_a_batch_are_padded_no_more_than_they_need():
     sequences = [np.arange(1, n + 1) for n in (5, 2, 4, 3, 1)]
-    batch = model_inputs(sequences, 0) | {"labels": torch.arange(5)}
-    parts = split_batch(batch, 2)
+    frames = torch.arange(5 * 9 * 2).reshape(5, 9, 2)
+    batch = model_inputs(sequences, 0) | {"labels": torch.arange(5), "frames": frames}
+    parts = split_batch(batch, 2, ["input_ids", "attention_mask"])
     assert [part["input_ids"].shape for part in parts] == [(2, 5), (2, 4), (1, 1)]
     for part, rows in zip(parts, (slice(0, 2), slice(2, 4), slice(4, 5)), strict=True):
         expected = model_inputs(sequences[rows], 0)
         assert torch.equal(part["input_ids"], expected["input_ids"])
         assert torch.equal(part["attention_mask"], expected["attention_mask"])
     assert torch.cat([part["labels"] for part in parts]).tolist() == list(range(5))
+    # What is not padded to the texts' length is not cut to it.
+    assert torch.equal(torch.cat([part["frames"] for part in parts]), frames)
 
 
 def test_random_numbers_and_threads_are_restored():

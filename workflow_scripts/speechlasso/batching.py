@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -91,15 +91,23 @@ def in_rows(sequences: Sequence[np.ndarray], rows: list[list[int]]) -> list[np.n
     return [np.concatenate([sequences[position] for position in row]) for row in rows]
 
 
-def split_batch(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
-    """A batch in parts of at most `size` rows; what an attention mask tells is padding of all of a
-    part's rows is cut off."""
+def split_batch(
+    batch: dict[str, torch.Tensor], size: int, padded_tensors: Collection[str] = ()
+) -> list[dict[str, torch.Tensor]]:
+    """A batch in parts of at most `size` rows.
+
+    Parameters
+    ----------
+    padded_tensors
+        Names of the tensors (n, longest text) that are padded as `attention_mask` tells; what is
+        padding in all rows of a part is cut off from them, and from no other tensor.
+    """
     n_examples = len(next(iter(batch.values())))
     parts = []
     for start in range(0, n_examples, size):
         part = {name: tensor[start : start + size] for name, tensor in batch.items()}
         if "attention_mask" in part:
             longest = int(part["attention_mask"].sum(dim=1).max())
-            part = {name: t[:, :longest] if t.ndim > 1 else t for name, t in part.items()}
+            part |= {name: part[name][:, :longest] for name in padded_tensors if name in part}
         parts.append(part)
     return parts

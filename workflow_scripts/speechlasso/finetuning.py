@@ -35,7 +35,11 @@ from speechlasso.language_model import (
     load_tokenizer,
     set_rows,
 )
-from speechlasso.new_row_training import stop_training_new_rows, train_new_rows
+from speechlasso.new_row_training import (
+    is_new_rows,
+    stop_training_new_rows,
+    train_new_rows,
+)
 from speechlasso.prediction import class_probabilities
 from speechlasso.processes import process_number
 from speechlasso.sequence_augmentation import with_audio_spliced, with_tokens_dropped
@@ -150,7 +154,7 @@ def finetune(
             ),
             settings,
             weight_decay=settings.weight_decay,
-            new_rows_rate=settings.new_rows_rate,
+            rate_of=lambda name: settings.new_rows_rate if is_new_rows(name) else 1.0,
             precision=lm.precision,
             seed=seed,
             checkpoint_folder=checkpoint_folder,
@@ -370,4 +374,5 @@ def _task(
         metric=metric,
         greater_is_better=True,
         untrained_is_candidate=False,
+        padded_tensors=("input_ids", "attention_mask"),
     )

@@ -30,7 +30,6 @@ from speechlasso.config import Training
 from speechlasso.devices import Precision, autocast, on_device, to_best_device
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
-from speechlasso.new_row_training import is_new_rows
 from speechlasso.processes import (
     n_processes,
     of_first_process,
@@ -63,6 +62,8 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
+    padded_tensors: tuple[str, ...] = ()
+    """Tensors of a batch, (n, longest text), that are padded as its `attention_mask` tells."""
 
 
 @dataclass
@@ -81,7 +82,7 @@ def train(
     settings: Training,
     *,
     weight_decay: float,
-    new_rows_rate: float = 1.0,
+    rate_of: Callable[[str], float] = lambda name: 1.0,
     precision: Precision,
     seed: int,
     checkpoint_folder: Path,
@@ -94,8 +95,8 @@ def train(
 
     Parameters
     ----------
-    new_rows_rate
-        Learning rate of the rows that `train_new_rows` made, in multiples of the others'.
+    rate_of
+        From a parameter's name to its learning rate, in multiples of `settings.learning_rate`.
     checkpoint_folder
         Gets the checkpoint `<title>.safetensors`, which is of use until the weights are saved.
 
@@ -114,7 +115,7 @@ def train(
     device = to_best_device(model)
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    optimizer = _optimizer(model, settings.learning_rate, weight_decay, new_rows_rate)
+    optimizer = _optimizer(model, settings.learning_rate, weight_decay, rate_of)
     run = _Run(model, task, settings, optimizer, autocast(precision, device), device)
     checkpoint = Checkpoint(checkpoint_folder / f"{title}.safetensors")
     checkpoint.restore(run)
@@ -207,7 +208,7 @@ class _Run:
         while True:
             try:
                 total = torch.zeros((), device=self.device)
-                for part in split_batch(share, self.part_size):
+                for part in split_batch(share, self.part_size, self.task.padded_tensors):
                     total += self.backward_of_part(part, total_weight)
                 return total
             except RuntimeError as error:
@@ -312,13 +313,15 @@ def _trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter
 
 
 def _optimizer(
-    model: torch.nn.Module, learning_rate: float, weight_decay: float, new_rows_rate: float
+    model: torch.nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    rate_of: Callable[[str], float],
 ) -> torch.optim.AdamW:
     """AdamW that decays matrices, but not biases and the scales of normalisation."""
     groups = defaultdict(list)
     for name, weight in _trainable(model):
-        rate = new_rows_rate if is_new_rows(name) else 1.0
-        groups[rate, weight_decay if weight.ndim > 1 else 0.0].append(weight)
+        groups[rate_of(name), weight_decay if weight.ndim > 1 else 0.0].append(weight)
     return torch.optim.AdamW(
         [
             {"params": weights, "peak_lr": rate * learning_rate, "weight_decay": decay}
