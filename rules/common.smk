@@ -6,13 +6,12 @@ import sys
 # Lets the workflow run from any environment that has Snakemake, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-import pandas as pd
 from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
 from speechlasso.config_sources import with_command_line
 from speechlasso.errors import InputError
 from speechlasso.plan import make_plan
-from speechlasso.summary import score_lines
+from speechlasso.summary import read_table, score_lines
 from speechlasso.tokenizers import tokenizer_files
 
 try:
@@ -134,7 +133,7 @@ def closing_words():
     summary = Path(EXPERIMENT, "summary.csv")
     if not summary.exists():
         return "Done; the tables of this experiment are not written yet."
-    return f"\n{score_lines(pd.read_csv(summary), SETTINGS.evaluate.metric)}\n\n{EXPERIMENT}/report.html"
+    return f"\n{score_lines(read_table(summary), SETTINGS.evaluate.metric)}\n\n{EXPERIMENT}/report.html"
 
 
 wildcard_constraints:

@@ -1,17 +1,15 @@
 """Rule report: tables and figures of an experiment on one self-contained page."""
 
-import pandas as pd
-
 from speechlasso.files import write_text
 from speechlasso.job import job
 from speechlasso.report import render_report
-from speechlasso.summary import read_run
+from speechlasso.summary import read_run, read_table
 
 with job(snakemake):
     page = render_report(
         snakemake.params.experiment,
-        pd.read_csv(snakemake.input.runs),
-        pd.read_csv(snakemake.input.summary),
+        read_table(snakemake.input.runs),
+        read_table(snakemake.input.summary),
         [read_run(**run) for run in snakemake.params.runs],
         snakemake.params.transductive_arms,
     )

@@ -202,10 +202,10 @@ def print_comparison(options: argparse.Namespace) -> int:
 
     from speechlasso.comparison import compare_arms, unit
     from speechlasso.seed_average import with_seeds_averaged
-    from speechlasso.summary import chosen_among
+    from speechlasso.summary import chosen_among, read_table
 
     path = Path(options.runs)
-    runs = _read_runs(path)
+    runs = read_table(path)
     if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
     if unknown := {*options.choose, *options.average_seeds} - set(runs["arm"]):
@@ -215,7 +215,7 @@ def print_comparison(options: argparse.Namespace) -> int:
     if options.choose:
         added.append(chosen_among(runs, options.choose, options.metric))
     if options.average_seeds:
-        index = _read_runs(path.with_name("index.tsv"), sep="\t")
+        index = read_table(path.with_name("index.tsv"))
         # Folders in the index start from that of results/experiments/NAME/.
         root = path.resolve().parent.parent.parent.parent
         added += [with_seeds_averaged(index, arm, root) for arm in options.average_seeds]
@@ -233,16 +233,6 @@ def print_comparison(options: argparse.Namespace) -> int:
         console.print(table)
     print("\n".join(line for line in printed.get().splitlines() if line.strip()))
     return 0
-
-
-def _read_runs(path: Path, **options: Any) -> Any:
-    import pandas as pd
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give results/experiments/NAME/runs.csv")
-    # A fold's name stays text, even if it is NA.
-    names = {"arm": str, "fold": str}
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""], **options)
 
 
 def _with_margin(value: float, margin: float, sign: str = "") -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speechlasso.errors import InputError
 from speechlasso.evaluation import METRICS
 from speechlasso.files import read_json
 
@@ -29,6 +31,8 @@ RUN_COLUMNS = [
     "peak_memory_mb",
 ]
 SUMMARY_COLUMNS = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+# Names, which stay as they are: 01 is a speaker, and so is NA.
+TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted")
 # Time and memory differ from run to run; the summary must not.
 SUMMARISED = [*METRICS, "cut_share"]
 CONFIDENCE = 0.95
@@ -60,6 +64,29 @@ def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
         read_json(f"{select}/selection.json") if select else None,
         read_json(f"{training}/training.json"),
         pd.read_csv(f"{folders['adapt']}/training_log.csv") if "adapt" in folders else None,
+    )
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read runs.csv, summary.csv, index.tsv or confusion.csv as they were written.
+
+    Names are texts; an empty cell of another column is missing.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; give one of results/experiments/NAME/")
+    separator = "\t" if Path(path).suffix == ".tsv" else ","
+    columns = pd.read_csv(path, sep=separator, nrows=0).columns
+    return pd.read_csv(
+        path,
+        sep=separator,
+        dtype={name: str for name in columns if name in TEXT_COLUMNS},
+        keep_default_na=False,
+        na_values={name: [""] for name in columns if name not in TEXT_COLUMNS},
     )
 
 
