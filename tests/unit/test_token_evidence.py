@@ -18,12 +18,11 @@ from speechlasso.codes import Codebooks, CodeTable
 from speechlasso.errors import InputError
 from speechlasso.token_evidence import (
     OCCURRENCE_COLUMNS,
-    _densest_windows,
-    _rank_of_code,
+    densest_windows,
     token_evidence,
     top_occurrences,
 )
-from speechlasso.token_selection import Token
+from speechlasso.token_selection import Token, rank_of_code
 
 FRAME_RATE = 10.0
 TOKENS = [Token(1, 3, 3, 0.5), Token(2, 0, 10, 1.5)]
@@ -221,10 +220,10 @@ def test_a_clip_that_is_gone_is_named():
     arrays(np.int32, st.tuples(st.just(2), st.integers(1, 30)), elements=st.integers(0, 2)),
     st.integers(1, 8),
 )
-def test_densest_windows_are_those_of_a_plain_search(array, n_frames):
+def testdensest_windows_are_those_of_a_plain_search(array, n_frames):
     tokens = [Token(layer, code, 3 * layer + code) for layer in (0, 1) for code in (2, 0)]
-    ranks = _rank_of_code(tokens, Codebooks(2, 3, FRAME_RATE))
-    found = _densest_windows([array], ranks, n_frames).set_index("rank")
+    ranks = rank_of_code(tokens, 2, 3)
+    found = densest_windows([array], ranks, n_frames).set_index("rank")
     for rank, token in enumerate(tokens):
         occurs = array[token.layer] == token.code
         starts = range(max(len(occurs) - n_frames, 0) + 1)

@@ -9,9 +9,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from speechlasso.audio import segment_span
-from speechlasso.codes import Codebooks, CodeTable
+from speechlasso.codes import CodeTable
 from speechlasso.selection_controls import documents_per_class
-from speechlasso.token_selection import Token
+from speechlasso.token_selection import Token, rank_of_code
 
 OCCURRENCE_COLUMNS = {
     "rank": "int64",
@@ -113,11 +113,13 @@ def top_occurrences(
     ClipError
         When a clip cannot be opened.
     """
-    frame_rate = codes.codebooks.frame_rate
+    codebooks = codes.codebooks
+    frame_rate = codebooks.frame_rate
     n_frames = max(1, round(window * frame_rate))
-    rank_of_code = _rank_of_code(tokens, codes.codebooks)
     arrays = [codes.codes[name] for name in utterances["id"]]
-    best = _densest_windows(arrays, rank_of_code, n_frames)
+    best = densest_windows(
+        arrays, rank_of_code(tokens, codebooks.n_layers, codebooks.codebook_size), n_frames
+    )
     best = best.groupby("rank").head(n)
     rows = []
     for rank, utterance, start in best[["rank", "utterance", "start"]].itertuples(index=False):
@@ -136,10 +138,19 @@ def top_occurrences(
     return table.astype(OCCURRENCE_COLUMNS)
 
 
-def _densest_windows(
-    codes: Sequence[np.ndarray], rank_of_code: np.ndarray, n_frames: int
+def densest_windows(
+    codes: Sequence[np.ndarray], ranks_of_codes: np.ndarray, n_frames: int
 ) -> pd.DataFrame:
     """The densest window of each token in each utterance that has it.
+
+    Parameters
+    ----------
+    codes
+        Integers (n_layers, n_frames) of each utterance.
+    ranks_of_codes
+        As `rank_of_code` makes them.
+    n_frames
+        Length of a window.
 
     Returns
     -------
@@ -147,9 +158,9 @@ def _densest_windows(
         rank, utterance (position in `codes`), start (frame), n_occurrences; most occurrences first.
     """
     parts = [np.empty((4, 0), dtype=np.int64)]
-    layers = np.arange(len(rank_of_code))[:, None]
+    layers = np.arange(len(ranks_of_codes))[:, None]
     for utterance, array in enumerate(codes):
-        rank_of_frame = rank_of_code[layers, array]
+        rank_of_frame = ranks_of_codes[layers, array]
         frames, ranks = np.nonzero(rank_of_frame >= 0)[1], rank_of_frame[rank_of_frame >= 0]
         # One sorted line of positions, the tokens so far apart that no window reaches two of them.
         spacing = array.shape[1] + n_frames
@@ -165,14 +176,6 @@ def _densest_windows(
     columns = ["rank", "utterance", "start", "n_occurrences"]
     table = pd.DataFrame(np.concatenate(parts, axis=1).T, columns=columns)
     return table.sort_values("n_occurrences", ascending=False, kind="stable")
-
-
-def _rank_of_code(tokens: Sequence[Token], codebooks: Codebooks) -> np.ndarray:
-    """Rank of each (layer, code), -1 where it is not kept: (n_layers, codebook_size)."""
-    ranks = np.full((codebooks.n_layers, codebooks.codebook_size), -1)
-    for rank, token in enumerate(tokens):
-        ranks[token.layer, token.code] = rank
-    return ranks
 
 
 def place_in_clip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +55,14 @@ class TokenSelection:
         return cls(tokens=tokens, evidence=evidence, **own)
 
     def rank_of_code(self, n_layers: int, codebook_size: int) -> np.ndarray:
-        """Rank of each (layer, code) in the selection, -1 where it is not selected: int32,
-        (n_layers, codebook_size)."""
-        ranks = np.full((n_layers, codebook_size), -1, dtype=np.int32)
-        for rank, token in enumerate(self.tokens):
-            ranks[token.layer, token.code] = rank
-        return ranks
+        """As the function `rank_of_code`, of the selected tokens."""
+        return rank_of_code(self.tokens, n_layers, codebook_size)
+
+
+def rank_of_code(tokens: Sequence[Token], n_layers: int, codebook_size: int) -> np.ndarray:
+    """Rank of each (layer, code) among the tokens, -1 where it is none of them: int32,
+    (n_layers, codebook_size)."""
+    ranks = np.full((n_layers, codebook_size), -1, dtype=np.int32)
+    for rank, token in enumerate(tokens):
+        ranks[token.layer, token.code] = rank
+    return ranks

@@ -44,8 +44,23 @@ class AudioTokenizer(Protocol):
     codebook_size: int
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Integers (n_layers, n_frames) for each float32 waveform (n_samples,); a clip's codes do
-        not depend on the others."""
+        """Turn waveforms into codes; a clip's codes do not depend on the other clips.
+
+        Parameters
+        ----------
+        waveforms
+            float32 (n_samples,) each, at `sample_rate`, at least one sample.
+
+        Returns
+        -------
+        Integers (n_layers, n_frames) for each waveform, n_frames = ceil(n_samples * frame_rate /
+        sample_rate).
+
+        Raises
+        ------
+        InputError
+            If a waveform is empty, has several channels or holds a value that is not finite.
+        """
 
 
 @dataclass(frozen=True)

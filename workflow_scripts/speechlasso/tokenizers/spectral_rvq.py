@@ -138,22 +138,7 @@ class SpectralRVQ:
 
     @one_thread
     def encode(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """Turn waveforms into codes, each by itself: codes never depend on the other waveforms.
-
-        Parameters
-        ----------
-        waveforms
-            float32 (n_samples,) each, at `sample_rate`, at least one sample.
-
-        Returns
-        -------
-        One int16 array (n_layers, n_frames) per waveform, n_frames = ceil(n_samples / 320).
-
-        Raises
-        ------
-        InputError
-            If a waveform is empty, has several channels or holds a value that is not finite.
-        """
+        """Codes, int16, of one waveform at a time; see `AudioTokenizer.encode`."""
         return [self._encode_one(waveform) for waveform in waveforms]
 
     def _encode_one(self, waveform: np.ndarray) -> np.ndarray:

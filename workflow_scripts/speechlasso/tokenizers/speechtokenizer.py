@@ -93,14 +93,7 @@ class SpeechTokenizer:
     sample_rate
         Of the waveforms that `encode` takes, in Hz.
 
-    Attributes
-    ----------
-    sample_rate
-        Of the waveforms that `encode` takes, in Hz.
-    frame_rate
-        Frames per second.
-    n_layers, codebook_size
-        Shape of the code space: codes of a layer lie in [0, codebook_size).
+    Its attributes are those of `AudioTokenizer`.
     """
 
     def __init__(self, encoder: Encoder, codebooks: Tensor, sample_rate: int):
@@ -111,25 +104,10 @@ class SpeechTokenizer:
         self.n_layers, self.codebook_size, _ = codebooks.shape
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Turn waveforms into codes; a clip's codes do not depend on the other clips.
+        """Codes, int16; see `AudioTokenizer.encode`.
 
         With several threads (`torch.set_num_threads`) the codes stay the same. Memory: beside the
         weights, about 0.5 GB, and for a clip longer than five minutes 1 MB for each of its seconds.
-
-        Parameters
-        ----------
-        waveforms
-            float32 (n_samples,) each, at `sample_rate`, at least one sample.
-
-        Returns
-        -------
-        One int16 array (n_layers, n_frames) per waveform, n_frames = ceil(n_samples / 320) with the
-        published weights.
-
-        Raises
-        ------
-        InputError
-            If a waveform is empty, has several channels or holds a value that is not finite.
         """
         waveforms = [checked(waveform) for waveform in waveforms]
         codes: dict[int, np.ndarray] = {}

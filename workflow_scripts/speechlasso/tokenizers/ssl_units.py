@@ -47,14 +47,7 @@ class Origin:
 class SSLUnits:
     """Tokenizer of hidden states; made by `fit` or `load`.
 
-    Attributes
-    ----------
-    sample_rate
-        Of the waveforms that `encode` takes, in Hz.
-    frame_rate
-        Frames per second.
-    n_layers, codebook_size
-        Shape of the code space: one layer, codes in [0, codebook_size).
+    Its attributes are those of `AudioTokenizer`.
     """
 
     sample_rate = SAMPLE_RATE
@@ -81,22 +74,7 @@ class SSLUnits:
         return units
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Turn waveforms into units: a clip's units do not depend on the other clips.
-
-        Parameters
-        ----------
-        waveforms
-            float32 (n_samples,) each, at `sample_rate`, at least one sample.
-
-        Returns
-        -------
-        One int16 array (1, n_frames) per waveform.
-
-        Raises
-        ------
-        InputError
-            If a waveform is empty, has several channels or holds a value that is not finite.
-        """
+        """Units, int16 (1, n_frames) each; see `AudioTokenizer.encode`."""
         return [units[None].astype(np.int16) for units in self._encoder.encode(waveforms)]
 
     def save(self, path: str | Path) -> None:

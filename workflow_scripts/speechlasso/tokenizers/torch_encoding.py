@@ -68,19 +68,11 @@ class FrameEncoder:
 
         A clip shorter than `shortest` is followed by silence, so that every clip has a frame.
 
-        Parameters
-        ----------
-        waveforms
-            float32 (n_samples,) each, at `sample_rate`, at least one sample.
+        Takes and refuses waveforms as `AudioTokenizer.encode` does.
 
         Returns
         -------
         One array (n_frames, ...) per clip, in the order of the clips.
-
-        Raises
-        ------
-        InputError
-            If a waveform is empty, has several channels or holds a value that is not finite.
         """
         clips = [list(self._windows(self.prepare(checked(waveform)))) for waveform in waveforms]
         computed = iter(self._compute([sound for clip in clips for sound, _ in clip]))

@@ -109,14 +109,7 @@ CODECS = {
 class TransformersCodec:
     """A pretrained neural codec; made by `load`.
 
-    Attributes
-    ----------
-    sample_rate
-        Of the waveforms that `encode` takes, in Hz.
-    frame_rate
-        Frames per second.
-    n_layers, codebook_size
-        Shape of the code space: codes of a layer lie in [0, codebook_size).
+    Its attributes are those of `AudioTokenizer`.
     """
 
     def __init__(self, encoder: FrameEncoder, n_layers: int, codebook_size: int) -> None:
@@ -127,23 +120,7 @@ class TransformersCodec:
         self._encoder = encoder
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Turn waveforms into codes: a clip's codes do not depend on the other clips.
-
-        Parameters
-        ----------
-        waveforms
-            float32 (n_samples,) each, at `sample_rate`, at least one sample.
-
-        Returns
-        -------
-        One int32 array (n_layers, n_frames) per waveform, n_frames = ceil(n_samples * frame_rate /
-        sample_rate).
-
-        Raises
-        ------
-        InputError
-            If a waveform is empty, has several channels or holds a value that is not finite.
-        """
+        """Codes, int32; see `AudioTokenizer.encode`."""
         return [codes.T for codes in self._encoder.encode(waveforms)]
 
 
