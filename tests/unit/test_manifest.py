@@ -31,7 +31,8 @@ def write(folder, kind):
     if kind == "csv":
         ROWS.to_csv(path, index=False)
     elif kind == "tsv":
-        ROWS.to_csv(path, index=False, sep="\t")
+        lines = [ROWS.columns, *ROWS.itertuples(index=False)]
+        path.write_text("\n".join("\t".join(cells) for cells in lines) + "\n")
     elif kind == "parquet":
         ROWS.to_parquet(path)
     else:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,16 +22,15 @@ from speechlasso.clip_files import ClipError
 from speechlasso.config import Table
 from speechlasso.errors import InputError
 from speechlasso.segments import is_open, segment_problem
+from speechlasso.table_cells import ClipCells, Refused, cell_text
+from speechlasso.table_reading import Convert, lines_in_words, read_table
+from speechlasso.text import normalised
 
 logger = logging.getLogger(__name__)
 
 SEGMENT_COLUMNS = ("start", "end")
-_READERS = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
-    ".tsv": lambda path: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False),
-    ".parquet": pd.read_parquet,
-    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype=False),
-}
+NEVER_EMPTY = ("label", "group")
+_MADE_EQUAL = "once blanks around it are removed and accents composed"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,10 @@ CONFIGURATION = NamedBy()
 
 
 def read_manifest(
-    table: Table, without: Collection[str] = (), named_by: NamedBy = CONFIGURATION
+    table: Table,
+    without: Collection[str] = (),
+    named_by: NamedBy = CONFIGURATION,
+    clips: str | Path | None = None,
 ) -> pd.DataFrame:
     """Read and check a table of utterances; clips are not opened.
 
@@ -54,44 +56,49 @@ def read_manifest(
     ----------
     without
         Columns (by their names in the manifest) that are not asked of the table, and left out.
+    clips
+        Folder for clips that the table itself holds; None refuses them.
 
     Returns
     -------
     pandas.DataFrame
-        id, text, label (str), audio (list of paths, str), and split and group where configured,
-        in the table's order. start and end (float64, seconds, NaN where open), both where one of
-        them is configured.
+        id, text, label (str, as `text.normalised` gives them), audio (list of paths, str), and
+        split and group where configured, in the table's order. start and end (float64, seconds,
+        NaN where open), both where one of them is configured.
 
     Raises
     ------
     InputError
-        Listing every bad row: missing or repeated ids, empty labels, rows without a clip, segments
-        that no clip can have.
+        Listing every bad row: missing or repeated ids, empty labels or groups, cells that are no
+        text, rows without a clip, segments that no clip can have.
     """
     columns = _configured(table, without)
-    raw = _read_table(table, columns, named_by)
-    text_columns = [name for name in columns if name not in ("audio", *SEGMENT_COLUMNS)]
-    manifest = pd.DataFrame({name: raw[columns[name]].map(_text) for name in text_columns})
+    root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
+    as_clips = ClipCells(root, table.audio_separator, Path(clips) if clips else None)
+    raw = _read_columns(table, columns, named_by, {"audio": as_clips})
+    cells = _as_text(raw)
     if "id" not in columns and "id" not in without:
-        # Line numbers as an editor shows them: the header is line 1.
-        manifest.insert(0, "id", (manifest.index + 2).astype(str))
-    if "audio" in columns:
-        manifest.insert(min(3, manifest.shape[1]), "audio", _paths(raw[columns["audio"]], table))
-    segments = _segment_texts(raw, columns)
-    problems = _row_problems(manifest) + _segment_problems(manifest, segments)
+        cells.insert(0, "id", cells.index.astype(str))
+    texts = cells.map(_one_form)
+    problems = [*_row_problems(texts), *_repeated_ids(texts, cells), *_segment_problems(texts)]
     if problems:
         raise InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems)
-    return manifest.join(segments.map(_seconds).astype(np.float64))
+    _say_what_changed(cells, texts, table.path)
+    return _as_manifest(texts)
 
 
 def count_rows(table: Table, without: Collection[str] = ()) -> int:
-    return len(_read_table(table, _configured(table, without)))
+    return len(_read_columns(table, _configured(table, without), read=()))
 
 
 def group_names(table: Table) -> list[str]:
     """The distinct values of the group column, sorted."""
-    raw = _read_table(table, _configured(table))
-    return sorted(set(raw[table.columns.group].map(_text)))
+    raw = _read_columns(table, _configured(table), read=("group",))
+    groups = _as_text(raw).map(_one_form)
+    unusable = groups["group"].map(lambda cell: isinstance(cell, Refused) or not cell)
+    if problems := list(_row_problems(groups[unusable])):
+        raise InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems)
+    return sorted(set(groups["group"]))
 
 
 def drop_bad_clips(
@@ -192,84 +199,129 @@ def _configured(table: Table, without: Collection[str] = ()) -> dict[str, str]:
     return {name: column for name, column in columns.items() if column and name not in without}
 
 
-def _read_table(
-    table: Table, columns: dict[str, str], named_by: NamedBy = CONFIGURATION
+def _read_columns(
+    table: Table,
+    columns: dict[str, str],
+    named_by: NamedBy = CONFIGURATION,
+    convert: Mapping[str, Convert] | None = None,
+    read: Collection[str] | None = None,
 ) -> pd.DataFrame:
+    """Cells under the manifest's names, by line; `read` names the only ones to read."""
     path = Path(table.path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; {named_by.path} must name your data table")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: unknown kind of table; expected one of {', '.join(_READERS)}")
-    try:
-        frame = reader(path)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as {path.suffix}: {error}") from error
-    _require_columns(frame, path, columns, named_by)
-    if frame.empty:
-        raise InputError(f"{path}: the table has no rows")
-    return frame
+    wanted = {name: column for name, column in columns.items() if read is None or name in read}
+    found = read_table(path, wanted, convert)
+    _require_columns(found.names, path, columns, named_by)
+    if read is None:  # planning, which reads a few columns again and again, stays silent
+        for note in found.notes:
+            logger.warning("%s: %s", path, note)
+    return found.cells
 
 
 def _require_columns(
-    frame: pd.DataFrame, path: Path, columns: dict[str, str], named_by: NamedBy
+    names: list[str], path: Path, columns: dict[str, str], named_by: NamedBy
 ) -> None:
     problems = []
     for name, column in columns.items():
-        if column not in frame.columns:
-            near = difflib.get_close_matches(column, list(map(str, frame.columns)), n=1)
+        if normalised(column) not in names:
+            near = difflib.get_close_matches(column, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             problems.append(f"{named_by.column}{name}: no column {column!r}{hint}")
     if problems:
         raise InputError.listing(
-            f"{path}: columns are missing:",
-            problems,
-            f"The table has: {', '.join(map(str, frame.columns))}.",
+            f"{path}: columns are missing:", problems, f"The table has: {', '.join(names)}."
         )
 
 
-def _row_problems(manifest: pd.DataFrame) -> list[str]:
-    # Line numbers as an editor shows them: the header is line 1.
-    lines = manifest.index + 2
-    problems = []
-    for line, row in zip(lines, manifest.to_dict("records"), strict=True):
-        name = f"row {line} (id {row['id']!r})"
-        if not row["id"]:
-            problems.append(f"row {line}: the id is empty")
-        if not row.get("label", "unknown"):
-            problems.append(f"{name}: the label is empty")
-        if not row.get("audio", ["unknown"]):
-            problems.append(f"{name}: no clip is named")
-    repeated = manifest["id"].duplicated(keep=False) & (manifest["id"] != "")
-    for row_id, group in manifest[repeated].groupby("id", sort=False):
-        places = ", ".join(str(index + 2) for index in group.index)
-        problems.append(f"id {row_id!r} occurs in rows {places}; ids must be unique")
-    return problems
-
-
-def _segment_texts(raw: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """Columns start and end as they are written, or none where the table has neither."""
-    configured = {name: columns[name] for name in SEGMENT_COLUMNS if name in columns}
-    texts = pd.DataFrame(
-        {name: raw[column].map(_text) for name, column in configured.items()}, index=raw.index
+def _as_text(raw: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as text, or why it is none; clips stay as they are."""
+    return pd.DataFrame(
+        {name: raw[name] if name == "audio" else raw[name].map(cell_text) for name in raw},
+        index=raw.index,
     )
-    return texts.reindex(columns=SEGMENT_COLUMNS, fill_value="") if configured else texts
 
 
-def _segment_problems(manifest: pd.DataFrame, segments: pd.DataFrame) -> list[str]:
-    problems = []
-    for index, texts in zip(segments.index, segments.itertuples(index=False), strict=True):
-        if not any(texts):
+def _one_form(cell: Any) -> Any:
+    return normalised(cell) if isinstance(cell, str) else cell
+
+
+def _row_problems(cells: pd.DataFrame) -> Iterator[str]:
+    for line, row in zip(cells.index, cells.to_dict("records"), strict=True):
+        where = _where(line, row.get("id"))
+        for name, cell in row.items():
+            if isinstance(cell, Refused):
+                yield f"{where}: the {name} {cell.reason}"
+            elif name == "id" and not cell:
+                yield f"row {line}: the id is empty"
+            elif name in NEVER_EMPTY and not cell:
+                yield f"{where}: the {name} is empty"
+            elif name == "audio" and not cell:
+                yield f"{where}: no clip is named"
+
+
+def _where(line: int, row_id: Any) -> str:
+    return f"row {line} (id {row_id!r})" if isinstance(row_id, str) and row_id else f"row {line}"
+
+
+def _repeated_ids(texts: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
+    if "id" not in texts:
+        return
+    ids = texts["id"][texts["id"].map(lambda cell: isinstance(cell, str) and cell != "")]
+    repeated = ids[ids.duplicated(keep=False)]
+    for row_id, group in repeated.groupby(repeated, sort=False):
+        places = ", ".join(map(str, group.index))
+        written = cells["id"][group.index].unique()
+        same = f" ({_MADE_EQUAL}: {', '.join(map(repr, written))})" if len(written) > 1 else ""
+        yield f"id {row_id!r} occurs in rows {places}{same}; ids must be unique"
+
+
+def _say_what_changed(cells: pd.DataFrame, texts: pd.DataFrame, path: str) -> None:
+    """Names that are no longer as the table has them."""
+    for name in ("id", "label", "group", "split"):
+        if name not in texts:
             continue
-        name = f"row {index + 2} (id {manifest['id'][index]!r})"
-        start, end = map(_seconds, texts)
+        changed = texts.index[texts[name] != cells[name]].tolist()
+        if changed:
+            example, at = cells[name][changed[0]], lines_in_words(changed)
+            logger.warning(
+                "%s: blanks around the %s removed or its accents composed in %d rows, such as %r "
+                "(rows %s)",
+                *(path, name, len(changed), example, at),
+            )
+        ways = pd.DataFrame({"text": texts[name], "cell": cells[name]}).drop_duplicates()
+        for text, written in ways[ways["text"].duplicated(keep=False)].groupby("text")["cell"]:
+            ways_in_words = ", ".join(map(repr, written))
+            logger.warning("%s: %s are one %s now: %r", path, ways_in_words, name, text)
+
+
+def _as_manifest(texts: pd.DataFrame) -> pd.DataFrame:
+    """Checked cells with their types, the clips in fourth place."""
+    names = [name for name in texts if name not in ("audio", *SEGMENT_COLUMNS)]
+    manifest = texts[names].astype("str")
+    if "audio" in texts:
+        manifest.insert(min(3, len(names)), "audio", texts["audio"])
+    if any(name in texts for name in SEGMENT_COLUMNS):
+        for name in SEGMENT_COLUMNS:
+            seconds = texts[name].map(_seconds) if name in texts else math.nan
+            manifest[name] = pd.Series(seconds, texts.index, dtype="float64")
+    return manifest.reset_index(drop=True)
+
+
+def _segment_problems(cells: pd.DataFrame) -> Iterator[str]:
+    names = [name for name in SEGMENT_COLUMNS if name in cells]
+    for line, row in zip(cells.index, cells.to_dict("records"), strict=True):
+        texts = [row[name] for name in names]
+        if not any(texts) or any(isinstance(text, Refused) for text in texts):
+            continue
+        where = _where(line, row.get("id"))
         wrong = [text for text in texts if text and math.isnan(_seconds(text))]
-        problems += [f"{name}: {text!r} is no number of seconds such as 12.5" for text in wrong]
+        yield from (f"{where}: {text!r} is no number of seconds such as 12.5" for text in wrong)
+        start, end = (_seconds(row.get(name, "")) for name in SEGMENT_COLUMNS)
         if not wrong and (problem := segment_problem(start, end)):
-            problems.append(f"{name}: its segment {problem}")
-        if len(manifest["audio"][index]) > 1:
-            problems.append(f"{name}: a segment lies in a single clip, but the row names several")
-    return problems
+            yield f"{where}: its segment {problem}"
+        if isinstance(row["audio"], list) and len(row["audio"]) > 1:
+            yield f"{where}: a segment lies in a single clip, but the row names several"
 
 
 def _seconds(text: str) -> float:
@@ -279,24 +331,3 @@ def _seconds(text: str) -> float:
     except ValueError:
         return math.nan
     return seconds if math.isfinite(seconds) else math.nan
-
-
-def _text(cell: object) -> str:
-    if pd.api.types.is_scalar(cell) and pd.isna(cell):
-        return ""
-    return str(cell).strip()
-
-
-def _paths(cells: pd.Series, table: Table) -> list[list[str]]:
-    """The clips that each row names, from the folder that their paths start from."""
-    root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
-    return [[str(root / clip) for clip in _clips(cell, table.audio_separator)] for cell in cells]
-
-
-def _clips(cell: object, separator: str) -> list[str]:
-    parts: Sequence[object] = _text(cell).split(separator) if not _is_list(cell) else cell
-    return [text for part in parts if (text := _text(part))]
-
-
-def _is_list(cell: object) -> bool:
-    return not isinstance(cell, str) and hasattr(cell, "__iter__")

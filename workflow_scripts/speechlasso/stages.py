@@ -65,6 +65,7 @@ class Corpus(Stage):
 
 class Manifest(Stage):
     name, rule = "manifest", "manifest"
+    version = 2
     table: Table
     on_bad: str = "error"
     max_bad_share: float = 0.05
