@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,7 @@ def test_embedded_clips_become_files_that_can_be_used(tmp_path):
     paths = [path for (path,) in manifest["audio"]]
     digest = hashlib.sha256(first).hexdigest()
     assert paths[0] == paths[2] == f"{tmp_path}/clips/{digest}.flac"
-    assert [open(path, "rb").read() for path in paths] == [first, second, first]
+    assert [Path(path).read_bytes() for path in paths] == [first, second, first]
     assert find_clip_problems(manifest).empty
     assert len(list((tmp_path / "clips").iterdir())) == 2
 
@@ -63,9 +64,9 @@ def test_lists_of_clips_and_plain_bytes(tmp_path):
         pa.list_(AUDIO),
     )
     written, other = several["audio"][0]
-    assert open(written, "rb").read() == clip and other == f"{tmp_path}/b"
+    assert Path(written).read_bytes() == clip and other == f"{tmp_path}/b"
     manifest = manifest_of(tmp_path, [clip, b"a.wav|b.wav"], pa.binary())
-    assert open(manifest["audio"][0][0], "rb").read() == clip
+    assert Path(manifest["audio"][0][0]).read_bytes() == clip
     assert manifest["audio"][1] == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"]
 
 
