@@ -22,6 +22,7 @@ with job(snakemake) as settings:
         settings.linear,
         settings.metric,
         settings.positive_label,
+        settings.seed,
     )
     training["train_seconds"] = time.perf_counter() - started
     write_parquet(snakemake.output.predictions, predictions)

@@ -192,7 +192,8 @@ def test_the_number_of_tokens_is_reached_on_a_real_path():
     features = weighting().fit_transform(counts)
 
     def size_at(alpha):
-        return len(KEEP(fit_lasso(features, labels, alpha).importance))
+        fit = fit_lasso(features, labels, alpha)
+        return len(KEEP(fit.importance, fit.n_occurring))
 
     alphas = np.geomspace(50, 1, 4)
     table = pd.DataFrame({"alpha": alphas, "n_tokens": map(size_at, alphas)})

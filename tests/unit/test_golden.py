@@ -30,10 +30,10 @@ GOLDEN = {
     "folds": (1, "070c43cbe209"),
     "codes": (1, "79329c337e4b"),
     "bow": (2, "c0a91482e0ca"),
-    "path": (1, "c2460d47b5a5"),
-    "select": (1, "6583c8e0242c"),
+    "path": (2, "c2460d47b5a5"),
+    "select": (2, "4215a933c96f"),
     "token_texts": (1, "f935dded5709"),
-    "linear": (1, "3aed8364c2da"),
+    "linear": (2, "3aed8364c2da"),
     "evaluate": (1, "f3e360d89952"),
 }
 
@@ -83,7 +83,7 @@ def numbers() -> dict[str, object]:
         "select": [
             [token.index for token in selection.tokens],
             [round(token.weight, 2) for token in selection.tokens],
-            [token.index for token in select_random(bow.features, 5, 1).tokens],
+            [token.index for token in select_random(bow, 5, layers=None, seed=1, fold="1").tokens],
         ],
         "token_texts": texts["token_text"].tolist(),
         "linear": predictions["predicted"].tolist(),

@@ -331,3 +331,32 @@ def test_with_a_corpus_no_split_is_read(tmp_path):
     ]
     assert plans[0].keys("adapt") == plans[1].keys("adapt")
     assert plans[1].transductive_arms() == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"select": {"lasso": {"layers": [1, 4]}}}, "layers 4 are not .* which are 0, 1, 2, 3 "),
+        ({"bow": {"layers": 2}, "select": {"lasso": {"layers": [0]}}}, "which are 2, 3 "),
+        ({"bow": {"layers": 5}}, "bow.layers: 5, but the speech tokenizer has 4"),
+    ],
+)
+def test_codec_layers_that_there_will_not_be_are_told_before_anything_runs(override, message):
+    with pytest.raises(InputError, match=message):
+        plan(**override)
+
+
+def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic_regression_none():
+    def n_linear(method):
+        arms = {"arms": ["bow_linear"]}
+        return len(plan(experiment=arms, finetune={"linear": {"method": method}}).keys("linear"))
+
+    assert (n_linear("logistic_regression"), n_linear("dummy")) == (1, 2)
+    layers = plan(select={"lasso": {"layers": [1, 2]}})
+    draws = [
+        variant.settings
+        for variant in layers.variants["select"].values()
+        if variant.settings.selection.method == "random"
+    ]
+    assert sorted((draw.seed, draw.fold) for draw in draws) == [(1, "given"), (2, "given")]
+    assert all(draw.layers == [1, 2] for draw in draws)

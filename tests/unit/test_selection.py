@@ -66,6 +66,10 @@ def lasso(bow, metric="macro_f1", **changes):
     return select_by_lasso(bow, path, settings, metric, None)
 
 
+def drawn(n_tokens, *, layers=None, seed=1, fold="given"):
+    return indices(select_random(make_bow(), n_tokens, layers=layers, seed=seed, fold=fold))
+
+
 def indices(selection):
     return [token.index for token in selection.tokens]
 
@@ -125,7 +129,8 @@ def test_a_class_too_rare_to_hold_out_is_an_input_error():
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"threshold": "mean"}, [1, 4]),  # the mean over all seven features is 2
+        ({"threshold": "mean"}, [4]),  # the mean over the five features that occur is 2.8
+        ({"threshold": "mean", "n_occurring": 7}, [1, 4]),  # that over seven is 2
         ({"threshold": "nonzero"}, [1, 2, 4]),
         ({"threshold": "top_k", "top_k": 1}, [4]),
         ({"threshold": "top_k", "top_k": 99}, [1, 2, 4]),
@@ -133,6 +138,7 @@ def test_a_class_too_rare_to_hold_out_is_an_input_error():
 )
 def test_thresholds(settings, expected):
     importance = np.array([0.0, 2.0, 1.0, 0.0, 5.0, 6.0, 0.0])
+    settings = {"n_occurring": 5, **settings}
     kept = keep_important(importance, n_audio_features=5, **settings)
     assert kept.tolist() == expected
 
@@ -325,22 +331,47 @@ def test_selection_probabilities_of_a_lasso():
 
 
 def test_the_random_control_draws_anew_for_each_seed_and_never_twice_the_same_token():
-    draws = [indices(select_random(FEATURES, 8, seed)) for seed in range(20)]
+    draws = [drawn(8, seed=seed) for seed in range(20)]
     assert all(len(set(draw)) == 8 for draw in draws)
     assert len({tuple(draw) for draw in draws}) == 20
-    assert draws[0] == indices(select_random(FEATURES, 8, 0))
-    counts = np.bincount(
-        np.concatenate([indices(select_random(FEATURES, 8, seed)) for seed in range(500)]),
-        minlength=20,
-    )
+    assert draws[0] == drawn(8, seed=0)
+    counts = np.bincount(np.concatenate([drawn(8, seed=seed) for seed in range(500)]), minlength=20)
     # Each of 20 tokens is expected 200 times, with a standard deviation of about 11.
     assert abs(counts - 200).max() < 50
 
 
+def test_the_random_control_draws_anew_in_each_fold():
+    draws = [drawn(8, seed=1, fold=str(fold)) for fold in range(10)]
+    assert len({tuple(draw) for draw in draws}) == 10
+    assert draws[3] == drawn(8, seed=1, fold="3")
+
+
+def test_the_random_control_draws_from_the_layers_of_the_selection_it_copies():
+    draws = [set(drawn(5, seed=seed, layers=[2])) for seed in range(40)]
+    assert set().union(*draws) == set(range(10, 20))
+
+
+@pytest.mark.parametrize("method", ["chi_square", "mutual_information", "most_frequent"])
+def test_ranked_controls_choose_from_the_layers_of_the_selection_they_copy(method):
+    settings = RankedSelection(method=method)
+    everywhere = select_ranked(make_bow(), settings, 20)
+    second = [token for token in everywhere.tokens if token.layer == 2]
+    assert 2 < len(second) < len(everywhere.tokens)
+    assert select_ranked(make_bow(), settings, 20, layers=[2]).tokens == second
+
+
+@pytest.mark.parametrize("layers", [[0], [1, 3]])
+def test_layers_that_are_not_counted_are_an_error_that_names_those_that_are(layers):
+    with pytest.raises(InputError, match=r"layers [03] are not among .* which are 1, 2 "):
+        lasso(make_bow(), layers=layers)
+    with pytest.raises(InputError, match="which are 1, 2 "):
+        drawn(3, layers=layers)
+
+
 def test_selections_survive_json():
     for selection in (
-        select_all(FEATURES),
-        select_random(FEATURES, 3, 1),
+        select_all(make_bow()),
+        select_random(make_bow(), 3, layers=None, seed=1, fold="0"),
         lasso(make_bow(), "uar"),
     ):
         value = json.loads(json.dumps(selection.to_json(), allow_nan=False))
@@ -349,7 +380,7 @@ def test_selections_survive_json():
 
 
 def test_ranks_lead_back_to_the_codecs_own_layers():
-    selection = select_random(FEATURES, 6, 3)
+    selection = select_random(make_bow(), 6, layers=None, seed=3, fold="0")
     ranks = selection.rank_of_code(n_layers=3, codebook_size=10)
     assert (ranks[0] == -1).all(), "layer 0 is not used"
     for rank, token in enumerate(selection.tokens):
@@ -384,6 +415,18 @@ def test_the_dummy_is_chance():
     hits = (predictions["label"] == predictions["predicted"]).mean()
     assert 0.2 < hits < 0.5
     assert set(predictions["predicted"]) == {"x", "y", "z"}
+
+
+def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
+    def labels(method, seed):
+        settings = LinearClassifier(method=method, C=[0.1])
+        predictions, _ = fit_and_predict(
+            make_bow(), None, ["text"], settings, "macro_f1", None, seed
+        )
+        return predictions["predicted"].tolist()
+
+    assert labels("dummy", 1) == labels("dummy", 1) != labels("dummy", 2)
+    assert labels("logistic_regression", 1) == labels("logistic_regression", 2)
 
 
 def test_the_linear_baselines_weighting_is_a_setting():

@@ -17,9 +17,9 @@ from speechlasso.lasso import LassoFit, predict_probabilities
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Keep = Callable[[np.ndarray], np.ndarray]
-"""From the importance of all features, (n_features,), to the indices of the selected audio
-features, as `selection.keep_important`."""
+Keep = Callable[[np.ndarray, int], np.ndarray]
+"""From the importance of all features, (n_features,), and the number of those that occur to the
+indices of the selected audio features, as `selection.keep_important`."""
 
 FitPath = Callable[[sp.csr_array, np.ndarray, Sequence[float]], tuple["Pipeline", list[LassoFit]]]
 """From the counts and labels of some rows and the alphas to the weighting that these rows teach and
@@ -192,7 +192,7 @@ def _sizes(fits: Sequence[LassoFit], n_audio_features: int, keep: Keep) -> pd.Da
     rows = [
         {
             "alpha": fit.alpha,
-            "n_tokens": len(keep(fit.importance)),
+            "n_tokens": len(keep(fit.importance, fit.n_occurring)),
             "n_audio": np.count_nonzero(fit.importance[:n_audio_features]),
             "n_text": np.count_nonzero(fit.importance[n_audio_features:]),
             "converged": fit.converged,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from speechlasso.codec_layers import counted_layers
 from speechlasso.codes import CodeTable
 from speechlasso.files import read_json, write_json, write_parquet, written_whole
 
@@ -29,6 +30,11 @@ class AudioFeatures:
 
     def __len__(self) -> int:
         return self.n_layers * self.codebook_size
+
+    @property
+    def layers(self) -> range:
+        """The codec's own layers that are counted."""
+        return range(self.first_layer, self.first_layer + self.n_layers)
 
     def layer_and_code(self, index: int) -> tuple[int, int]:
         """The codec's own layer (0-based, over all its layers) and the code of a feature."""
@@ -117,9 +123,8 @@ def build_bag_of_words(
 
 
 def used_features(codes: CodeTable, layers: int | None) -> AudioFeatures:
-    n_layers = codes.codebooks.n_layers
-    used = n_layers if layers is None else min(layers, n_layers)
-    return AudioFeatures(n_layers - used, used, codes.codebooks.codebook_size)
+    counted = counted_layers(codes.codebooks.n_layers, layers)
+    return AudioFeatures(counted.start, len(counted), codes.codebooks.codebook_size)
 
 
 def count_audio_tokens(codes: Sequence[np.ndarray], features: AudioFeatures) -> sp.csr_array:
@@ -152,7 +157,9 @@ def count_words(
 
 def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
     """TF-IDF, then unit variance without centring (everything stays sparse); scikit-learn's
-    defaults, as the paper has them. Either step can be left out. Fit it on training rows only.
+    defaults, as the paper has them. Either step can be left out. Fit it on training rows only:
+    features that do not occur in these rows are zero ever after, as words are that no training text
+    has, and so take no part in the length of later rows.
 
     Parameters
     ----------
@@ -165,9 +172,12 @@ def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+    from speechlasso.occurring import OccurringFeatures
+
     # Without its step a pipeline still turns counts into floats and learns nothing.
     unchanged = FunctionTransformer(_as_floats, accept_sparse=True)
     return make_pipeline(
+        OccurringFeatures(),
         TfidfTransformer() if counts == "tfidf" else unchanged,
         StandardScaler(with_mean=False) if scaling == "unit_variance" else unchanged,
     )

@@ -248,8 +248,8 @@ class LassoSelection(LassoFitting):
     n_tokens: PositiveInt | None = None
     """Choose the alpha that keeps (about) this many tokens; `alpha` is then not read."""
     threshold: Literal["mean", "nonzero", "top_k"] = "mean"
-    """Keep tokens whose weight is at least the mean over all features, is not zero, or is among
-    the `top_k` largest."""
+    """Keep tokens whose weight is at least the mean over all features that occur, or is not zero,
+    or is among the `top_k` largest."""
     top_k: PositiveInt | None = None
     """Number of tokens to keep with threshold: top_k."""
     cv_folds: Annotated[int, Field(ge=2)] = 5
@@ -282,19 +282,20 @@ class RankedSelection(Section):
     method: Literal["chi_square", "mutual_information", "most_frequent"]
     """Tokens that depend most on the class, one by one, or that occur most often."""
     like: str = "lasso"
-    """Keep as many tokens as this selection."""
+    """Keep as many tokens as this selection, from the same codec layers."""
 
 
 class RandomSelection(Section):
     method: Literal["random"]
-    """Control: tokens drawn uniformly without replacement, anew for each seed of the experiment."""
+    """Control: tokens drawn uniformly without replacement from those that `like` could choose from,
+    anew for each seed and fold of the experiment."""
     like: str = "lasso"
-    """Draw as many tokens as this selection keeps."""
+    """Draw as many tokens as this selection keeps, from the same codec layers."""
 
 
 class AllTokens(Section):
     method: Literal["all"]
-    """Keep every audio token."""
+    """Keep every audio token that the training rows have."""
 
 
 Selection = Annotated[
@@ -384,7 +385,8 @@ class LoRA(Section):
 
 class LinearClassifier(Section):
     method: Literal["logistic_regression", "dummy"] = "logistic_regression"
-    """dummy draws labels by the training rows' class shares: what chance gives."""
+    """dummy draws labels by the training rows' class shares, anew for each seed: what chance
+    gives."""
     weighting: Literal["tfidf", "counts"] = "tfidf"
     """Weigh counts by TF-IDF, or take them as they are."""
     scaling: Literal["unit_variance", "none"] = "unit_variance"

@@ -27,14 +27,14 @@ def frequency_factors(audio_counts: sp.csr_array, gamma: float) -> np.ndarray:
     audio_counts
         Counts of the rows that fit the lasso, and of no others, (n_rows, n_audio_features).
     gamma
-        0: the ordinary lasso; 1: in proportion to the document frequency. The factors have mean 1,
-        so that words, whose factor is 1, compete as before. A token that never occurs has the
-        factor 0, unless gamma is 0.
+        0: the ordinary lasso; 1: in proportion to the document frequency. The factors of the tokens
+        that occur have mean 1, so that words, whose factor is 1, compete as before. A token that
+        never occurs has the factor 0, unless gamma is 0, and changes no other's.
     """
     if gamma == 0:
         return np.ones(audio_counts.shape[1])
     factors = document_frequency(audio_counts) ** gamma
-    return factors / factors.mean() if factors.any() else factors
+    return factors / factors[factors > 0].mean() if factors.any() else factors
 
 
 def scale_audio_columns(features: sp.csr_array, factors: np.ndarray) -> sp.csr_array:

@@ -47,6 +47,8 @@ class LassoFit:
     """float64, (1, n_features) for two classes, else (K, n_features)."""
     intercept: np.ndarray
     """float64, (1,) or (K,)."""
+    n_occurring: int
+    """Features that are not zero in every row of the fit; no other feature can have weight."""
     objective: float
     """Weighted loss + alpha * sum |coef|; for one_vs_rest the sum over its problems."""
     duality_gap: float
@@ -292,6 +294,7 @@ def _joined(
         multi_class=data.multi_class,
         coef=sp.vstack([solution.coef for solution in solutions]).toarray(),
         intercept=np.concatenate([solution.intercept for solution in solutions]),
+        n_occurring=data.n_occurring,
         objective=certificate.primal,
         duality_gap=certificate.relative_gap,
         iterations=sum(solution.iterations for solution in solutions),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 
 from speechlasso.errors import InputError
 from speechlasso.lasso_problem import LogisticProblem
+from speechlasso.occurring import occurring_columns
 
 MultiClass = Literal["multinomial", "one_vs_rest"]
 ClassWeight = Literal["balanced"] | None
@@ -44,6 +46,11 @@ class TrainingData:
             raise InputError.listing("the lasso cannot be fitted:", problems)
         classes, codes = np.unique(labels, return_inverse=True)
         return cls(features, classes, codes, sample_weight, class_weight, multi_class)
+
+    @cached_property
+    def n_occurring(self) -> int:
+        """Features that are not zero in every row."""
+        return int(np.count_nonzero(occurring_columns(self.features)))
 
     def problems(self) -> Iterator[LogisticProblem]:
         n_classes = len(self.classes)

@@ -22,8 +22,14 @@ def fit_and_predict(
     settings: LinearClassifier,
     metric: str,
     positive_label: str | None,
+    seed: int | None = None,
 ) -> tuple[pd.DataFrame, dict]:
     """Fit on the training rows, choose C on the validation rows, predict every row.
+
+    Parameters
+    ----------
+    seed
+        Of the dummy's draws; logistic regression draws nothing.
 
     Returns
     -------
@@ -40,7 +46,7 @@ def fit_and_predict(
     classes = np.unique(labels[train])
     best_C, best_model, scores = None, None, {}
     for C in sorted(settings.C):
-        model = _classifier(settings.method, C).fit(features[train], labels[train])
+        model = _classifier(settings.method, C, seed).fit(features[train], labels[train])
         scores[C] = classification_scores(
             np.searchsorted(classes, labels[validation]),
             model.predict_proba(features[validation]),
@@ -63,9 +69,9 @@ def fit_and_predict(
     return predictions, training
 
 
-def _classifier(method: str, C: float) -> ClassifierMixin:
+def _classifier(method: str, C: float, seed: int | None) -> ClassifierMixin:
     if method == "dummy":
-        return DummyClassifier(strategy="stratified", random_state=0)
+        return DummyClassifier(strategy="stratified", random_state=seed)
     return LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from speechlasso import stages
+from speechlasso.codec_layers import check_layers, counted_layers, planned_n_layers
 from speechlasso.config import (
     Adapt,
     AllTokens,
@@ -28,6 +29,7 @@ from speechlasso.config import (
     LinearClassifier,
     LoRA,
     RandomSelection,
+    RankedSelection,
     Settings,
     Table,
     arm_settings,
@@ -186,6 +188,7 @@ def make_plan(settings: Settings) -> Plan:
             if known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
     _require_files(variants["codes"].values())
+    _require_layers(variants["bow"].values(), variants["select"].values())
     n_rows = {key: _n_rows(manifest) for key, manifest in variants["manifest"].items()}
     return Plan(settings.experiment.name, runs, n_rows, variants)
 
@@ -197,6 +200,20 @@ def _require_files(codes: Iterable[Variant]) -> None:
         raise InputError.listing(
             "Files that the section tokenizer of the configuration names are missing:", missing
         )
+
+
+def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> None:
+    """See, where the settings tell how many layers there will be, that those named exist."""
+    counted = {}
+    for bow in bows:
+        codes = bow.upstream.get("codes")
+        n_layers = planned_n_layers(codes.settings.tokenizer) if codes else None
+        if n_layers is not None:
+            counted[bow.key] = counted_layers(n_layers, bow.settings.bow.layers)
+    for select in selections:
+        layers = getattr(select.settings.selection, "layers", None)
+        if layers and select.upstream["bow"].key in counted:
+            check_layers(layers, counted[select.upstream["bow"].key])
 
 
 def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
@@ -291,6 +308,7 @@ def _linear(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
             linear=settings.finetune.linear,
             metric=settings.evaluate.metric,
             positive_label=settings.evaluate.positive_label,
+            seed=seed if settings.finetune.linear.method == "dummy" else None,
         ),
         upstream,
     )
@@ -373,9 +391,11 @@ def _selection(settings: Settings, name: str, fold: str, seed: int) -> Variant:
         selection = _with_defaults(_as_read(selection), {"n_subsamples"})
     elif not isinstance(selection, AllTokens):
         upstream["like"] = _selection(settings, selection.like, fold, seed)
-        selection = _as_read(selection)
+        if isinstance(selection, RandomSelection | RankedSelection):
+            options["layers"] = getattr(settings.select[selection.like], "layers", None)
         if isinstance(selection, RandomSelection):
-            options["seed"] = seed
+            options |= {"seed": seed, "fold": fold}
+        selection = _as_read(selection)
     return Variant(stages.SelectTokens(selection=selection, **options), upstream)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from speechlasso import selection_controls
-from speechlasso.alpha_choice import alpha_for_n_tokens, best_alpha, cross_validate
+from speechlasso.alpha_choice import Keep, alpha_for_n_tokens, best_alpha, cross_validate
 from speechlasso.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.config import (
     LassoFitting,
@@ -26,7 +26,8 @@ from speechlasso.config import (
 )
 from speechlasso.errors import InputError
 from speechlasso.lasso import LassoFit
-from speechlasso.selection_path import LassoRows, SelectionPath
+from speechlasso.occurring import occurring_columns
+from speechlasso.selection_path import LassoRows, SelectionPath, columns_of_layers
 from speechlasso.stages import SelectTokens
 from speechlasso.token_selection import Token, TokenSelection
 
@@ -51,25 +52,55 @@ def select(
     if isinstance(chosen, StabilitySelection):
         return select_stable(bow, chosen, n_tokens)
     if isinstance(chosen, RankedSelection):
-        return select_ranked(bow, chosen, n_tokens)
+        return select_ranked(bow, chosen, n_tokens, settings.layers)
     if isinstance(chosen, RandomSelection):
-        return select_random(bow.features, n_tokens, settings.seed)
-    return select_all(bow.features)
+        return select_random(
+            bow, n_tokens, layers=settings.layers, seed=settings.seed, fold=settings.fold
+        )
+    return select_all(bow)
 
 
-def select_all(features: AudioFeatures) -> TokenSelection:
-    return _selection("all", range(len(features)), features)
+def select_all(bow: BagOfWords) -> TokenSelection:
+    """Every audio token that the training rows have; of others nothing can be learned."""
+    return _selection("all", candidates(bow, None), bow.features)
 
 
-def select_random(features: AudioFeatures, n_tokens: int, seed: int) -> TokenSelection:
-    """The control: tokens drawn uniformly without replacement from all audio tokens."""
-    rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(len(features), size=n_tokens, replace=False))
-    return _selection("random", drawn, features, evidence={"seed": seed})
+def select_random(
+    bow: BagOfWords, n_tokens: int, *, layers: Sequence[int] | None, seed: int, fold: str
+) -> TokenSelection:
+    """The control: tokens drawn uniformly without replacement from those that the selection whose
+    size they have could choose from, anew for each seed and each fold.
+
+    Parameters
+    ----------
+    layers
+        Codec layers of that selection; None: all that are counted.
+    """
+    rng = np.random.default_rng([seed, *fold.encode()])
+    drawn = rng.choice(candidates(bow, layers), size=n_tokens, replace=False)
+    return _selection("random", np.sort(drawn), bow.features, evidence={"seed": seed})
 
 
-def select_ranked(bow: BagOfWords, settings: RankedSelection, n_tokens: int) -> TokenSelection:
-    """The tokens that score best one by one, on the training rows."""
+def candidates(bow: BagOfWords, layers: Sequence[int] | None) -> np.ndarray:
+    """Indices of the audio tokens of these codec layers that occur in the training rows."""
+    occurs = occurring_columns(bow.audio[bow.rows_in("train")])
+    of_layers = columns_of_layers(bow.features, layers)
+    return of_layers[occurs[of_layers]]
+
+
+def select_ranked(
+    bow: BagOfWords,
+    settings: RankedSelection,
+    n_tokens: int,
+    layers: Sequence[int] | None = None,
+) -> TokenSelection:
+    """The tokens that score best one by one, on the training rows.
+
+    Parameters
+    ----------
+    layers
+        Codec layers to choose from; None: all that are counted.
+    """
     train = bow.rows_in("train")
     counts, labels = bow.audio[train], bow.rows["label"].to_numpy()[train]
     if settings.method == "chi_square":
@@ -78,7 +109,8 @@ def select_ranked(bow: BagOfWords, settings: RankedSelection, n_tokens: int) -> 
         scores = selection_controls.mutual_information(counts, labels)
     else:
         scores = selection_controls.term_frequency(counts)
-    kept = selection_controls.top_k(scores, n_tokens)
+    columns = columns_of_layers(bow.features, layers)
+    kept = columns[selection_controls.top_k(scores[columns], n_tokens)]
     return _selection(settings.method, kept, bow.features, scores)
 
 
@@ -158,7 +190,7 @@ def select_by_lasso(
     )
     alpha = choose_alpha(rows, path, settings, keep, metric, positive_label)
     fit = path.at(alpha, rows)
-    kept = keep(fit.importance)
+    kept = keep(fit.importance, fit.n_occurring)
     if not len(kept):
         raise InputError(
             f"lasso: with alpha {alpha:g} no audio token keeps any weight; "
@@ -193,16 +225,16 @@ def choose_alpha(
     rows: LassoRows,
     path: SelectionPath,
     settings: LassoSelection,
-    keep: Any,
+    keep: Keep,
     metric: str,
     positive_label: str | None,
 ) -> float:
     """The alpha that the settings name, or that has the size or the cross-validated score they
     ask for."""
     if settings.n_tokens is not None:
-        table = path.table.assign(n_tokens=[len(keep(fit.importance)) for fit in path.fits])
+        table = path.table.assign(n_tokens=[_n_kept(fit, keep) for fit in path.fits])
         alpha, size = alpha_for_n_tokens(
-            table, settings.n_tokens, lambda alpha: len(keep(path.at(alpha, rows).importance))
+            table, settings.n_tokens, lambda alpha: _n_kept(path.at(alpha, rows), keep)
         )
         if size != settings.n_tokens:
             logger.warning("no alpha keeps %d tokens; %g keeps %d", settings.n_tokens, alpha, size)
@@ -226,8 +258,17 @@ def choose_alpha(
     return best_alpha(table[table["n_tokens"] >= 1], settings.one_standard_error)
 
 
+def _n_kept(fit: LassoFit, keep: Keep) -> int:
+    return len(keep(fit.importance, fit.n_occurring))
+
+
 def keep_important(
-    importance: np.ndarray, *, n_audio_features: int, threshold: str, top_k: int | None = None
+    importance: np.ndarray,
+    n_occurring: int,
+    *,
+    n_audio_features: int,
+    threshold: str,
+    top_k: int | None = None,
 ) -> np.ndarray:
     """Indices of the audio features to keep, ascending.
 
@@ -235,13 +276,17 @@ def keep_important(
     ----------
     importance
         Sum over classes of absolute coefficients, (n_features,), audio features first.
+    n_occurring
+        Features that occur in the rows of the fit; all others have importance 0.
     threshold
-        "mean": at least the mean over ALL features, words included (as published); "nonzero":
-        above zero; "top_k": the `top_k` largest of those above zero.
+        "mean": at least the mean over all features that occur, words included; "nonzero": above
+        zero; "top_k": the `top_k` largest of those above zero. As published, the mean is over the
+        codes that never occur as well, and then a codebook with more idle codes keeps more tokens
+        from the same data.
     """
     audio = importance[:n_audio_features]
     if threshold == "mean":
-        return np.flatnonzero((audio >= importance.mean()) & (audio > 0))
+        return np.flatnonzero((audio >= importance.sum() / n_occurring) & (audio > 0))
     if threshold == "nonzero":
         return np.flatnonzero(audio > 0)
     return selection_controls.top_k(audio, top_k)

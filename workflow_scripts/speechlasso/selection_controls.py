@@ -77,7 +77,7 @@ def stability(
     alpha: float,
     *,
     fit: Callable[[sp.csr_array, np.ndarray, float], LassoFit],
-    keep: Callable[[np.ndarray], np.ndarray],
+    keep: Callable[[np.ndarray, int], np.ndarray],
     n_subsamples: int,
     seed: int,
 ) -> np.ndarray:
@@ -98,8 +98,8 @@ def stability(
         From the counts and labels of a half-sample and alpha to the lasso; it weighs the counts by
         what these rows teach, since it sees no others.
     keep
-        From the importance of all features, (n_features,), to the indices of the selected audio
-        features, as `selection.keep_important`.
+        From the importance of all features, (n_features,), and the number of those that occur to
+        the indices of the selected audio features, as `selection.keep_important`.
     n_subsamples
         Number of half-samples.
 
@@ -112,8 +112,8 @@ def stability(
     n_selected = np.zeros(n_audio_features, dtype=np.int64)
     halves = _stratified_halves(labels, n_subsamples, seed)
     for rows in tqdm(halves, total=n_subsamples, desc="stability selection", unit="fit"):
-        importance = fit(counts[rows], labels[rows], alpha).importance
-        n_selected[keep(importance)] += 1
+        fitted = fit(counts[rows], labels[rows], alpha)
+        n_selected[keep(fitted.importance, fitted.n_occurring)] += 1
     return n_selected / n_subsamples
 
 

@@ -18,7 +18,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from speechlasso.bag_of_words import BagOfWords, weighting
+from speechlasso.bag_of_words import AudioFeatures, BagOfWords, weighting
+from speechlasso.codec_layers import check_layers
 from speechlasso.config import LassoFitting
 from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
@@ -68,7 +69,7 @@ class LassoRows:
         train = bow.rows_in("train")
         labels = bow.rows["label"].to_numpy()[train]
         groups = bow.rows["group"].to_numpy()[train] if "group" in bow.rows else None
-        audio_index = _columns_of_layers(bow, fitting.layers)
+        audio_index = columns_of_layers(bow.features, fitting.layers)
         counts = bow.audio[train][:, audio_index]
         if fitting.inputs == "joint":
             counts = sp.hstack([counts, bow.text[train]], format="csr")
@@ -187,6 +188,7 @@ class SelectionPath:
         table = self.table.assign(
             alpha_max=first.alpha_max,
             multi_class=first.multi_class,
+            n_occurring=first.n_occurring,
             classes=[first.classes.tolist()] * len(self.fits),
             intercept=[fit.intercept.tolist() for fit in self.fits],
         )
@@ -205,6 +207,7 @@ class SelectionPath:
                 alpha_max=row.alpha_max,
                 classes=np.array(row.classes),
                 multi_class=row.multi_class,
+                n_occurring=row.n_occurring,
                 coef=coefficients[i * n_vectors : (i + 1) * n_vectors].toarray(),
                 intercept=np.array(row.intercept),
                 objective=row.objective,
@@ -215,13 +218,21 @@ class SelectionPath:
             )
             for i, row in enumerate(table.itertuples())
         ]
-        own = ["alpha_max", "multi_class", "classes", "intercept"]
+        own = ["alpha_max", "multi_class", "n_occurring", "classes", "intercept"]
         return cls(fits, table.drop(columns=own))
 
 
-def _columns_of_layers(bow: BagOfWords, layers: Sequence[int] | None) -> np.ndarray:
-    columns = np.arange(len(bow.features))
+def columns_of_layers(features: AudioFeatures, layers: Sequence[int] | None) -> np.ndarray:
+    """Indices of the audio features of these codec layers, ascending; None: of all.
+
+    Raises
+    ------
+    InputError
+        When a layer is not among those that are counted.
+    """
+    columns = np.arange(len(features))
     if layers is None:
         return columns
-    layer = bow.features.first_layer + columns // bow.features.codebook_size
+    check_layers(layers, features.layers)
+    layer = features.first_layer + columns // features.codebook_size
     return columns[np.isin(layer, layers)]

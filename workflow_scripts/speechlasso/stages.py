@@ -120,6 +120,7 @@ class BagOfWordsCounts(Stage):
 
 class LassoPath(Stage):
     name, rule = "path", "fit_path"
+    version = 2
     fitting: LassoFitting
     metric: Metric = "macro_f1"
     positive_label: str | None = None
@@ -131,10 +132,15 @@ class LassoPath(Stage):
 
 class SelectTokens(Stage):
     name, rule = "select", "select_tokens"
+    version = 2
     selection: Selection
     metric: Metric = "macro_f1"
     positive_label: str | None = None
     seed: int | None = None
+    """With `fold`, what the random control draws from."""
+    fold: str | None = None
+    layers: list[int] | None = None
+    """Codec layers of the selection whose size this one has."""
 
     @property
     def label(self) -> str:
@@ -188,10 +194,13 @@ class FinetuneLM(Stage):
 
 class FitLinear(Stage):
     name, rule = "linear", "fit_linear"
+    version = 2
     inputs: list[str]
     linear: LinearClassifier
     metric: Metric = "macro_f1"
     positive_label: str | None = None
+    seed: int | None = None
+    """Of the dummy's draws; logistic regression draws nothing."""
 
     @property
     def label(self) -> str:
