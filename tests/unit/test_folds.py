@@ -103,8 +103,8 @@ def test_a_split_without_test_rows_is_an_error():
 
 
 def test_too_few_groups_is_an_error():
-    with pytest.raises(InputError, match="5 folds need as many groups, but there are 2"):
-        divide_folds(make_manifest(n_groups=2), Folds(method="grouped", n_folds=5))
+    with pytest.raises(InputError, match="5 folds need as many groups, but there are 4"):
+        divide_folds(make_manifest(n_groups=4), Folds(method="grouped", n_folds=5))
 
 
 def test_fold_names():
@@ -121,3 +121,67 @@ def test_examples_are_joined_by_id_not_by_position():
     assert joined["id"].tolist() == manifest["id"].tolist()
     expected = folds[folds["fold"] == "0"].set_index("id")["split"]
     assert joined.set_index("id")["split"].equals(expected.loc[manifest["id"]])
+
+
+def given_split(**changes):
+    manifest = make_manifest()
+    manifest["split"] = np.where(manifest["group"].isin(["s4", "s5"]), "test", "train")
+    return manifest.assign(**changes)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.05, 0.3))
+def test_validation_rows_of_a_given_split_are_whole_groups_too(seed, share):
+    manifest = given_split()
+    folds = divide_folds(manifest, Folds(validation_share=share, seed=seed)).merge(
+        manifest[["id", "group"]], on="id"
+    )
+    assert (folds.groupby("group")["split"].nunique() == 1).all()
+    validation = folds.loc[folds["split"] == "validation", "group"].unique()
+    assert len(validation) == (1 if share <= 0.25 else 2)
+
+
+@pytest.mark.parametrize("method", ["given", "leave_one_group_out"])
+def test_a_group_that_alone_has_a_class_is_not_spared_for_validation(method):
+    manifest = given_split()
+    only = manifest["group"] == "s0"
+    manifest.loc[only & (manifest.index % 4 == 0), "label"] = "rare"
+    manifest.loc[manifest.index[-1], "label"] = "rare"
+    if method == "leave_one_group_out":
+        manifest.loc[manifest["group"].isin(["s0", "s5"]), "label"] = "rare"
+    for seed in range(20):
+        folds = divide_folds(manifest, Folds(method=method, seed=seed)).merge(manifest, on="id")
+        rare = folds[(folds["label"] == "rare") & (folds["split_x"] == "train")]
+        assert rare["fold"].nunique() == folds["fold"].nunique()
+
+
+def test_one_training_group_cannot_be_divided_and_the_message_says_why():
+    manifest = given_split(group="s0")
+    with pytest.raises(InputError, match="no validation rows: no group can be spared"):
+        divide_folds(manifest, Folds())
+
+
+@pytest.mark.parametrize("method", ["grouped", "leave_one_group_out"])
+def test_two_groups_are_too_few_and_the_message_says_what_to_do(method):
+    folds = Folds(method=method, n_folds=2)
+    with pytest.raises(InputError, match=r"three groups: .* are 2 \(s0, s1\)\. Use method: s"):
+        divide_folds(make_manifest(n_groups=2), folds)
+    if method == "leave_one_group_out":
+        with pytest.raises(InputError, match="at least three groups"):
+            fold_names(folds, ["s0", "s1"])
+
+
+def test_training_rows_of_one_class_are_refused():
+    for manifest in (make_manifest(n_classes=1), given_split(label="same")):
+        method = "given" if "split" in manifest else "grouped"
+        with pytest.raises(InputError, match="all training rows have the label '(c0|same)'"):
+            divide_folds(manifest, Folds(method=method))
+
+
+def test_groups_that_a_split_divides_are_told(caplog):
+    divide_folds(given_split(), Folds())
+    assert not caplog.records
+    manifest = given_split()
+    manifest.loc[0, "split"] = "test"
+    divide_folds(manifest, Folds())
+    assert "1 groups (s0) are in several parts" in caplog.text

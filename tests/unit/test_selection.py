@@ -143,6 +143,17 @@ def test_thresholds(settings, expected):
     assert kept.tolist() == expected
 
 
+def test_the_rows_that_score_the_lasso_are_of_other_groups_than_those_that_fit_it():
+    bow = make_bow()
+    groups = np.array([f"s{i // 10}" for i in range(N)])
+    grouped = BagOfWords(
+        bow.rows.assign(group=groups), bow.audio, bow.text, bow.features, bow.words
+    )
+    rows = LassoRows.of(grouped, LASSO)
+    assert len(rows.held_out) == 20
+    assert not set(rows.groups[rows.fit]) & set(rows.groups[rows.held_out])
+
+
 def test_the_path_begins_where_all_weights_vanish_and_is_certified():
     rows = LassoRows.of(make_bow(), LASSO)
     path = SelectionPath.fitted(rows, "macro_f1", None)

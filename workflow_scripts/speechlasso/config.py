@@ -129,7 +129,8 @@ class Folds(Section):
     n_folds: Annotated[int, Field(ge=2)] = 5
     """Number of folds (stratified and grouped)."""
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """Part of a fold's training rows kept for validation; whole groups where there are groups."""
+    """Part of a fold's training rows kept for validation; whole groups where there are groups,
+    unless rows are divided one by one (stratified)."""
     seed: Seed = 1
     """Draws folds and validation parts."""
     only: list[str] | None = None
@@ -233,7 +234,7 @@ class LassoFitting(Section):
     multi_class: Literal["multinomial", "one_vs_rest"] = "multinomial"
     """With more than two classes: one softmax model, or one model for each class."""
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    """Share of the training rows kept out of the fit to score it."""
+    """Share of the training rows kept out of the fit to score it; whole groups where known."""
     seed: Seed = 42
     """Draws the held-out rows, cross-validation folds and subsamples."""
 

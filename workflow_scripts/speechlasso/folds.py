@@ -1,12 +1,14 @@
 """Folds: which utterances train, validate and test.
 
 A fold divides the manifest into train, validation and test; the validation part is always taken
-from what would train. Where there are groups (speakers), no group is in two parts of a fold.
+from what would train. Where there are groups (speakers), no group is in two parts of a fold, unless
+the table's own split or `stratified`, which divides rows one by one, has put it there.
 """
 
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,6 +16,9 @@ import pandas as pd
 
 from speechlasso.config import SPLITS, Folds
 from speechlasso.errors import InputError
+from speechlasso.holdout import draw_groups
+
+logger = logging.getLogger(__name__)
 
 GIVEN_FOLD = "given"
 _ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
@@ -25,11 +30,12 @@ def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
     Raises
     ------
     InputError
-        When `folds.only` names a fold that does not exist.
+        When `folds.only` names a fold that does not exist, or there are too few groups.
     """
     if folds.method == "given":
         names = [GIVEN_FOLD]
     elif folds.method == "leave_one_group_out":
+        _check_groups(groups, folds)
         names = list(groups)
     else:
         names = [str(index) for index in range(folds.n_folds)]
@@ -61,12 +67,13 @@ def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When a part would be empty or a class has no training row, for all folds at once.
+        When a part would be empty, a class has no training row or training rows have one class
+        only, for all folds at once.
     """
     frames, problems = [], []
     for name, split in _divisions(manifest, folds):
         split = _with_validation(manifest, split, folds, name)
-        problems += _fold_problems(manifest, split, name)
+        problems += _fold_problems(manifest, split, name, _in_groups(manifest, folds))
         frames.append(pd.DataFrame({"fold": name, "id": manifest["id"], "split": split}))
     if problems:
         raise InputError.listing(
@@ -74,6 +81,7 @@ def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
             problems,
             "Correct the labels, or choose other dataset.folds settings.",
         )
+    _warn_of_divided_groups(manifest, frames)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -90,6 +98,7 @@ def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.n
     if folds.method == "given":
         yield GIVEN_FOLD, _given_split(manifest)
     elif folds.method == "leave_one_group_out":
+        _check_groups(manifest["group"].unique(), folds)
         for group in sorted(manifest["group"].unique()):
             yield group, np.where(manifest["group"] == group, "test", "train")
     else:
@@ -118,6 +127,7 @@ def _given_split(manifest: pd.DataFrame) -> np.ndarray:
 
 def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
     if folds.method == "grouped":
+        _check_groups(manifest["group"].unique(), folds)
         what, count = "groups", manifest["group"].nunique()
     else:
         what, count = "rows in the smallest class", manifest["label"].value_counts().min()
@@ -125,6 +135,16 @@ def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
         raise InputError(
             f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
             f"but there are {count}"
+        )
+
+
+def _check_groups(groups: Sequence[str], folds: Folds) -> None:
+    if len(groups) < 3:
+        raise InputError(
+            f"dataset.folds.method: {folds.method} needs at least three groups: one to test, one "
+            f"to validate and one to train, but there are {len(groups)} "
+            f"({', '.join(sorted(groups))}). Use method: stratified, which divides rows whatever "
+            "their group, or method: given with a split of your own."
         )
 
 
@@ -137,22 +157,20 @@ def _with_validation(
     training = np.flatnonzero(split == "train")
     # Each fold draws on its own, and the same whichever folds run beside it.
     rng = np.random.default_rng([folds.seed, *name.encode()])
-    if folds.method in ("grouped", "leave_one_group_out"):
-        chosen = _whole_groups(manifest["group"].to_numpy()[training], folds.validation_share, rng)
+    labels = manifest["label"].to_numpy()[training]
+    if _in_groups(manifest, folds):
+        groups = manifest["group"].to_numpy()[training]
+        chosen = draw_groups(labels, groups, folds.validation_share, rng)
     else:
-        chosen = _stratified(manifest["label"].to_numpy()[training], folds.validation_share, rng)
+        chosen = _stratified(labels, folds.validation_share, rng)
     split = split.astype(object)
     split[training[chosen]] = "validation"
     return split
 
 
-def _whole_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    chosen = np.zeros(len(groups), dtype=bool)
-    for group in rng.permutation(np.unique(groups)):
-        chosen |= groups == group
-        if chosen.mean() >= share:
-            break
-    return chosen
+def _in_groups(manifest: pd.DataFrame, folds: Folds) -> bool:
+    """Whether validation rows are whole groups; `stratified` divides rows as its test rows are."""
+    return "group" in manifest and folds.method != "stratified"
 
 
 def _stratified(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -165,15 +183,39 @@ def _stratified(labels: np.ndarray, share: float, rng: np.random.Generator) -> n
     return chosen
 
 
-def _fold_problems(manifest: pd.DataFrame, split: np.ndarray, name: str) -> Iterator[str]:
+def _fold_problems(
+    manifest: pd.DataFrame, split: np.ndarray, name: str, in_groups: bool
+) -> Iterator[str]:
     for part in SPLITS:
         if not (split == part).any():
-            yield f"fold {name}: there are no {part} rows"
+            spared = part == "validation" and in_groups
+            why = ": no group can be spared without losing the last training rows of a class"
+            yield f"fold {name}: there are no {part} rows{why if spared else ''}"
     trained = set(manifest["label"][split == "train"])
+    if len(trained) == 1:
+        yield (
+            f"fold {name}: all training rows have the label {trained.copy().pop()!r}; a classifier "
+            "needs rows of two classes or more"
+        )
     unseen = manifest[~manifest["label"].isin(trained)]
     for label, rows in unseen.groupby("label"):
         ids = ", ".join(rows["id"].head(3)) + (", ..." if len(rows) > 3 else "")
         parts = " and ".join(sorted(set(split[rows.index])))
         yield (
             f"fold {name}: label {label!r} has no training row, but {len(rows)} in {parts} ({ids})"
+        )
+
+
+def _warn_of_divided_groups(manifest: pd.DataFrame, folds: Sequence[pd.DataFrame]) -> None:
+    if "group" not in manifest:
+        return
+    # Row i of each fold is row i of the manifest.
+    n_parts = [fold["split"].groupby(manifest["group"].to_numpy()).nunique() for fold in folds]
+    divided = pd.concat(n_parts).loc[lambda n: n > 1].index.unique()
+    if len(divided):
+        logger.warning(
+            "%d groups (%s) are in several parts of a fold: scores may be flattered by groups that "
+            "training rows have as well",
+            len(divided),
+            ", ".join(map(str, divided[:5])) + (", ..." if len(divided) > 5 else ""),
         )

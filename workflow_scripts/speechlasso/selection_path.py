@@ -14,17 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from speechlasso.bag_of_words import AudioFeatures, BagOfWords, weighting
 from speechlasso.codec_layers import check_layers
 from speechlasso.config import LassoFitting
-from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores
 from speechlasso.files import write_parquet, written_whole
 from speechlasso.frequency_penalty import frequency_factors, scale_audio_columns
+from speechlasso.holdout import hold_out
 from speechlasso.lasso import LassoFit, fit_lasso, lasso_path, predict_probabilities
 
 
@@ -59,7 +58,7 @@ class LassoRows:
 
     @classmethod
     def of(cls, bow: BagOfWords, fitting: LassoFitting) -> LassoRows:
-        """Divide the training rows.
+        """Divide the training rows, whole groups where there are groups.
 
         Raises
         ------
@@ -73,18 +72,9 @@ class LassoRows:
         counts = bow.audio[train][:, audio_index]
         if fitting.inputs == "joint":
             counts = sp.hstack([counts, bow.text[train]], format="csr")
-        try:
-            fit, held_out = train_test_split(
-                np.arange(len(train)),
-                test_size=fitting.holdout,
-                random_state=fitting.seed,
-                stratify=labels,
-            )
-        except ValueError as error:
-            raise InputError(
-                f"the lasso's holdout: {len(train)} training rows cannot be divided so that both "
-                f"parts have every class ({error}) Give each class more rows, or change holdout."
-            ) from error
+        fit, held_out = hold_out(
+            labels, groups, fitting.holdout, fitting.seed, setting="the lasso's holdout"
+        )
         return cls(counts, labels, groups, audio_index, fit, held_out, fitting)
 
     @property

@@ -78,6 +78,7 @@ class Manifest(Stage):
 
 class FoldDivision(Stage):
     name, rule = "folds", "divide_folds"
+    version = 2
     folds: Folds
 
     @property
