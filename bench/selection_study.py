@@ -149,7 +149,7 @@ class Unit:
         settings = LassoSelection(method="lasso", n_tokens=n_tokens, **LASSOS[name])
         if name not in self.paths:
             rows = LassoRows.of(self.bow, settings)
-            self.paths[name] = SelectionPath.fitted(rows, self.metric, None)
+            self.paths[name] = SelectionPath.fitted(rows)
         selection = select_by_lasso(self.bow, self.paths[name], settings, self.metric, None)
         return np.array([token.index for token in selection.tokens])
 

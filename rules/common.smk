@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
 from speechlasso.config_sources import with_command_line
 from speechlasso.errors import InputError
-from speechlasso.plan import make_plan
+from speechlasso.plan import make_plan, spec_of_shard
 from speechlasso.summary import read_table, score_lines
 from speechlasso.tokenizers import tokenizer_files
 
@@ -33,6 +33,12 @@ def one_of(stage):
 def spec_of(stage):
     """A params function: all that the key of the job's variant covers."""
     return lambda wildcards: PLAN[stage, wildcards[stage]].spec
+
+
+def computation_of(stage):
+    """A params function: settings of how the job computes, which are no part of its key."""
+    # Snakemake runs no job again for a parameter that it takes for derived from its threads.
+    return lambda wildcards, threads: PLAN[stage, wildcards[stage]].settings.of_computation()
 
 
 def upstream(stage, role, filename):
@@ -85,11 +91,14 @@ def specs_of_texts(stage):
 
     def paths(wildcards):
         ancestors = PLAN[stage, wildcards[stage]].upstream["token_texts"].with_ancestors()
-        folders = {variant.folder: variant.stage for variant in ancestors}
         return [
-            f"{folder}/shard-0.spec.json" if of_stage == "codes" else f"{folder}/spec.json"
-            for folder, of_stage in folders.items()
-            if of_stage in ("manifest", "folds", "codes", "token_texts")
+            (
+                str(spec_of_shard(PLAN.shards(variant)[0]))
+                if variant.stage == "codes"
+                else f"{variant.folder}/spec.json"
+            )
+            for variant in {variant.folder: variant for variant in ancestors}.values()
+            if variant.stage in ("manifest", "folds", "codes", "token_texts")
         ]
 
     return paths
@@ -122,8 +131,7 @@ def upstream_shards(stage):
 
     def paths(wildcards):
         codes = PLAN[stage, wildcards[stage]].upstream.get("codes")
-        n_shards = PLAN.n_shards(codes) if codes else 0
-        return [f"{codes.folder}/shard-{i}.parquet" for i in range(n_shards)]
+        return PLAN.shards(codes) if codes else []
 
     return paths
 
@@ -153,3 +161,4 @@ wildcard_constraints:
     predict=one_of("predict"),
     evaluate=one_of("evaluate"),
     shard=r"\d+",
+    n_shards=r"\d+",

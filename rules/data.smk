@@ -42,6 +42,7 @@ rule manifest:
         runtime=60,
     params:
         spec=spec_of("manifest"),
+        computation=computation_of("manifest"),
     message:
         "Checking every clip of {input.table}"
     script:

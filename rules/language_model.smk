@@ -22,6 +22,7 @@ rule adapt_lm:
         training=1,
     params:
         spec=spec_of("adapt"),
+        computation=computation_of("adapt"),
     message:
         "Adapting the language model to the new tokens: {wildcards.adapt}"
     script:
@@ -56,6 +57,7 @@ rule finetune:
         training=1,
     params:
         spec=spec_of("finetune"),
+        computation=computation_of("finetune"),
     message:
         "Fine-tuning the language model on the task: {wildcards.finetune}"
     script:

@@ -32,12 +32,12 @@ rule tokenize_audio:
         tokenizer=upstream("codes", "tokenizer", "tokenizer.safetensors"),
         files=files_of_tokenizer("codes"),
     output:
-        codes="results/codes/{codes}/shard-{shard}.parquet",
-        spec="results/codes/{codes}/shard-{shard}.spec.json",
+        codes="results/codes/{codes}/shard-{shard}-of-{n_shards}.parquet",
+        spec="results/codes/{codes}/shard-{shard}-of-{n_shards}.spec.json",
     log:
-        "logs/codes/{codes}-{shard}.log",
+        "logs/codes/{codes}-{shard}-of-{n_shards}.log",
     benchmark:
-        "benchmarks/codes/{codes}-{shard}.tsv"
+        "benchmarks/codes/{codes}-{shard}-of-{n_shards}.tsv"
     conda:
         "../envs/codec.yaml"
     resources:
@@ -45,8 +45,7 @@ rule tokenize_audio:
         runtime=120,
     params:
         spec=spec_of("codes"),
-        n_shards=lambda wildcards: PLAN.n_shards(PLAN["codes", wildcards.codes]),
     message:
-        "Tokenising audio, shard {wildcards.shard}"
+        "Tokenising audio, shard {wildcards.shard} of {wildcards.n_shards}"
     script:
         "../workflow_scripts/tokenize_audio.py"

@@ -9,5 +9,5 @@ from speechlasso.selection_path import LassoRows, SelectionPath
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow).parent)
     rows = LassoRows.of(bow, settings.fitting)
-    path = SelectionPath.fitted(rows, settings.metric, settings.positive_label)
+    path = SelectionPath.fitted(rows)
     path.save(Path(snakemake.output.path).parent)

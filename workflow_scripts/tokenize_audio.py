@@ -8,7 +8,8 @@ from speechlasso.tokenization import encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
-    rows = shard_rows(len(manifest), int(snakemake.wildcards.shard), snakemake.params.n_shards)
+    shard, n_shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.n_shards)
+    rows = shard_rows(len(manifest), shard, n_shards)
     learned = snakemake.input.tokenizer or None
     tokenizer = load_tokenizer(settings.tokenizer, learned, snakemake.threads)
     encode_utterances(tokenizer, manifest.iloc[rows]).write(snakemake.output.codes)

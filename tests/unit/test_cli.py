@@ -22,7 +22,7 @@ from speechlasso import __version__
 from speechlasso.cli import main
 from speechlasso.config import Settings, json_schema, load_settings
 from speechlasso.config_sources import with_command_line
-from speechlasso.plan import make_plan
+from speechlasso.plan import make_plan, spec_of_shard
 from speechlasso.tokenizers import BACKENDS
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
@@ -44,8 +44,8 @@ def make_results(folder, **settings):
         for variant in variants.values():
             path = folder / variant.folder
             path.mkdir(parents=True, exist_ok=True)
-            n_shards = plan.n_shards(variant) if variant.stage == "codes" else 0
-            for name in ["spec.json", *(f"shard-{i}.spec.json" for i in range(n_shards))]:
+            shards = plan.shards(variant) if variant.stage == "codes" else []
+            for name in ["spec.json", *(spec_of_shard(shard).name for shard in shards)]:
                 (path / name).write_text("{}")
     return plan
 

@@ -61,7 +61,7 @@ def numbers() -> dict[str, object]:
     codes = CodeTable(Codebooks(4, 8, 50.0), dict(zip(examples["id"], drawn, strict=True)))
     bow = build_bag_of_words(examples, codes, layers=3, lowercase=True)
     settings = LassoSelection(method="lasso", alpha=1.0)
-    path = SelectionPath.fitted(LassoRows.of(bow, settings), "macro_f1", None)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings))
     selection = select_by_lasso(bow, path, settings, "macro_f1", None)
     texts = token_texts(examples, ["text", "audio"], codes, selection)
     predictions, _ = fit_and_predict(

@@ -37,7 +37,7 @@ def specs_of_texts(inputs, table=None, folds=None):
     stages = [Manifest(table=table or Table()), FoldDivision(folds=folds or Folds())]
     stages.append(TokenTexts(inputs=list(inputs), fold="3"))
     if "audio" in inputs:
-        stages.append(Codes(tokenizer=Tokenizer(), shard_size=500))
+        stages.append(Codes(tokenizer=Tokenizer()))
     return [spec(stage) for stage in stages]
 
 

@@ -181,7 +181,7 @@ def test_leave_one_group_out_makes_one_fold_per_group(table):
     a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
     assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
     assert len(a_plan.keys("tokenizer")) == 3
-    assert {a_plan.n_shards(codes) for codes in a_plan.variants["codes"].values()} == {3}
+    assert {len(a_plan.shards(codes)) for codes in a_plan.variants["codes"].values()} == {3}
 
 
 def test_running_one_fold_alone_shares_its_folders(table):
@@ -276,8 +276,8 @@ def test_a_corpus_to_adapt_to_is_tokenised_by_each_folds_tokenizer_and_selection
     assert not before["adapt"] & after["adapt"]
     new = {key: with_corpus["codes", key] for key in after["codes"] - before["codes"]}
     assert len(new) == 3
-    assert {with_corpus.n_shards(codes) for codes in new.values()} == {2}
-    assert {with_corpus.n_shards(with_corpus["codes", key]) for key in before["codes"]} == {3}
+    assert {len(with_corpus.shards(codes)) for codes in new.values()} == {2}
+    assert {len(with_corpus.shards(with_corpus["codes", key])) for key in before["codes"]} == {3}
     for key in after["adapt"]:
         texts = with_corpus["adapt", key].upstream["token_texts"]
         assert texts.upstream["codes"].key in new and "folds" not in texts.upstream

@@ -62,7 +62,7 @@ def make_bow(seed=0):
 def lasso(bow, metric="macro_f1", **changes):
     """The selection of a lasso, its path fitted anew."""
     settings = LASSO.model_copy(update=changes)
-    path = SelectionPath.fitted(LassoRows.of(bow, settings), metric, None)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings))
     return select_by_lasso(bow, path, settings, metric, None)
 
 
@@ -156,7 +156,7 @@ def test_the_rows_that_score_the_lasso_are_of_other_groups_than_those_that_fit_i
 
 def test_the_path_begins_where_all_weights_vanish_and_is_certified():
     rows = LassoRows.of(make_bow(), LASSO)
-    path = SelectionPath.fitted(rows, "macro_f1", None)
+    path = SelectionPath.fitted(rows)
     assert len(path.table) == 50
     assert path.table["n_audio"][0] == path.table["n_text"][0] == 0
     assert path.table["n_audio"].iloc[-1] > 5
@@ -167,7 +167,7 @@ def test_the_path_begins_where_all_weights_vanish_and_is_certified():
 
 def test_an_alpha_on_the_path_costs_only_the_choice_and_one_off_it_is_refined(monkeypatch):
     rows = LassoRows.of(make_bow(), LASSO)
-    path = SelectionPath.fitted(rows, "macro_f1", None)
+    path = SelectionPath.fitted(rows)
     assert path.at(path.fits[7].alpha, rows) is path.fits[7]
     between = float(np.sqrt(path.fits[7].alpha * path.fits[8].alpha))
     refined = path.at(between, rows)
@@ -182,7 +182,7 @@ def test_an_alpha_on_the_path_costs_only_the_choice_and_one_off_it_is_refined(mo
 
 def test_a_path_survives_the_disk(tmp_path):
     rows = LassoRows.of(make_bow(), LASSO)
-    path = SelectionPath.fitted(rows, "macro_f1", None)
+    path = SelectionPath.fitted(rows)
     path.save(tmp_path)
     loaded = SelectionPath.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.table, path.table)
@@ -285,7 +285,7 @@ def test_a_frequency_exponent_prefers_tokens_that_are_met_often():
 def test_the_frequency_lasso_is_the_lasso_with_an_exponent():
     bow = make_bow()
     settings = FrequencyLassoSelection(method="frequency_lasso", alpha=2.0)
-    path = SelectionPath.fitted(LassoRows.of(bow, settings), "macro_f1", None)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings))
     named = select_by_lasso(bow, path, settings, "macro_f1", None)
     assert named.tokens == lasso(bow, alpha=2.0, frequency_exponent=0.5).tokens
     assert named.tokens != lasso(bow, alpha=2.0).tokens

@@ -210,7 +210,7 @@ def test_a_model_folder_without_weights_is_an_input_error(of_text, tmp_path):
 def with_codec(tmp_path):
     """The recipe of a model whose codes come from a pretrained codec in a local folder."""
     codec = tiny_codecs.save(tmp_path / "codec", tiny_codecs.dac)
-    codes = Codes(tokenizer=Tokenizer(method="dac", model=codec), shard_size=500)
+    codes = Codes(tokenizer=Tokenizer(method="dac", model=codec))
     specs = [
         {"stage": "manifest", "settings": Manifest(table=Table(path="t.csv")).model_dump()},
         {"stage": "token_texts", "settings": TokenTexts(inputs=["audio"], fold="0").model_dump()},

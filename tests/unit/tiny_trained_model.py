@@ -91,7 +91,7 @@ def make_trained_model(folder: Path, inputs: tuple[str, ...], epochs: int = 12) 
         selection = _selection(codes, manifest)
         write_json(folder / "selection.json", selection.to_json())
         files = (folder / "selection.json", folder / "tokenizer.safetensors")
-        specs.append(_spec(Codes(tokenizer=SPECTRAL, shard_size=500)))
+        specs.append(_spec(Codes(tokenizer=SPECTRAL)))
     examples = token_texts(manifest, inputs, codes, selection)
     finetune(
         examples,

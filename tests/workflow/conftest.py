@@ -32,7 +32,7 @@ TINY = {
     "tokenizer": {"spectral_rvq": {"n_layers": 2, "codebook_size": 16}},
     "select": {"lasso": {"alpha": 0.5}},
     "adapt": {"epochs": 1},
-    "finetune": {"epochs": 1},
+    "finetune": {"epochs": 1, "micro_batch_size": 16},
 }
 
 

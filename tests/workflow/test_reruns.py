@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 import yaml
@@ -66,7 +68,10 @@ def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
     [
         ("experiment={name: other}", TABLES),
         ("finetune={lora: {rank: 3}}", set()),  # unread while the method is full
-        ("audio={max_bad_share: 0.05}", set()),  # the value it has
+        # How jobs compute, and when they give up, changes no result.
+        ("audio={max_bad_share: 0.3, shard_size: 20}", set()),
+        ("adapt={micro_batch_size: 4, gradient_checkpointing: true, processes: 2}", set()),
+        ("finetune={micro_batch_size: 4, gradient_checkpointing: true, processes: 2}", set()),
         ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", "model_card", *TABLES}),
         ("finetune={linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
         ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear", "describe_selection"}),
@@ -88,6 +93,11 @@ def test_text_only_runs_no_audio_stage(workspace):
 def test_a_renamed_arm_costs_the_tables_only(finished):
     settings = "experiment={arms: [mine]}", "arms={mine: {select: lasso}}"
     assert finished.planned_rules(*TINY, "--config", *settings) == TABLES
+
+
+def test_settings_of_how_a_job_computes_reach_it(finished):
+    (spec, *_) = finished.folder.glob("results/finetune/*/spec.json")
+    assert json.loads(spec.read_text())["settings"]["finetune"]["micro_batch_size"] == 16
 
 
 def test_code_edits_do_not_rerun_finished_stages():

@@ -295,8 +295,9 @@ def _arms_using(plan: Any, variant: Any) -> list[str]:
 
 
 def _is_done(plan: Any, variant: Any) -> bool:
+    from speechlasso.plan import spec_of_shard
+
     folder = Path(variant.folder)
     if variant.stage == "codes":
-        shards = range(plan.n_shards(variant))
-        return all((folder / f"shard-{i}.spec.json").exists() for i in shards)
+        return all(spec_of_shard(shard).exists() for shard in plan.shards(variant))
     return (folder / "spec.json").exists()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -61,13 +61,60 @@ TokenizerMethod = Literal[
 ]
 
 SPLITS = ("train", "validation", "test")
+INPUTS = ("text", "audio")
 OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
+
+
+HOW_ONLY = "how a job computes"
+"""Marks a setting that says how a job computes, or when it gives up, and changes no result (but for
+rounding): it is no part of a key."""
 
 
 class Section(BaseModel):
     """A mapping of the configuration file; unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def as_read(self) -> Self:
+        """A copy with all that is not read at its default: this alone says what changes a key."""
+        return self
+
+    def with_defaults(self, *keys: str) -> Self:
+        """A copy with some settings at their defaults."""
+        return self.model_copy(update={key: _default(type(self), key) for key in keys})
+
+    def of_result(self) -> Self:
+        """A copy with the settings marked `HOW_ONLY` at their defaults."""
+        sections = {name: value.of_result() for name, value in self if isinstance(value, Section)}
+        return self.model_copy(update=sections).with_defaults(*self._how_only())
+
+    def of_computation(self) -> dict[str, Any]:
+        """What `of_result` leaves out, as nested mappings, where it differs from the defaults."""
+        own = {
+            name: getattr(self, name)
+            for name in self._how_only()
+            if getattr(self, name) != _default(type(self), name)
+        }
+        sections = {
+            name: value.of_computation() for name, value in self if isinstance(value, Section)
+        }
+        return own | {name: found for name, found in sections.items() if found}
+
+    @classmethod
+    def _how_only(cls) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if HOW_ONLY in field.metadata]
+
+
+def _default(section: type[Section], key: str) -> Any:
+    return section.model_fields[key].get_default(call_default_factory=True)
+
+
+def _ordered(names: tuple[str, ...]) -> AfterValidator:
+    """Each name once and in one order: the order in which a user names them changes nothing."""
+    return AfterValidator(lambda given: [name for name in names if name in given])
+
+
+ORDERED_NUMBERS = AfterValidator(lambda given: given if given is None else sorted(set(given)))
 
 
 class Experiment(Section):
@@ -121,6 +168,11 @@ class Table(Section):
     columns: Columns = Columns()
     """Names of the table's columns."""
 
+    def as_read(self, without: Collection[str] = ()) -> Self:
+        columns = self.columns.with_defaults(*without)
+        table = self.model_copy(update={"columns": columns})
+        return table if columns.audio else table.with_defaults("audio_root", "audio_separator")
+
 
 class Folds(Section):
     method: Literal["given", "stratified", "grouped", "leave_one_group_out"] = "given"
@@ -135,6 +187,12 @@ class Folds(Section):
     """Draws folds and validation parts."""
     only: list[str] | None = None
     """Run these folds alone, by name: "0", "1", ... or a group's name."""
+
+    def as_read(self) -> Self:
+        # Which folds run does not change how they are divided.
+        folds = self.with_defaults("only")
+        has_number = self.method in ("stratified", "grouped")
+        return folds if has_number else folds.with_defaults("n_folds")
 
 
 class Dataset(Section):
@@ -151,10 +209,14 @@ class Dataset(Section):
 class Audio(Section):
     on_bad: Literal["error", "skip"] = "error"
     """What to do with a clip that cannot be used: stop, or drop its utterance and list it."""
-    max_bad_share: Share = 0.05
+    max_bad_share: Annotated[Share, HOW_ONLY] = 0.05
     """With on_bad: skip, stop after all if more than this share of the utterances is dropped."""
-    shard_size: PositiveInt = 500
-    """Utterances tokenised by one job; smaller shards spread over more cores."""
+    shard_size: Annotated[PositiveInt, HOW_ONLY] = 500
+    """Utterances tokenised by one job; smaller shards spread over more cores. Codes
+    that are complete keep their division."""
+
+    def as_read(self, has_audio: bool) -> Self:
+        return self if has_audio else self.with_defaults("on_bad")
 
 
 class SpectralRVQ(Section):
@@ -208,6 +270,13 @@ class Tokenizer(Section):
             )
         return self
 
+    def as_read(self) -> Self:
+        from speechlasso.tokenizers import BACKENDS
+
+        return self.with_defaults(
+            *(key for key in type(self).model_fields if key not in BACKENDS[self.method].reads)
+        ).model_copy(update={"method": self.method})
+
 
 class BagOfWords(Section):
     layers: PositiveInt | None = None
@@ -215,13 +284,18 @@ class BagOfWords(Section):
     lowercase: bool = True
     """Fold the case of text words before counting them."""
 
+    def as_read(self, has_audio: bool) -> Self:
+        return self if has_audio else self.with_defaults("layers")
+
 
 class LassoFitting(Section):
     """What the lasso is fitted to; one path of alphas serves all choices on it."""
 
     inputs: Literal["joint", "audio"] = "joint"
     """Let text words compete with audio tokens for weight, or fit audio tokens alone."""
-    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    layers: Annotated[
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None, ORDERED_NUMBERS
+    ] = None
     """Codec layers to choose from (0 is the first); by default all that `bow` counts."""
     weighting: Literal["tfidf", "counts"] = "tfidf"
     """Weigh counts by TF-IDF, or take them as they are."""
@@ -260,6 +334,19 @@ class LassoSelection(LassoFitting):
     n_subsamples: Annotated[int, Field(ge=0)] = 20
     """Half-samples of the training rows that tell how reliably each kept token is selected."""
 
+    def as_read(self) -> Self:
+        selection = self if self.threshold == "top_k" else self.with_defaults("top_k")
+        if self.n_tokens is not None:
+            selection = selection.with_defaults("alpha")
+        if not self.is_cross_validated:
+            selection = selection.with_defaults("cv_folds", "one_standard_error")
+        return selection
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether alpha is chosen by a score."""
+        return self.n_tokens is None and self.alpha == "cv"
+
 
 class FrequencyLassoSelection(LassoSelection):
     method: Literal["frequency_lasso"]
@@ -278,12 +365,20 @@ class StabilitySelection(LassoFitting):
     n_subsamples: PositiveInt = 50
     """Number of half-samples."""
 
+    def as_read(self) -> Self:
+        # The selection behind the name is upstream, and its key says more.
+        return self.with_defaults("like")
+
 
 class RankedSelection(Section):
     method: Literal["chi_square", "mutual_information", "most_frequent"]
     """Tokens that depend most on the class, one by one, or that occur most often."""
     like: str = "lasso"
     """Keep as many tokens as this selection, from the same codec layers."""
+
+    def as_read(self) -> Self:
+        # The selection behind the name is upstream, and its key says more.
+        return self.with_defaults("like")
 
 
 class RandomSelection(Section):
@@ -292,6 +387,10 @@ class RandomSelection(Section):
     anew for each seed and fold of the experiment."""
     like: str = "lasso"
     """Draw as many tokens as this selection keeps, from the same codec layers."""
+
+    def as_read(self) -> Self:
+        # The selection behind the name is upstream, and its key says more.
+        return self.with_defaults("like")
 
 
 class AllTokens(Section):
@@ -317,7 +416,7 @@ class LanguageModel(Section):
     """Commit, tag or branch on the hub; pin it so that a run can be repeated."""
     max_length: Annotated[int, Field(ge=16)] = 256
     """Longest token text, in LM tokens; longer ones are cut, never their closing marker."""
-    compile: bool = False
+    compile: Annotated[bool, HOW_ONLY] = False
     """Let torch.compile translate the model first: minutes, which long runs on a GPU earn back;
     needs a C++ compiler."""
     new_rows: Literal["mean", "markers", "random"] = "mean"
@@ -327,16 +426,20 @@ class LanguageModel(Section):
     """auto: bf16 autocast where it is fast (GPUs; Intel's processors with AMX, AMD's with
     AVX512-BF16), else fp32."""
 
+    def as_read(self, has_new_rows: bool = True, has_own_precision: bool = True) -> Self:
+        lm = self if has_new_rows else self.with_defaults("new_rows")
+        return lm if has_own_precision else lm.with_defaults("precision")
+
 
 class Training(Section):
     batch_size: PositiveInt = 32
     """Examples per step."""
-    micro_batch_size: PositiveInt | None = None
+    micro_batch_size: Annotated[PositiveInt | None, HOW_ONLY] = None
     """Examples (packed: rows of them) computed at a time, their gradients being accumulated to a
     step; by default all."""
-    processes: PositiveInt = 1
+    processes: Annotated[PositiveInt, HOW_ONLY] = 1
     """Processes that share each step: as many as the machine has GPUs for it."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, HOW_ONLY] = False
     """Compute activations twice instead of keeping them: less memory, more time."""
     warmup_share: Share = 0.05
     """Part of the steps in which the learning rate rises; it then falls linearly to zero."""
@@ -355,8 +458,7 @@ class Adapt(Training):
     splits: Annotated[
         list[Literal[SPLITS]],
         Field(min_length=1),
-        # The order in which they are named does not matter.
-        AfterValidator(lambda splits: [split for split in SPLITS if split in splits]),
+        _ordered(SPLITS),
     ] = ["train"]
     """The fold's rows to learn from, unless there is a corpus; with validation or test rows
     adaptation is transductive, and the report says so."""
@@ -371,6 +473,10 @@ class Adapt(Training):
     weights: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
     """How the frozen weights are stored meanwhile; int8 and nf4 need bitsandbytes and a GPU. With
     anything but fp32, lm.precision is bf16 for this stage."""
+
+    def as_read(self) -> Self:
+        # A corpus is upstream, and its key says more.
+        return self.with_defaults("corpus", "splits") if self.corpus else self
 
 
 class LoRA(Section):
@@ -392,8 +498,20 @@ class LinearClassifier(Section):
     """Weigh counts by TF-IDF, or take them as they are."""
     scaling: Literal["unit_variance", "none"] = "unit_variance"
     """Scale every feature to unit variance, or not."""
-    C: Annotated[list[PositiveFloat], Field(min_length=1)] = [0.0003, 0.001, 0.003, 0.01, 0.1, 1.0]
+    C: Annotated[list[PositiveFloat], Field(min_length=1), ORDERED_NUMBERS] = [
+        *(0.0003, 0.001, 0.003, 0.01, 0.1, 1.0)
+    ]
     """Inverse strengths of the L2 penalty to try; the validation metric chooses."""
+
+    def as_read(self) -> Self:
+        if self.method == "dummy":
+            return self.with_defaults("weighting", "scaling", "C")
+        return self
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a score decides on C."""
+        return self.method != "dummy" and len(self.C) > 1
 
 
 class Finetune(Training):
@@ -425,16 +543,34 @@ class Finetune(Training):
     linear: LinearClassifier = LinearClassifier()
     """Settings of arms with classifier: linear."""
 
+    def as_read(self, reads_audio: bool) -> Self:
+        """As the language model reads it; `linear` is for the other arms."""
+        finetune = self.with_defaults("linear")
+        if not reads_audio:
+            finetune = finetune.with_defaults("splice", "token_dropout", "new_rows_rate")
+        return finetune if self.method == "lora" else finetune.with_defaults("lora")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a score decides on an epoch or a threshold."""
+        return self.epochs > 1 or self.decision_threshold == "tuned"
+
 
 class Evaluate(Section):
     metric: Metric = "macro_f1"
-    """Chooses the best epoch on validation rows and scores the lasso."""
+    """Chooses the best epoch and C on validation rows, and with alpha: cv the lasso's alpha."""
     positive_label: str | None = None
     """The class that positive_f1 is about (binary tasks)."""
 
+    def as_read(self, chooses: bool) -> Self:
+        """As a stage reads it that chooses something by a score, or nothing."""
+        if not chooses:
+            return Evaluate()
+        return self if self.metric == "positive_f1" else self.with_defaults("positive_label")
+
 
 class Arm(Section):
-    inputs: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] = ["text", "audio"]
+    inputs: Annotated[list[Literal[INPUTS]], Field(min_length=1), _ordered(INPUTS)] = [*INPUTS]
     """What the classifier reads."""
     select: str | None = None
     """Which selection under `select` gives the audio tokens."""
@@ -588,7 +724,7 @@ def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> I
     with_own_size = ("lasso", "frequency_lasso", "all")
     if selection.get("method") not in with_own_size:
         like = selection.get("like", "lasso")
-        if like not in selections:
+        if not isinstance(like, str) or like not in selections:
             yield f"{path}.like: no selection is named {like!r}{_nearest(like, selections)}"
         elif _mapping(selections[like]).get("method") not in with_own_size:
             yield f"{path}.like: {like!r} takes its size from another; name a lasso"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from speechlasso import __version__
+from speechlasso.config import merged
 from speechlasso.errors import InputError
 from speechlasso.files import write_json
 from speechlasso.stages import STAGES, Stage
@@ -36,7 +37,7 @@ def job(snakemake: Any) -> Iterator[Any]:
         The job's settings; None for rules outside the plan's stages.
     """
     spec = snakemake.params.get("spec")
-    settings = STAGES[spec["stage"]].model_validate(spec["settings"]) if spec else None
+    settings = _settings(spec, snakemake.params.get("computation")) if spec else None
     with _logged(snakemake.log[0]):
         started = time.perf_counter()
         try:
@@ -51,6 +52,11 @@ def job(snakemake: Any) -> Iterator[Any]:
             write_json(snakemake.output.spec, _full_spec(spec, settings))
             shutil.rmtree(Path(snakemake.output.spec).parent / CHECKPOINT, ignore_errors=True)
         logger.info("%s done in %.1f s", snakemake.rule, time.perf_counter() - started)
+
+
+def _settings(spec: dict[str, Any], computation: dict[str, Any] | None) -> Stage:
+    """What the key covers, and what changes only how the job computes."""
+    return STAGES[spec["stage"]].model_validate(merged(spec["settings"], computation or {}))
 
 
 @contextmanager

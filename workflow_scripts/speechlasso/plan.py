@@ -20,14 +20,11 @@ from typing import Any
 from speechlasso import stages
 from speechlasso.codec_layers import check_layers, counted_layers, planned_n_layers
 from speechlasso.config import (
-    Adapt,
     AllTokens,
     Arm,
     Columns,
     LassoFitting,
     LassoSelection,
-    LinearClassifier,
-    LoRA,
     RandomSelection,
     RankedSelection,
     Settings,
@@ -124,6 +121,8 @@ class Plan:
     n_rows: dict[str, int]
     """Rows of the table behind each manifest, by the manifest's key."""
     variants: dict[str, dict[str, Variant]]
+    shard_size: int
+    """Utterances tokenised by one job."""
 
     def run_files(self) -> list[str]:
         """What the tables and the report read of all runs, each file once."""
@@ -151,10 +150,15 @@ class Plan:
             for run in self.runs
         ]
 
-    def n_shards(self, codes: Variant) -> int:
-        """Number of jobs that the audio behind codes is divided into."""
+    def shards(self, codes: Variant) -> list[str]:
+        """The files that codes lie in, one for each job that tokenises.
+
+        Codes that are complete keep the division in which they were made.
+        """
         n_rows = self.n_rows[codes.upstream["manifest"].key]
-        return -(-n_rows // codes.settings.shard_size)
+        divisions = {-(-n_rows // self.shard_size): None, **_divisions(Path(codes.folder))}
+        done = (n for n in divisions if all(map(_is_written, _shards(codes.folder, n))))
+        return _shards(codes.folder, next(done, next(iter(divisions))))
 
     def keys(self, stage: str) -> list[str]:
         return sorted(self.variants[stage])
@@ -162,6 +166,25 @@ class Plan:
     def __getitem__(self, stage_and_key: tuple[str, str]) -> Variant:
         stage, key = stage_and_key
         return self.variants[stage][key]
+
+
+def _shards(folder: str, n: int) -> list[str]:
+    return [f"{folder}/shard-{shard}-of-{n}.parquet" for shard in range(n)]
+
+
+def _divisions(folder: Path) -> dict[int, None]:
+    """Numbers of shards that codes were ever divided into, in ascending order."""
+    names = (path.name for path in folder.glob("shard-0-of-*.spec.json"))
+    return dict.fromkeys(sorted(int(name.split(".")[0].split("-of-")[1]) for name in names))
+
+
+def _is_written(shard: str) -> bool:
+    return Path(shard).is_file() and spec_of_shard(shard).is_file()
+
+
+def spec_of_shard(shard: str) -> Path:
+    """The spec.json of a file of codes."""
+    return Path(shard).with_suffix(".spec.json")
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -190,7 +213,7 @@ def make_plan(settings: Settings) -> Plan:
     _require_files(variants["codes"].values())
     _require_layers(variants["bow"].values(), variants["select"].values())
     n_rows = {key: _n_rows(manifest) for key, manifest in variants["manifest"].items()}
-    return Plan(settings.experiment.name, runs, n_rows, variants)
+    return Plan(settings.experiment.name, runs, n_rows, variants, settings.audio.shard_size)
 
 
 def _require_files(codes: Iterable[Variant]) -> None:
@@ -241,14 +264,14 @@ def _swept_lists(settings: Settings, arm: Arm) -> dict[tuple[str, ...], list[flo
     """The lists of values among the settings that the arm reads, by their key paths."""
     paths: list[tuple[str, ...]] = []
     if arm.select is not None:
-        like = getattr(settings.select[arm.select], "like", arm.select)
-        if getattr(settings.select[like], "n_tokens", None) is None:
-            paths.append(("select", like, "alpha"))
+        paths.append(("select", getattr(settings.select[arm.select], "like", arm.select), "alpha"))
     if arm.classifier == "lm":
-        paths.append(("finetune", "learning_rate"))
-        if settings.finetune.method == "lora":
-            paths.append(("finetune", "lora", "rank"))
-    values = {path: _value(settings, path) for path in paths}
+        paths += [("finetune", "learning_rate"), ("finetune", "lora", "rank")]
+    as_read = {
+        "select": {name: selection.as_read() for name, selection in settings.select.items()},
+        "finetune": settings.finetune.as_read(stages.reads_audio(arm)),
+    }
+    values = {path: _value(as_read, path) for path in paths}
     return {
         path: list(dict.fromkeys(value))
         for path, value in values.items()
@@ -302,15 +325,11 @@ def _linear(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
     upstream = {"bow": _bow(settings, fold)}
     if stages.reads_audio(arm):
         upstream["select"] = _selection(settings, arm.select, fold, seed)
+    linear = settings.finetune.linear.as_read()
+    score = settings.evaluate.as_read(linear.chooses).model_dump()
+    seed_read = seed if linear.method == "dummy" else None
     return Variant(
-        stages.FitLinear(
-            inputs=arm.inputs,
-            linear=settings.finetune.linear,
-            metric=settings.evaluate.metric,
-            positive_label=settings.evaluate.positive_label,
-            seed=seed if settings.finetune.linear.method == "dummy" else None,
-        ),
-        upstream,
+        stages.FitLinear(inputs=arm.inputs, linear=linear, seed=seed_read, **score), upstream
     )
 
 
@@ -320,34 +339,24 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
     reads_audio = stages.reads_audio(arm)
     if reads_audio and arm.adapt:
         upstream["adapt"] = Variant(
-            stages.AdaptLM(lm=settings.lm, adapt=_effective_adapt(settings.adapt), seed=seed),
+            stages.AdaptLM(
+                lm=settings.lm.as_read(has_own_precision=settings.adapt.weights == "fp32"),
+                adapt=settings.adapt.as_read(),
+                seed=seed,
+            ),
             {"token_texts": _texts_of_corpus(settings, arm, fold, seed) or token_texts},
         )
     finetune = Variant(
         stages.FinetuneLM(
-            lm=settings.lm if reads_audio else _with_defaults(settings.lm, {"new_rows"}),
-            finetune=_effective_finetune(settings, reads_audio),
-            metric=settings.evaluate.metric,
+            lm=settings.lm.as_read(has_new_rows=reads_audio),
+            finetune=settings.finetune.as_read(reads_audio),
+            metric=settings.evaluate.as_read(settings.finetune.chooses).metric,
             positive_label=settings.evaluate.positive_label,
             seed=seed,
         ),
         upstream,
     )
     return Variant(stages.Predict(), {"finetune": finetune, "token_texts": token_texts})
-
-
-def _effective_finetune(settings: Settings, reads_audio: bool) -> Any:
-    """Settings that the chosen method does not read must not change its key."""
-    unread: dict[str, Any] = {"linear": LinearClassifier()}
-    if not reads_audio:
-        unread |= {"splice": 0.0, "token_dropout": 0.0, "new_rows_rate": 1.0}
-    if settings.finetune.method != "lora":
-        unread["lora"] = LoRA()
-    return settings.finetune.model_copy(update=unread)
-
-
-def _effective_adapt(adapt: Adapt) -> Adapt:
-    return _with_defaults(adapt, {"splits"}) if adapt.corpus else adapt
 
 
 def _token_texts(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:
@@ -363,12 +372,13 @@ def _texts_of_corpus(settings: Settings, arm: Arm, fold: str, seed: int) -> Vari
     corpus = settings.adapt.corpus
     if corpus is None:
         return None
+    without = ["label", "split", "group"]
     manifest = Variant(
         stages.Manifest(
-            table=corpus,
+            table=corpus.as_read(without),
             on_bad=settings.audio.on_bad,
             max_bad_share=settings.audio.max_bad_share,
-            without=["label", "split", "group"],
+            without=without,
         )
     )
     codes = _codes(settings, fold)
@@ -384,32 +394,18 @@ def _selection(settings: Settings, name: str, fold: str, seed: int) -> Variant:
     selection = settings.select[name]
     upstream = {"bow": _bow(settings, fold)}
     options: dict[str, Any] = {}
+    as_read = selection.as_read()
     if isinstance(selection, LassoSelection):
-        upstream["path"] = _lasso_path(settings, selection, upstream["bow"])
-        options["metric"] = settings.evaluate.metric
-        options["positive_label"] = settings.evaluate.positive_label
-        selection = _with_defaults(_as_read(selection), {"n_subsamples"})
+        upstream["path"] = _lasso_path(selection, upstream["bow"])
+        options = settings.evaluate.as_read(selection.is_cross_validated).model_dump()
+        as_read = as_read.with_defaults("n_subsamples")
     elif not isinstance(selection, AllTokens):
         upstream["like"] = _selection(settings, selection.like, fold, seed)
         if isinstance(selection, RandomSelection | RankedSelection):
             options["layers"] = getattr(settings.select[selection.like], "layers", None)
         if isinstance(selection, RandomSelection):
             options |= {"seed": seed, "fold": fold}
-        selection = _as_read(selection)
-    return Variant(stages.SelectTokens(selection=selection, **options), upstream)
-
-
-def _as_read(selection: Any) -> Any:
-    """The settings of a selection without those it does not read, which must not change its key."""
-    if isinstance(selection, LassoSelection):
-        return _with_defaults(selection, {"alpha"}) if selection.n_tokens else selection
-    # The name of the selection that gives the size is resolved to a variant, whose key says more.
-    return _with_defaults(selection, {"like"})
-
-
-def _with_defaults(section: Any, keys: set[str]) -> Any:
-    defaults = {key: type(section).model_fields[key].default for key in keys}
-    return section.model_copy(update=defaults)
+    return Variant(stages.SelectTokens(selection=as_read, **options), upstream)
 
 
 def _description(settings: Settings, name: str, select: Variant, fold: str) -> Variant | None:
@@ -418,57 +414,54 @@ def _description(settings: Settings, name: str, select: Variant, fold: str) -> V
     if isinstance(selection, RandomSelection | AllTokens):
         return None
     upstream = {"select": select, "manifest": _manifest(settings), "codes": _codes(settings, fold)}
-    settled = stages.DescribeSelection(selection=_as_read(selection))
+    settled = stages.DescribeSelection(selection=selection.as_read())
     return Variant(settled, upstream | select.upstream)
 
 
-def _lasso_path(settings: Settings, selection: LassoSelection, bow: Variant) -> Variant:
+def _lasso_path(selection: LassoSelection, bow: Variant) -> Variant:
     fields = set(LassoFitting.model_fields)
     fitting = LassoFitting.model_validate(selection.model_dump(include=fields))
-    return Variant(
-        stages.LassoPath(
-            fitting=fitting,
-            metric=settings.evaluate.metric,
-            positive_label=settings.evaluate.positive_label,
-        ),
-        {"bow": bow},
-    )
+    return Variant(stages.LassoPath(fitting=fitting), {"bow": bow})
 
 
 def _bow(settings: Settings, fold: str) -> Variant:
     upstream = {"manifest": _manifest(settings), "folds": _folds(settings)}
-    if settings.dataset.source == "demo" or settings.dataset.table.columns.audio:
+    has_audio = _has_audio(settings)
+    if has_audio:
         upstream["codes"] = _codes(settings, fold)
-    return Variant(stages.BagOfWordsCounts(bow=settings.bow, fold=fold), upstream)
+    return Variant(
+        stages.BagOfWordsCounts(bow=settings.bow.as_read(has_audio), fold=fold), upstream
+    )
+
+
+def _has_audio(settings: Settings) -> bool:
+    return settings.dataset.source == "demo" or settings.dataset.table.columns.audio is not None
 
 
 def _codes(settings: Settings, fold: str) -> Variant:
     """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""
-    tokenizer = BACKENDS[settings.tokenizer.method].settings_read(settings.tokenizer)
+    tokenizer = settings.tokenizer.as_read()
     upstream = {"manifest": _manifest(settings)}
     if BACKENDS[tokenizer.method].learns:
         upstream["tokenizer"] = Variant(
             stages.FitTokenizer(tokenizer=tokenizer, fold=fold),
             {"manifest": upstream["manifest"], "folds": _folds(settings)},
         )
-    return Variant(
-        stages.Codes(tokenizer=tokenizer, shard_size=settings.audio.shard_size), upstream
-    )
+    return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
 
 def _folds(settings: Settings) -> Variant:
-    # Which folds run does not change how they are divided.
-    folds = settings.dataset.folds.model_copy(update={"only": None})
+    folds = settings.dataset.folds.as_read()
     return Variant(stages.FoldDivision(folds=folds), {"manifest": _manifest(settings)})
 
 
 def _manifest(settings: Settings) -> Variant:
-    audio = settings.audio
+    audio = settings.audio.as_read(_has_audio(settings))
     if settings.dataset.source == "demo":
         demo = Variant(stages.Corpus(demo=settings.dataset.demo))
         table, upstream = Table(columns=DEMO_COLUMNS), {"corpus": demo}
     else:
-        table, upstream = settings.dataset.table, {}
+        table, upstream = settings.dataset.table.as_read(), {}
     return Variant(
         stages.Manifest(table=table, on_bad=audio.on_bad, max_bad_share=audio.max_bad_share),
         upstream,

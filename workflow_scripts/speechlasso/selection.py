@@ -207,7 +207,7 @@ def select_by_lasso(
         "n_fit_rows": len(rows.fit),
         "n_nonzero_audio": int(np.count_nonzero(audio)),
         "n_nonzero_text": int(np.count_nonzero(fit.importance[rows.n_audio_features :])),
-        f"holdout_{metric}": rows.held_out_scores(fit, positive_label)[metric],
+        **rows.held_out_scores(fit),
     }
     importance = np.zeros(len(bow.features))
     importance[rows.audio_index] = audio

@@ -26,6 +26,8 @@ from speechlasso.frequency_penalty import frequency_factors, scale_audio_columns
 from speechlasso.holdout import hold_out
 from speechlasso.lasso import LassoFit, fit_lasso, lasso_path, predict_probabilities
 
+HELD_OUT_SCORES = ("macro_f1", "uar", "accuracy")
+
 
 @dataclass(frozen=True)
 class LassoRows:
@@ -125,10 +127,12 @@ class LassoRows:
             weights.transform(counts), labels, alphas, multi_class=multi_class
         )
 
-    def held_out_scores(self, fit: LassoFit, positive_label: str | None) -> dict:
+    def held_out_scores(self, fit: LassoFit) -> dict[str, float]:
+        """Scores on the held-out rows, named holdout_<metric>: all that need no chosen class."""
         probabilities = predict_probabilities(fit, self.weighted[1])
         targets = np.searchsorted(fit.classes, self.labels[self.held_out])
-        return classification_scores(targets, probabilities, fit.classes, positive_label)
+        scores = classification_scores(targets, probabilities, fit.classes, None)
+        return {f"holdout_{name}": scores[name] for name in HELD_OUT_SCORES}
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,14 @@ class SelectionPath:
         Largest alpha first.
     table
         alpha, objective, duality_gap, converged, iterations, seconds, n_audio and n_text (features
-        with weight) and holdout_<metric>; one row per fit.
+        with weight) and the held-out scores; one row per fit.
     """
 
     fits: list[LassoFit]
     table: pd.DataFrame
 
     @classmethod
-    def fitted(cls, rows: LassoRows, metric: str, positive_label: str | None) -> SelectionPath:
+    def fitted(cls, rows: LassoRows) -> SelectionPath:
         _, fits = rows.fit_path_to(rows.counts[rows.fit], rows.labels[rows.fit], alphas=None)
         table = [
             {
@@ -160,7 +164,7 @@ class SelectionPath:
                 "seconds": fit.seconds,
                 "n_audio": int((fit.importance[: rows.n_audio_features] > 0).sum()),
                 "n_text": int((fit.importance[rows.n_audio_features :] > 0).sum()),
-                f"holdout_{metric}": rows.held_out_scores(fit, positive_label)[metric],
+                **rows.held_out_scores(fit),
             }
             for fit in fits
         ]

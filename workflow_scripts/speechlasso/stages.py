@@ -8,9 +8,10 @@ the old version then keep their folder and new ones get another.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from speechlasso.config import (
+    HOW_ONLY,
     Adapt,
     Arm,
     BagOfWords,
@@ -47,7 +48,7 @@ class Stage(Section):
 
         Whoever changes a default raises the stage's version.
         """
-        return self.model_dump(mode="json", exclude_defaults=True)
+        return self.of_result().model_dump(mode="json", exclude_defaults=True)
 
     def provenance(self) -> dict[str, Any]:
         """What else spec.json records of a finished job: where its results came from."""
@@ -68,7 +69,7 @@ class Manifest(Stage):
     version = 2
     table: Table
     on_bad: str = "error"
-    max_bad_share: float = 0.05
+    max_bad_share: Annotated[float, HOW_ONLY] = 0.05
     without: list[str] = []
 
     @property
@@ -105,7 +106,6 @@ class FitTokenizer(OfTokenizer):
 
 class Codes(OfTokenizer):
     name, rule = "codes", "tokenize_audio"
-    shard_size: int
 
 
 class BagOfWordsCounts(Stage):
@@ -123,8 +123,6 @@ class LassoPath(Stage):
     name, rule = "path", "fit_path"
     version = 2
     fitting: LassoFitting
-    metric: Metric = "macro_f1"
-    positive_label: str | None = None
 
     @property
     def label(self) -> str:

@@ -92,12 +92,6 @@ class Backend:
     def load_module(self) -> ModuleType:
         return importlib.import_module(f"{__name__}.{self.module}")
 
-    def settings_read(self, settings: Tokenizer) -> Tokenizer:
-        """The settings with every key that the backend does not read at its default."""
-        return Tokenizer(
-            method=settings.method, **{key: getattr(settings, key) for key in self.reads}
-        )
-
 
 _OF_CODECS = ("model", "revision", "n_layers", "precision")
 
@@ -168,7 +162,7 @@ BACKENDS = {
 
 def tokenizer_files(settings: Tokenizer) -> list[str]:
     """Files on this machine that a tokenizer is read from; none for a model of the hub."""
-    read = BACKENDS[settings.method].settings_read(settings)
+    read = settings.as_read()
     files = [path for path in (read.checkpoint, read.config) if path]
     if read.model and Path(read.model).is_dir():
         files += sorted(path.as_posix() for path in Path(read.model).iterdir() if path.is_file())
