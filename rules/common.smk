@@ -6,6 +6,7 @@ import sys
 # Lets the workflow run from any environment that has Snakemake, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
+import speechlasso
 from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
 from speechlasso.config_sources import with_command_line
@@ -13,6 +14,12 @@ from speechlasso.errors import InputError
 from speechlasso.plan import make_plan, spec_of_shard
 from speechlasso.summary import read_table, score_lines
 from speechlasso.tokenizers import tokenizer_files
+
+if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
+    raise WorkflowError(
+        f"this process has loaded {speechlasso.__file__}, but the workflow is that of {workflow.basedir}; "
+        "start snakemake in a process of its own"
+    )
 
 try:
     # What Snakemake made of --config has words where null was written.

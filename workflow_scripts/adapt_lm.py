@@ -1,5 +1,9 @@
 """Rule adapt_lm: the language model learns the new tokens from unlabelled token texts."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from functools import partial
 from pathlib import Path
 

@@ -1,5 +1,9 @@
 """Rule build_bow: count words and audio tokens of one fold's utterances."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 import pandas as pd

@@ -1,5 +1,9 @@
 """Rule demo_corpus: synthesise speech whose label depends on words and prosody."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 from speechlasso.demo_corpus import make_demo_corpus

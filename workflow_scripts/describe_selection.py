@@ -1,5 +1,9 @@
 """Rule describe_selection: the evidence for each kept token, as tables and as a page."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 import pandas as pd

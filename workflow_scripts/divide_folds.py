@@ -1,5 +1,9 @@
 """Rule divide_folds: which utterances train, validate and test in each fold."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.files import write_parquet

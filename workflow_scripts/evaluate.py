@@ -1,5 +1,9 @@
 """Rule evaluate: score one run's predictions."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.evaluation import evaluate

@@ -1,5 +1,9 @@
 """Rule finetune: the language model learns the task; the best epoch's model is saved."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from functools import partial
 from pathlib import Path
 

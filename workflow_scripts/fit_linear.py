@@ -1,5 +1,9 @@
 """Rule fit_linear: the cheap baseline, logistic regression on the bag of words."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import time
 from pathlib import Path
 

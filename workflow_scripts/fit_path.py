@@ -1,5 +1,9 @@
 """Rule fit_path: fit the lasso once along its path of alphas, for every later choice on it."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 from speechlasso.bag_of_words import BagOfWords

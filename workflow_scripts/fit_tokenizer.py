@@ -1,5 +1,9 @@
 """Rule fit_tokenizer: learn a speech tokenizer on the training clips of one fold."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.folds import fold_examples

@@ -1,5 +1,9 @@
 """Rule manifest: read the user's table, check every row and every clip."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 from speechlasso.files import write_csv, write_parquet

@@ -1,5 +1,9 @@
 """Rule model_card: the README of a trained model, with the facts of its run."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.files import read_json, write_text

@@ -1,5 +1,9 @@
 """Rule predict: class probabilities of every utterance, from the saved model alone."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 import pandas as pd

@@ -1,5 +1,9 @@
 """Rule report: tables and figures of an experiment on one self-contained page."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from speechlasso.files import write_text
 from speechlasso.job import job
 from speechlasso.report import render_report

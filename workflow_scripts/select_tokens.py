@@ -1,5 +1,9 @@
 """Rule select_tokens: choose the few audio tokens that matter for the task."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 from pathlib import Path
 
 from speechlasso.bag_of_words import BagOfWords

@@ -1,5 +1,9 @@
 """Rule summarise: the tables over all runs of an experiment."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.files import write_csv, write_text

@@ -1,5 +1,9 @@
 """Rule token_texts: write down what the language model will read."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.codes import CodeTable

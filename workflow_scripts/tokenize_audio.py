@@ -1,5 +1,9 @@
 """Rule tokenize_audio: encode one shard of the utterances."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
 import pandas as pd
 
 from speechlasso.codes import shard_rows

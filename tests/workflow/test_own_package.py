@@ -1,0 +1,47 @@
+"""Jobs compute with the package beside the workflow, and say why when they cannot start."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+from speechlasso import __version__
+
+from .conftest import ENVIRONMENT, REPOSITORY
+
+DEMO_CORPUS = ("--configfile", "tiny.yaml", "--until", "demo_corpus")
+
+
+def run_with_first_on_the_path(workspace, folder, *arguments):
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        workspace.command(*arguments),
+        cwd=workspace.folder,
+        env=ENVIRONMENT | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_another_installed_version_is_not_used(workspace, tmp_path):
+    package = shutil.copytree(
+        REPOSITORY / "workflow_scripts/speechlasso", tmp_path / "other/speechlasso"
+    )
+    module = package / "__init__.py"
+    module.write_text(module.read_text().replace(f'"{__version__}"', '"9.9.9"'))
+    run = run_with_first_on_the_path(workspace, tmp_path / "other", *DEMO_CORPUS)
+    assert run.returncode == 0, run.stdout
+    (spec,) = workspace.folder.glob("results/corpus/*/spec.json")
+    assert json.loads(spec.read_text())["speechlasso"] == __version__
+
+
+def test_a_job_that_cannot_import_what_it_needs_says_so_in_its_log(workspace, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/soundfile.py").write_text("raise ImportError('libsndfile is broken')\n")
+    run = run_with_first_on_the_path(workspace, tmp_path / "broken", *DEMO_CORPUS)
+    assert run.returncode != 0
+    (log,) = workspace.folder.glob("logs/corpus/*.log")
+    assert "ImportError: libsndfile is broken" in log.read_text()
