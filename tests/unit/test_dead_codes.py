@@ -71,7 +71,7 @@ def kept_by(selection, bow):
     """The kept (layer, code) pairs with their weights."""
     path = None
     if isinstance(selection, LassoSelection):
-        path = SelectionPath.fitted(LassoRows.of(bow, selection), "macro_f1", None)
+        path = SelectionPath.fitted(LassoRows.of(bow, selection))
     settings = SelectTokens(selection=selection, seed=1, fold="given")
     chosen = select(bow, settings, path=path, n_tokens=7)
     return {(token.layer, token.code): token.weight for token in chosen.tokens}
@@ -109,7 +109,7 @@ def test_idle_codes_change_no_selection_probability():
     probabilities = []
     for n_dead in (0, 90):
         bow = make_bow(n_dead)
-        path = SelectionPath.fitted(LassoRows.of(bow, selection), "macro_f1", None)
+        path = SelectionPath.fitted(LassoRows.of(bow, selection))
         chosen = select(bow, SelectTokens(selection=selection), path=path, n_tokens=None)
         found = lasso_selection_probabilities(bow, selection, chosen)
         probabilities.append(found.reshape(LAYERS, -1)[:, :CODES])

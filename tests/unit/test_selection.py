@@ -240,7 +240,7 @@ def alpha_of_a_plain_loop(bow, alphas, settings):
 def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
     bow = weak_signal()
     ungrouped = replace(bow, rows=bow.rows.drop(columns="group"))
-    path = SelectionPath.fitted(LassoRows.of(bow, LASSO), "macro_f1", None)
+    path = SelectionPath.fitted(LassoRows.of(bow, LASSO))
     path = SelectionPath(path.fits[:36:5], path.table[:36:5])
     keep = partial(keep_important, n_audio_features=20, threshold="mean")
     chosen = {}
