@@ -29,7 +29,7 @@ GOLDEN = {
     "corpus": (1, "5ac20e636f23"),
     "folds": (2, "070c43cbe209"),
     "codes": (1, "79329c337e4b"),
-    "bow": (2, "c0a91482e0ca"),
+    "bow": (3, "c0a91482e0ca"),
     "path": (2, "79c059761c65"),
     "select": (2, "eaede82b983b"),
     "token_texts": (1, "541beb65ee1a"),

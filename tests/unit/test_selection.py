@@ -420,6 +420,15 @@ def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validati
     )
 
 
+def test_texts_without_any_word_are_told_to_the_linear_baseline():
+    bow = make_bow()
+    mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
+    with pytest.raises(InputError, match="no training text has a word to count"):
+        fit_and_predict(mute, None, ["text"], LinearClassifier(), "macro_f1", None)
+    selection = lasso(mute, alpha=1.0)
+    fit_and_predict(mute, selection, ["text", "audio"], LinearClassifier(C=[0.1]), "macro_f1", None)
+
+
 def test_the_dummy_is_chance():
     settings = LinearClassifier(method="dummy")
     predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)

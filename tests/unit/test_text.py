@@ -7,7 +7,9 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechlasso.recipe import Recipe
 from speechlasso.text import normalised
+from speechlasso.utterances import single_utterance
 
 
 def test_composed_and_decomposed_letters_become_one():
@@ -20,3 +22,9 @@ def test_every_spelling_of_a_text_becomes_one_and_stays(text):
     forms = {normalised(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")}
     assert forms == {normalised(text)}
     assert normalised(normalised(text)) == normalised(text)
+
+
+def test_a_new_utterance_is_normalised_as_training_texts_are():
+    recipe = Recipe(inputs=["text"], columns={"text": "text"}, audio_separator="|")
+    utterance = single_utterance(recipe, " de\u0301ja\u0300", None)
+    assert utterance["text"].tolist() == ["d\u00e9j\u00e0"]

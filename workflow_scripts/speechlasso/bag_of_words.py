@@ -144,10 +144,18 @@ def count_audio_tokens(codes: Sequence[np.ndarray], features: AudioFeatures) -> 
 def count_words(
     texts: pd.Series, training: pd.Series, lowercase: bool
 ) -> tuple[sp.csr_array, list[str]]:
-    """Count the training texts' words in all texts; without any word, a matrix of no columns."""
+    """Count the training texts' words in all texts; without any word, a matrix of no columns.
+
+    What a word is differs from scikit-learn's default in scripts with marks or without blanks: see
+    `words`.
+    """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(lowercase=lowercase, dtype=np.int32)
+    from speechlasso.words import words
+
+    vectorizer = CountVectorizer(
+        lowercase=lowercase, tokenizer=words, token_pattern=None, dtype=np.int32
+    )
     try:
         vectorizer.fit(texts[training])
     except ValueError:  # scikit-learn's word for an empty vocabulary

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from speechlasso.bag_of_words import BagOfWords, weighting
 from speechlasso.config import LinearClassifier
+from speechlasso.errors import InputError
 from speechlasso.evaluation import classification_scores, predictions_frame
 from speechlasso.token_selection import TokenSelection
 
@@ -37,8 +38,19 @@ def fit_and_predict(
         As `evaluation.predictions_frame` makes them.
     training
         Chosen C and the validation score of each.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to count.
     """
     counts = _counts(bow, selection, inputs)
+    if not counts.shape[1]:
+        raise InputError(
+            "fit_linear: no training text has a word to count (letters or digits, see bow in "
+            "config.yaml; signs and emoji are none), and no audio token is read; let the arm read "
+            "audio as well, or use classifier: lm"
+        )
     labels = bow.rows["label"].to_numpy()
     train, validation = bow.rows_in("train"), bow.rows_in("validation")
     weights = weighting(settings.weighting, settings.scaling).fit(counts[train])

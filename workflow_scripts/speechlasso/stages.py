@@ -110,7 +110,7 @@ class Codes(OfTokenizer):
 
 class BagOfWordsCounts(Stage):
     name, rule = "bow", "build_bow"
-    version = 2
+    version = 3
     bow: BagOfWords
     fold: str
 

@@ -12,6 +12,7 @@ from speechlasso.config import Columns, Table
 from speechlasso.errors import InputError
 from speechlasso.manifest import NamedBy, find_clip_problems, problem_lines, read_manifest
 from speechlasso.recipe import Recipe
+from speechlasso.text import normalised
 
 OPTIONS = NamedBy(path="--manifest", column="--column ")
 NAME_OF_SINGLE = "utterance"
@@ -53,7 +54,7 @@ def single_utterance(
         raise InputError(f"This model reads {' and '.join(recipe.inputs)}, but {'; '.join(wrong)}.")
     columns: dict[str, list] = {"id": [NAME_OF_SINGLE]}
     if "text" in recipe.inputs:
-        columns["text"] = [text.strip()]
+        columns["text"] = [normalised(text)]
     if recipe.reads_audio:
         seconds = [np.nan if bound is None else float(bound) for bound in (start, end)]
         columns |= {"audio": [[str(clip) for clip in clips]], "start": seconds[:1]}
