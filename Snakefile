@@ -27,5 +27,9 @@ rule all:
         model_cards(),
 
 
+onstart:
+    PLAN.observations.write(OBSERVED)
+
+
 onsuccess:
     print(closing_words())

@@ -11,9 +11,10 @@ from snakemake.exceptions import WorkflowError
 from speechlasso.config import load_settings
 from speechlasso.config_sources import with_command_line
 from speechlasso.errors import InputError
+from speechlasso.observations import Observations
 from speechlasso.plan import make_plan, spec_of_shard
+from speechlasso.stages import STAGES
 from speechlasso.summary import read_table, score_lines
-from speechlasso.tokenizers import tokenizer_files
 
 if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
     raise WorkflowError(
@@ -24,12 +25,13 @@ if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir
 try:
     # What Snakemake made of --config has words where null was written.
     SETTINGS = load_settings(with_command_line(config, workflow.config_settings.config_args))
-    PLAN = make_plan(SETTINGS)
+    EXPERIMENT = f"results/experiments/{SETTINGS.experiment.name}"
+    OBSERVED = f"{EXPERIMENT}/observed.json"
+    # Snakemake runs this file once more in each job of a cluster, which looks at no data by itself.
+    PLAN = make_plan(SETTINGS, Observations(None if workflow.is_main_process else OBSERVED))
 except InputError as error:
     # Without the chained traceback, which would bury the message.
     raise WorkflowError(str(error)) from None
-
-EXPERIMENT = f"results/experiments/{PLAN.experiment}"
 
 
 def one_of(stage):
@@ -58,16 +60,49 @@ def upstream(stage, role, filename):
     return path
 
 
+def files_of(stage):
+    """The files of a stage that other stages read together."""
+    return STAGES[stage].files
+
+
+def all_files(stage, role):
+    """An input function: these files of the variant that the job's variant reads in a role, if any."""
+
+    def paths(wildcards):
+        variant = PLAN[stage, wildcards[stage]].upstream.get(role)
+        return [f"{variant.folder}/{name}" for name in files_of(variant.stage)] if variant else []
+
+    return paths
+
+
+def data_files(stage):
+    """An input function: the user's files that the job reads by itself.
+
+    Keys cover what they hold, so when they were written does not matter.
+    """
+
+    def paths(wildcards):
+        files = PLAN[stage, wildcards[stage]].settings.data_files()
+        return [ancient(path) for path in files.values()]
+
+    return paths
+
+
 def table_of_manifest(wildcards):
     """The table that a manifest is made from: the demo corpus' or the user's own."""
     variant = PLAN["manifest", wildcards.manifest]
     corpus = variant.upstream.get("corpus")
-    return f"{corpus.folder}/manifest.csv" if corpus else variant.settings.table.path
+    return f"{corpus.folder}/manifest.csv" if corpus else ancient(variant.settings.table.path)
 
 
-def files_of_tokenizer(stage):
-    """An input function: the files on this machine that the job's tokenizer is read from."""
-    return lambda wildcards: tokenizer_files(PLAN[stage, wildcards[stage]].settings.tokenizer)
+def corpus_clips(stage):
+    """An input function: the demo corpus' clips, where the job reads those."""
+
+    def path(wildcards):
+        ancestors = PLAN[stage, wildcards[stage]].with_ancestors()
+        return sorted({f"{v.folder}/wav" for v in ancestors if v.stage == "corpus"})
+
+    return path
 
 
 def selection_of_texts(stage):

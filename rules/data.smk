@@ -26,8 +26,10 @@ rule demo_corpus:
 rule manifest:
     input:
         table=table_of_manifest,
+        corpus=corpus_clips("manifest"),
     output:
         manifest="results/manifest/{manifest}/manifest.parquet",
+        clips="results/manifest/{manifest}/clips.parquet",
         problems="results/manifest/{manifest}/problems.csv",
         spec="results/manifest/{manifest}/spec.json",
     log:

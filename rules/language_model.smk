@@ -5,6 +5,7 @@ rule adapt_lm:
     input:
         token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
         selection=selection_of_texts("adapt"),
+        data=data_files("adapt"),
     output:
         rows="results/adapt/{adapt}/rows.safetensors",
         training_log="results/adapt/{adapt}/training_log.csv",
@@ -36,10 +37,9 @@ rule finetune:
         rows=upstream("finetune", "adapt", "rows.safetensors"),
         speech_tokenizer=speech_tokenizer_of_texts("finetune"),
         specs=specs_of_texts("finetune"),
+        data=data_files("finetune"),
     output:
-        model="results/finetune/{finetune}/model.safetensors",
-        config="results/finetune/{finetune}/config.json",
-        tokenizer="results/finetune/{finetune}/tokenizer.json",
+        model=multiext("results/finetune/{finetune}/", *files_of("finetune")),
         training_log="results/finetune/{finetune}/training_log.csv",
         training="results/finetune/{finetune}/training.json",
         recipe="results/finetune/{finetune}/speechlasso.json",
@@ -67,7 +67,7 @@ rule finetune:
 rule predict:
     input:
         token_texts=upstream("predict", "token_texts", "token_texts.parquet"),
-        model=upstream("predict", "finetune", "model.safetensors"),
+        model=all_files("predict", "finetune"),
     output:
         predictions="results/predict/{predict}/predictions.parquet",
         spec="results/predict/{predict}/spec.json",

@@ -3,7 +3,7 @@
 
 rule fit_linear:
     input:
-        bow=upstream("linear", "bow", "spec.json"),
+        bow=all_files("linear", "bow"),
         selection=upstream("linear", "select", "selection.json"),
     output:
         predictions="results/linear/{linear}/predictions.parquet",

@@ -7,13 +7,7 @@ rule build_bow:
         folds=upstream("bow", "folds", "folds.parquet"),
         codes=upstream_shards("bow"),
     output:
-        multiext(
-            "results/bow/{bow}/",
-            "rows.parquet",
-            "audio_counts.npz",
-            "text_counts.npz",
-            "vocabulary.json",
-        ),
+        multiext("results/bow/{bow}/", *files_of("bow")),
         spec="results/bow/{bow}/spec.json",
     log:
         "logs/bow/{bow}.log",
@@ -34,10 +28,9 @@ rule build_bow:
 
 rule fit_path:
     input:
-        bow=upstream("path", "bow", "spec.json"),
+        bow=all_files("path", "bow"),
     output:
-        path="results/path/{path}/path.parquet",
-        coefficients="results/path/{path}/coefficients.npz",
+        multiext("results/path/{path}/", *files_of("path")),
         spec="results/path/{path}/spec.json",
     log:
         "logs/path/{path}.log",
@@ -58,8 +51,8 @@ rule fit_path:
 
 rule select_tokens:
     input:
-        bow=upstream("select", "bow", "spec.json"),
-        path=upstream("select", "path", "spec.json"),
+        bow=all_files("select", "bow"),
+        path=all_files("select", "path"),
         like=upstream("select", "like", "selection.json"),
     output:
         selection="results/select/{select}/selection.json",
@@ -84,9 +77,11 @@ rule select_tokens:
 rule describe_selection:
     input:
         selection=upstream("description", "select", "selection.json"),
-        bow=upstream("description", "bow", "spec.json"),
-        path=upstream("description", "path", "spec.json"),
+        bow=all_files("description", "bow"),
+        path=all_files("description", "path"),
         manifest=upstream("description", "manifest", "manifest.parquet"),
+        clips=upstream("description", "manifest", "clips.parquet"),
+        corpus=corpus_clips("description"),
         codes=upstream_shards("description"),
     output:
         page=report(

@@ -4,8 +4,10 @@
 rule fit_tokenizer:
     input:
         manifest=upstream("tokenizer", "manifest", "manifest.parquet"),
+        clips=upstream("tokenizer", "manifest", "clips.parquet"),
+        corpus=corpus_clips("tokenizer"),
         folds=upstream("tokenizer", "folds", "folds.parquet"),
-        files=files_of_tokenizer("tokenizer"),
+        data=data_files("tokenizer"),
     output:
         tokenizer="results/tokenizer/{tokenizer}/tokenizer.safetensors",
         spec="results/tokenizer/{tokenizer}/spec.json",
@@ -29,8 +31,10 @@ rule fit_tokenizer:
 rule tokenize_audio:
     input:
         manifest=upstream("codes", "manifest", "manifest.parquet"),
+        clips=upstream("codes", "manifest", "clips.parquet"),
+        corpus=corpus_clips("codes"),
         tokenizer=upstream("codes", "tokenizer", "tokenizer.safetensors"),
-        files=files_of_tokenizer("codes"),
+        data=data_files("codes"),
     output:
         codes="results/codes/{codes}/shard-{shard}-of-{n_shards}.parquet",
         spec="results/codes/{codes}/shard-{shard}-of-{n_shards}.spec.json",

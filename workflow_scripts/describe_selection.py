@@ -12,6 +12,7 @@ from speechlasso.bag_of_words import BagOfWords
 from speechlasso.codes import CodeTable
 from speechlasso.files import read_json, write_parquet, write_text
 from speechlasso.job import job
+from speechlasso.recorded_clips import RecordedClips
 from speechlasso.selection import lasso_selection_probabilities
 from speechlasso.selection_page import render_selection
 from speechlasso.selection_path import SelectionPath
@@ -19,9 +20,10 @@ from speechlasso.token_evidence import token_evidence, top_occurrences
 from speechlasso.token_selection import TokenSelection
 
 with job(snakemake) as settings:
-    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
     selection = TokenSelection.from_json(read_json(snakemake.input.selection))
-    path = SelectionPath.load(Path(snakemake.input.path).parent) if snakemake.input.path else None
+    of_path = snakemake.input.path
+    path = SelectionPath.load(Path(of_path[0]).parent) if of_path else None
     train = bow.rows_in("train")
     tokens = token_evidence(
         selection.tokens,
@@ -34,6 +36,7 @@ with job(snakemake) as settings:
     training_rows = manifest[manifest["id"].isin(bow.rows["id"].iloc[train])]
     codes = CodeTable.read(snakemake.input.codes)
     occurrences = top_occurrences(codes, training_rows, selection.tokens)
+    RecordedClips.read(snakemake.input.clips).require_unchanged(occurrences["clip"].tolist())
     write_parquet(snakemake.output.tokens, tokens)
     write_parquet(snakemake.output.occurrences, occurrences)
     folder = str(Path(snakemake.input.selection).parent)

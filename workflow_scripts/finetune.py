@@ -18,7 +18,7 @@ from speechlasso.token_rows import read_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
-    folder = Path(snakemake.output.model).parent
+    folder = Path(snakemake.output.spec).parent
     work = partial(
         finetune,
         pd.read_parquet(snakemake.input.token_texts),

@@ -14,7 +14,7 @@ from speechlasso.linear_classifier import fit_and_predict
 from speechlasso.token_selection import TokenSelection
 
 with job(snakemake) as settings:
-    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
     selection = None
     if "audio" in settings.inputs:
         selection = TokenSelection.from_json(read_json(snakemake.input.selection))

@@ -11,7 +11,7 @@ from speechlasso.job import job
 from speechlasso.selection_path import LassoRows, SelectionPath
 
 with job(snakemake) as settings:
-    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
     rows = LassoRows.of(bow, settings.fitting)
     path = SelectionPath.fitted(rows)
-    path.save(Path(snakemake.output.path).parent)
+    path.save(Path(snakemake.output.spec).parent)

@@ -8,11 +8,13 @@ import pandas as pd
 
 from speechlasso.folds import fold_examples
 from speechlasso.job import job
+from speechlasso.recorded_clips import RecordedClips
 from speechlasso.tokenization import fit_tokenizer
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
     training = examples[examples["split"] == "train"]
-    tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads)
+    clips = RecordedClips.read(snakemake.input.clips)
+    tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads, clips)
     tokenizer.save(snakemake.output.tokenizer)

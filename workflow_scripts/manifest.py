@@ -9,13 +9,19 @@ from pathlib import Path
 from speechlasso.files import write_csv, write_parquet
 from speechlasso.job import job
 from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manifest
+from speechlasso.recorded_clips import RecordedClips, checked_and_recorded
 
 with job(snakemake) as settings:
     table = settings.table.model_copy(update={"path": snakemake.input.table})
     # Clips that the table itself holds become files beside the manifest.
-    clips = Path(snakemake.output.spec).parent / "clips"
-    manifest = read_manifest(table, settings.without, clips=clips)
-    problems = find_clip_problems(manifest, snakemake.threads)
+    clips_folder = Path(snakemake.output.spec).parent / "clips"
+    manifest = read_manifest(table, settings.without, clips=clips_folder)
+    fingerprints = {}
+    check = checked_and_recorded(fingerprints)
+    problems = find_clip_problems(manifest, snakemake.threads, check)
+    clips = RecordedClips(fingerprints)
+    clips.require_digest(snakemake.params.spec["data"].get("clips"))
     kept = drop_bad_clips(manifest, problems, settings.on_bad, settings.max_bad_share)
     write_csv(snakemake.output.problems, problems)
+    clips.write(snakemake.output.clips)
     write_parquet(snakemake.output.manifest, kept)

@@ -14,7 +14,7 @@ from speechlasso.prediction import predict
 
 with job(snakemake):
     predictions = predict(
-        Path(snakemake.input.model).parent,
+        Path(snakemake.input.model[0]).parent,
         pd.read_parquet(snakemake.input.token_texts),
         threads=snakemake.threads,
     )

@@ -13,10 +13,10 @@ from speechlasso.selection import select
 from speechlasso.selection_path import SelectionPath
 
 with job(snakemake) as settings:
-    bow = BagOfWords.load(Path(snakemake.input.bow).parent)
+    bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
     path = n_tokens = None
     if snakemake.input.path:
-        path = SelectionPath.load(Path(snakemake.input.path).parent)
+        path = SelectionPath.load(Path(snakemake.input.path[0]).parent)
     if snakemake.input.like:
         n_tokens = len(read_json(snakemake.input.like)["tokens"])
     selection = select(bow, settings, path=path, n_tokens=n_tokens)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from speechlasso.codes import shard_rows
 from speechlasso.job import job
+from speechlasso.recorded_clips import RecordedClips
 from speechlasso.tokenization import encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:
@@ -16,4 +17,5 @@ with job(snakemake) as settings:
     rows = shard_rows(len(manifest), shard, n_shards)
     learned = snakemake.input.tokenizer or None
     tokenizer = load_tokenizer(settings.tokenizer, learned, snakemake.threads)
-    encode_utterances(tokenizer, manifest.iloc[rows]).write(snakemake.output.codes)
+    clips = RecordedClips.read(snakemake.input.clips)
+    encode_utterances(tokenizer, manifest.iloc[rows], clips).write(snakemake.output.codes)

@@ -130,13 +130,14 @@ def test_settings_that_a_backend_does_not_read_change_nothing():
 
 
 def test_files_of_a_tokenizer(tmp_path):
-    for name in ("model.safetensors", "config.json"):
+    for name in ("model.safetensors", "config.json", "README.md", ".gitattributes"):
         (tmp_path / name).touch()
     files = tokenizer_files(Tokenizer(method="dac", model=str(tmp_path)))
-    assert files == [f"{tmp_path}/config.json", f"{tmp_path}/model.safetensors"]
-    assert tokenizer_files(Tokenizer(method="dac", model="descript/dac_16khz")) == []
+    names = ("config.json", "model.safetensors")
+    assert files == {f"model/{name}": f"{tmp_path}/{name}" for name in names}
+    assert tokenizer_files(Tokenizer(method="dac", model="descript/dac_16khz")) == {}
     published = Tokenizer(method="speechtokenizer", checkpoint="a.pt", config="b.json")
-    assert tokenizer_files(published) == ["a.pt", "b.json"]
+    assert tokenizer_files(published) == {"checkpoint": "a.pt", "config": "b.json"}
 
 
 def test_speechtokenizer_needs_its_files():

@@ -214,7 +214,11 @@ def with_codec(tmp_path):
     specs = [
         {"stage": "manifest", "settings": Manifest(table=Table(path="t.csv")).model_dump()},
         {"stage": "token_texts", "settings": TokenTexts(inputs=["audio"], fold="0").model_dump()},
-        {"stage": "codes", "settings": codes.model_dump(), **codes.provenance()},
+        {
+            "stage": "codes",
+            "settings": codes.model_dump(),
+            "data": {name: sha256(path) for name, path in codes.data_files().items()},
+        },
     ]
     write_recipe(tmp_path / "model", specs, None, None)
     return tmp_path

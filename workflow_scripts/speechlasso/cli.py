@@ -169,12 +169,7 @@ def prune_results(options: argparse.Namespace) -> int:
 
     # The experiments named, and always that of config.yaml.
     overlays = dict.fromkeys([None, *options.configfile])
-    planned = {
-        variant.folder
-        for plan in _plans(overlays, options.config)
-        for variants in plan.variants.values()
-        for variant in variants.values()
-    }
+    planned = set().union(*(plan.reached_folders() for plan in _plans(overlays, options.config)))
     folders = [
         folder
         for stage in STAGES

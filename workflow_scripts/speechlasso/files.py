@@ -45,6 +45,25 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_of_model(role: str, name: str) -> dict[str, str]:
+    """The files that a model is loaded from, role/file -> path; none for a model of the hub.
+
+    Hidden files, subfolders and texts for people (README, LICENSE) change nothing.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return {}
+    return {
+        f"{role}/{path.name}": path.as_posix()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".") and not _is_for_people(path)
+    }
+
+
+def _is_for_people(path: Path) -> bool:
+    return path.suffix.lower() in (".md", ".rst") or path.stem.upper() in ("README", "LICENSE")
+
+
 def write_text(path: str | Path, text: str) -> None:
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

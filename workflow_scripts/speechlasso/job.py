@@ -13,6 +13,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.config import merged
+from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
 from speechlasso.files import write_json
 from speechlasso.stages import STAGES, Stage
@@ -41,7 +42,10 @@ def job(snakemake: Any) -> Iterator[Any]:
     with _logged(snakemake.log[0]):
         started = time.perf_counter()
         try:
+            files = _DataFiles(spec, settings)
+            files.require_unchanged()
             yield settings
+            files.require_unchanged()
         except InputError as error:
             logger.error("%s", error)
             sys.exit(1)
@@ -73,7 +77,25 @@ def _logged(log: str) -> Iterator[None]:
         yield
 
 
+class _DataFiles:
+    """The user's files that a job reads by itself, which hold what its key says."""
+
+    def __init__(self, spec: dict[str, Any] | None, settings: Stage | None) -> None:
+        self._paths = settings.data_files() if settings else {}
+        self._planned = spec["data"] if spec else {}
+        self._cache = DigestCache(DIGESTS) if self._paths else None
+
+    def require_unchanged(self) -> None:
+        if self._cache is None:
+            return
+        found = self._cache.digests(self._paths.values())
+        changed = [p for name, p in self._paths.items() if found[p] != self._planned.get(name)]
+        if changed:
+            raise InputError.listing(
+                "Files were replaced since the run was planned:", changed, "Run snakemake again."
+            )
+
+
 def _full_spec(spec: dict[str, Any], settings: Stage) -> dict[str, Any]:
     """The spec with every default spelled out, for people and for old results."""
-    full = {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}
-    return full | settings.provenance()
+    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}

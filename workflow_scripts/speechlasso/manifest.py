@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +141,17 @@ def drop_bad_clips(
     return manifest[~bad].reset_index(drop=True)
 
 
-def find_clip_problems(manifest: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
+def find_clip_problems(
+    manifest: pd.DataFrame, threads: int = 1, check: Callable[[str], float] | None = None
+) -> pd.DataFrame:
     """Decode every clip and say what is wrong with those that cannot be used.
 
     A clip that several rows name is decoded once.
+
+    Parameters
+    ----------
+    check
+        Gives a clip's length in seconds or raises `ClipError`; `check_clip` if None.
 
     Returns
     -------
@@ -155,7 +163,7 @@ def find_clip_problems(manifest: pd.DataFrame, threads: int = 1) -> pd.DataFrame
     rows = manifest.reindex(columns=["id", "audio", *SEGMENT_COLUMNS])
     clips = list(dict.fromkeys(clip for row in rows["audio"] for clip in row))
     with ThreadPoolExecutor(threads) as pool:
-        checked = pool.map(_length_or_problem, clips)
+        checked = pool.map(partial(_length_or_problem, check or _decoded()), clips)
         found = list(tqdm(checked, total=len(clips), desc="checking clips", unit="clip", delay=1))
     lengths = dict(zip(clips, found, strict=True))
     problems = [
@@ -167,12 +175,16 @@ def find_clip_problems(manifest: pd.DataFrame, threads: int = 1) -> pd.DataFrame
     return pd.DataFrame(problems, columns=["id", "clip", "problem"])
 
 
-def _length_or_problem(clip: str) -> float | str:
-    """Seconds, or what is wrong with the clip."""
+def _decoded() -> Callable[[str], float]:
     from speechlasso.clip_check import check_clip  # decoders, which planning a run does not need
 
+    return check_clip
+
+
+def _length_or_problem(check: Callable[[str], float], clip: str) -> float | str:
+    """Seconds, or what is wrong with the clip."""
     try:
-        return check_clip(clip)
+        return check(clip)
     except ClipError as error:
         return error.reason
 

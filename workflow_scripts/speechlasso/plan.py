@@ -1,9 +1,10 @@
 """The plan: from the configuration to the folders of all artifacts.
 
 Every stage variant lives in `results/<stage>/<label>-<hash>/`, where the hash covers the stage's
-name and version, its settings and the keys of the variants it reads. So equal work is done once,
-across arms and experiments; different work never shares a folder; and going back to an old
-setting finds the old results. Importing this module costs pydantic and pandas at most.
+name and version, its settings, what the user's files that it reads hold, and the keys of the
+variants it reads. So equal work is done once, across arms and experiments; different work never
+shares a folder; and going back to an old setting, or to old data, finds the old results. Importing
+this module costs pydantic and pandas at most.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ from speechlasso.config import (
     Table,
     arm_settings,
 )
-from speechlasso.errors import InputError
 from speechlasso.folds import fold_names
 from speechlasso.manifest import count_rows, group_names
-from speechlasso.tokenizers import BACKENDS, tokenizer_files
+from speechlasso.observations import Observations, with_content
+from speechlasso.tokenizers import BACKENDS
 
 RESULTS = "results"
 DEMO_COLUMNS = Columns(split="split", group="speaker")
@@ -46,6 +47,8 @@ class Variant:
 
     settings: stages.Stage
     upstream: dict[str, Variant] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the user's files that the stage itself reads."""
 
     @property
     def stage(self) -> str:
@@ -58,6 +61,7 @@ class Variant:
             "stage": self.stage,
             "version": self.settings.version,
             "settings": self.settings.hashed_settings(),
+            "data": self.data,
             "upstream": {role: variant.key for role, variant in self.upstream.items()},
         }
 
@@ -93,6 +97,15 @@ class Run:
             yield from self.description.with_ancestors()
         yield from self.evaluation.with_ancestors()
 
+    def with_content(self, observations: Observations, known: dict[str, Variant]) -> Run:
+        """The run with keys that cover what the user's files hold."""
+        description = self.description
+        return replace(
+            self,
+            evaluation=with_content(self.evaluation, observations, known),
+            description=description and with_content(description, observations, known),
+        )
+
     def folders(self) -> dict[str, str]:
         """Folder of each stage that the run passes through."""
         # The random control passes through two selections; its own comes last.
@@ -123,6 +136,8 @@ class Plan:
     variants: dict[str, dict[str, Variant]]
     shard_size: int
     """Utterances tokenised by one job."""
+    observations: Observations
+    """What was seen of the user's files."""
 
     def run_files(self) -> list[str]:
         """What the tables and the report read of all runs, each file once."""
@@ -131,6 +146,15 @@ class Plan:
     def description_files(self) -> list[str]:
         """The page of evidence of each selection."""
         return [f"{variant.folder}/page.html" for variant in self.variants["description"].values()]
+
+    def reached_folders(self) -> set[str]:
+        """Folders of all variants, and of the manifests that first recorded clips changed since."""
+        variants = [variant for of_stage in self.variants.values() for variant in of_stage.values()]
+        recorders = [
+            replace(variant, data={name: d for name, d in variant.data.items() if name != "clips"})
+            for variant in self.variants["manifest"].values()
+        ]
+        return {variant.folder for variant in (*variants, *recorders)}
 
     def transductive_arms(self) -> list[str]:
         """Arms whose language model was adapted to unlabelled validation or test rows."""
@@ -187,8 +211,13 @@ def spec_of_shard(shard: str) -> Path:
     return Path(shard).with_suffix(".spec.json")
 
 
-def make_plan(settings: Settings) -> Plan:
+def make_plan(settings: Settings, observations: Observations | None = None) -> Plan:
     """Derive every variant the experiment needs.
+
+    Parameters
+    ----------
+    observations
+        What is known of the user's files; by default they are looked at.
 
     Raises
     ------
@@ -196,9 +225,11 @@ def make_plan(settings: Settings) -> Plan:
         When the data table, which names the folds, cannot be read, or files of a tokenizer are
         missing.
     """
-    folds = _fold_names(settings)
+    observations = observations or Observations()
+    folds = observations.ask("folds", lambda: _fold_names(settings))
+    seen: dict[str, Variant] = {}
     runs = tuple(
-        _run(of_arm, arm, label, fold, seed)
+        _run(of_arm, arm, label, fold, seed).with_content(observations, seen)
         for arm in settings.experiment.arms
         for label, of_arm in _sweep(settings, arm)
         for fold in folds
@@ -210,19 +241,14 @@ def make_plan(settings: Settings) -> Plan:
             known = variants[variant.stage].setdefault(variant.key, variant)
             if known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
-    _require_files(variants["codes"].values())
     _require_layers(variants["bow"].values(), variants["select"].values())
-    n_rows = {key: _n_rows(manifest) for key, manifest in variants["manifest"].items()}
-    return Plan(settings.experiment.name, runs, n_rows, variants, settings.audio.shard_size)
-
-
-def _require_files(codes: Iterable[Variant]) -> None:
-    files = {path for variant in codes for path in tokenizer_files(variant.settings.tokenizer)}
-    missing = sorted(path for path in files if not Path(path).is_file())
-    if missing:
-        raise InputError.listing(
-            "Files that the section tokenizer of the configuration names are missing:", missing
-        )
+    n_rows = {
+        key: observations.ask(f"rows of {manifest.folder}", partial(_n_rows, manifest))
+        for key, manifest in variants["manifest"].items()
+    }
+    return Plan(
+        settings.experiment.name, runs, n_rows, variants, settings.audio.shard_size, observations
+    )
 
 
 def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> None:

@@ -36,7 +36,7 @@ class Recipe(Section):
     tokenizer: Tokenizer | None = None
     """The speech tokenizer; None for text alone."""
     sha256: dict[str, str] = {}
-    """Of each local file that a pretrained speech tokenizer was read from."""
+    """Of each local file that a pretrained speech tokenizer was read from, by what it is."""
 
     @classmethod
     def from_specs(cls, specs: Iterable[Mapping[str, Any]]) -> Recipe:
@@ -49,7 +49,7 @@ class Recipe(Section):
             columns={role: table["columns"][role] for role in get_args(Role)},
             audio_separator=table["audio_separator"],
             tokenizer=codes["settings"].get("tokenizer"),
-            sha256=codes.get("sha256", {}),
+            sha256=codes.get("data", {}),
         )
 
     @classmethod
@@ -120,15 +120,15 @@ def _unread(tokenizer: Tokenizer, places: Mapping[str, str]) -> list[str]:
 
 
 def _file_problems(tokenizer: Tokenizer, recorded: Mapping[str, str]) -> Iterator[str]:
-    paths = tokenizer_files(tokenizer)
+    paths = tokenizer_files(tokenizer).values()
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
         yield from (f"{path}: no such file" for path in missing)
         return
     found = {sha256(path) for path in paths}
-    for path, digest in recorded.items():
+    for name, digest in recorded.items():
         if digest not in found:
-            yield f"{path} of the training (sha256 {digest}) is not among them"
+            yield f"the {name} of the training (sha256 {digest}) is not among them"
 
 
 def write_recipe(

@@ -27,7 +27,7 @@ from speechlasso.config import (
     Table,
     Tokenizer,
 )
-from speechlasso.files import sha256
+from speechlasso.files import files_of_model
 from speechlasso.tokenizers import tokenizer_files
 
 
@@ -37,6 +37,8 @@ class Stage(Section):
     name: ClassVar[str]
     rule: ClassVar[str]
     version: ClassVar[int] = 1
+    files: ClassVar[tuple[str, ...]] = ()
+    """What later stages read of it, where they read several files together."""
 
     @property
     @abstractmethod
@@ -50,8 +52,11 @@ class Stage(Section):
         """
         return self.of_result().model_dump(mode="json", exclude_defaults=True)
 
-    def provenance(self) -> dict[str, Any]:
-        """What else spec.json records of a finished job: where its results came from."""
+    def data_files(self) -> dict[str, str]:
+        """The user's files that the stage itself reads, by their names in spec.json.
+
+        What they hold is part of the key. Clips are not among them: `manifest` records those.
+        """
         return {}
 
 
@@ -76,6 +81,9 @@ class Manifest(Stage):
     def label(self) -> str:
         return "table" if self.table.path else "demo"
 
+    def data_files(self) -> dict[str, str]:
+        return {"table": self.table.path} if self.table.path else {}
+
 
 class FoldDivision(Stage):
     name, rule = "folds", "divide_folds"
@@ -94,9 +102,8 @@ class OfTokenizer(Stage):
     def label(self) -> str:
         return self.tokenizer.method
 
-    def provenance(self) -> dict[str, Any]:
-        files = tokenizer_files(self.tokenizer)
-        return {"sha256": {path: sha256(path) for path in files}} if files else {}
+    def data_files(self) -> dict[str, str]:
+        return tokenizer_files(self.tokenizer)
 
 
 class FitTokenizer(OfTokenizer):
@@ -111,6 +118,7 @@ class Codes(OfTokenizer):
 class BagOfWordsCounts(Stage):
     name, rule = "bow", "build_bow"
     version = 3
+    files = ("rows.parquet", "audio_counts.npz", "text_counts.npz", "vocabulary.json")
     bow: BagOfWords
     fold: str
 
@@ -122,6 +130,7 @@ class BagOfWordsCounts(Stage):
 class LassoPath(Stage):
     name, rule = "path", "fit_path"
     version = 2
+    files = ("path.parquet", "coefficients.npz")
     fitting: LassoFitting
 
     @property
@@ -176,10 +185,14 @@ class AdaptLM(Stage):
     def label(self) -> str:
         return self.lm.name.rstrip("/").split("/")[-1]
 
+    def data_files(self) -> dict[str, str]:
+        return files_of_model("lm", self.lm.name)
+
 
 class FinetuneLM(Stage):
     name, rule = "finetune", "finetune"
     version = 2
+    files = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
     lm: LanguageModel
     finetune: Finetune
     metric: Metric = "macro_f1"
@@ -189,6 +202,9 @@ class FinetuneLM(Stage):
     @property
     def label(self) -> str:
         return self.finetune.method
+
+    def data_files(self) -> dict[str, str]:
+        return files_of_model("lm", self.lm.name)
 
 
 class FitLinear(Stage):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from speechlasso.audio import read_utterance
 from speechlasso.codes import Codebooks, CodeTable
 from speechlasso.config import Tokenizer
+from speechlasso.recorded_clips import RecordedClips
 from speechlasso.tokenizers import BACKENDS, AudioTokenizer
 
 # Sound decoded and encoded at a time: enough for batches of similar length, little to hold.
@@ -25,7 +26,10 @@ Item = TypeVar("Item")
 
 
 def fit_tokenizer(
-    settings: Tokenizer, utterances: pd.DataFrame, n_threads: int = 1
+    settings: Tokenizer,
+    utterances: pd.DataFrame,
+    n_threads: int = 1,
+    clips: RecordedClips | None = None,
 ) -> AudioTokenizer:
     """Learn a tokenizer on utterances; pass training rows only.
 
@@ -35,9 +39,11 @@ def fit_tokenizer(
         Column audio (list of clips), and start and end where utterances are segments.
     n_threads
         For tokenizers that compute with torch; it holds for the whole process.
+    clips
+        What the clips must be, if that is known.
     """
     module = _backend_module(settings, n_threads)
-    waveforms = one_ahead(_waveforms(utterances, module.SAMPLE_RATE))
+    waveforms = one_ahead(_waveforms(utterances, module.SAMPLE_RATE, clips))
     progress = tqdm(waveforms, "reading training clips", len(utterances), unit="utterance")
     return module.fit(progress, settings)
 
@@ -57,16 +63,20 @@ def load_tokenizer(
     return _backend_module(settings, n_threads).load(settings, path)
 
 
-def encode_utterances(tokenizer: AudioTokenizer, manifest: pd.DataFrame) -> CodeTable:
+def encode_utterances(
+    tokenizer: AudioTokenizer, manifest: pd.DataFrame, clips: RecordedClips | None = None
+) -> CodeTable:
     """Encode the clips of each utterance, joined in order; decode the next ones meanwhile.
 
     Parameters
     ----------
     manifest
         Columns id and audio (list of clips), and start and end where utterances are segments.
+    clips
+        What the clips must be, if that is known.
     """
     codebooks = Codebooks(tokenizer.n_layers, tokenizer.codebook_size, tokenizer.frame_rate)
-    waveforms = _waveforms(manifest, tokenizer.sample_rate)
+    waveforms = _waveforms(manifest, tokenizer.sample_rate, clips)
     most_samples = BATCH_SECONDS * tokenizer.sample_rate
     codes: list[np.ndarray] = []
     with tqdm(desc="tokenising", total=len(manifest), unit="utterance", delay=1) as progress:
@@ -83,11 +93,19 @@ def _backend_module(settings: Tokenizer, n_threads: int) -> ModuleType:
     return module
 
 
-def _waveforms(utterances: pd.DataFrame, sample_rate: int) -> Iterator[np.ndarray]:
+def _waveforms(
+    utterances: pd.DataFrame, sample_rate: int, clips: RecordedClips | None
+) -> Iterator[np.ndarray]:
     """Decode one utterance after the other."""
     columns = [utterances[name] for name in ("audio", "start", "end") if name in utterances]
     for audio, *segment in zip(*columns, strict=True):
-        yield read_utterance(audio, sample_rate, *segment)
+        if clips is None:
+            yield read_utterance(audio, sample_rate, *segment)
+            continue
+        clips.require_unchanged(audio)
+        waveform = read_utterance(audio, sample_rate, *segment)
+        clips.require_unchanged(audio)  # nor has one been replaced meanwhile
+        yield waveform
 
 
 def _batches(waveforms: Iterable[np.ndarray], most_samples: int) -> Iterator[list[np.ndarray]]:

@@ -16,13 +16,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 
 from speechlasso.config import Tokenizer
+from speechlasso.files import files_of_model
 
 
 class AudioTokenizer(Protocol):
@@ -160,10 +160,10 @@ BACKENDS = {
 }
 
 
-def tokenizer_files(settings: Tokenizer) -> list[str]:
-    """Files on this machine that a tokenizer is read from; none for a model of the hub."""
+def tokenizer_files(settings: Tokenizer) -> dict[str, str]:
+    """Files on this machine that a tokenizer is read from, by what they are; none for a model of
+    the hub."""
     read = settings.as_read()
-    files = [path for path in (read.checkpoint, read.config) if path]
-    if read.model and Path(read.model).is_dir():
-        files += sorted(path.as_posix() for path in Path(read.model).iterdir() if path.is_file())
-    return files
+    files = {"checkpoint": read.checkpoint, "config": read.config}
+    of_model = files_of_model("model", read.model) if read.model else {}
+    return {name: path for name, path in files.items() if path} | of_model
