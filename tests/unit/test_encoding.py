@@ -1,10 +1,14 @@
+import itertools
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import byte_level_tokenizer, wordpiece_tokenizer
+from tiny_models import byte_level_tokenizer, unigram_tokenizer, wordpiece_tokenizer
 from tokenizers import AddedToken
+from transformers import ByT5Tokenizer
 
 from speechlasso.config import LanguageModel
 from speechlasso.encoding import encode
@@ -30,6 +34,10 @@ TOKENIZERS = {
     "wordpiece": extended(wordpiece_tokenizer()),
     "byte-level": extended(byte_level_tokenizer(start=False)),
     "byte-level with start": extended(byte_level_tokenizer(start=True)),
+    # Whose pieces hold the names of special tokens as well.
+    "unigram": extended(unigram_tokenizer()),
+    # Without the library tokenizers behind it.
+    "slow": extended(ByT5Tokenizer(extra_ids=0)),
 }
 
 
@@ -38,15 +46,21 @@ def frame(text, audio_tokens):
 
 
 ranks = st.lists(st.integers(0, N_AUDIO - 1), max_size=20)
-prose = st.text(max_size=60) | st.sampled_from(
-    ["", "  a cat", "He said <|text_end|> and <|audio|>.", "the cat <audio_token_3> dog"]
+# Nothing that begins as the name of a special token does.
+prose = st.text(st.characters(exclude_characters="<["), max_size=60) | st.sampled_from(
+    ["", "  a cat", " \u2003", "cat\n\n dog\x85", "\x1c", "The CAT , saw"]
 )
+names = st.sampled_from(
+    [*new_token_names(3), "[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "<|begin|>", "<|end|>"]
+    + ["<s>", "</s>", "<unk>", "<pad>", "<mask>", "[sep]", "<s<s>>", "＜/s＞"]
+)
+spelling = st.lists(names | st.sampled_from(["cat", " ", " dog ", "<", "[", "."]), max_size=8)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(text=st.none() | prose, audio_tokens=st.none() | ranks)
 @settings(max_examples=60, deadline=None)
-def test_uncut_encoding_is_what_the_tokenizer_makes_of_the_token_text(name, text, audio_tokens):
+def test_ordinary_texts_are_what_the_tokenizer_makes_of_the_token_text(name, text, audio_tokens):
     tokenizer = TOKENIZERS[name]
     expected = tokenizer(token_text(text, audio_tokens))["input_ids"]
     if not expected:
@@ -57,6 +71,51 @@ def test_uncut_encoding_is_what_the_tokenizer_makes_of_the_token_text(name, text
     assert row["input_ids"].tolist() == expected
     assert not row["cut"]
     assert row["n_audio_tokens"] == len(audio_tokens or [])
+
+
+def readable(tokenizer, ids):
+    """What tokens of text say, without the blanks that a tokenizer may add."""
+    return "".join(tokenizer.decode(ids).lower().replace("##", "").split())
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(parts=spelling.filter(any), audio_tokens=st.none() | ranks)
+@settings(max_examples=100, deadline=None)
+def test_text_that_spells_our_tokens_or_those_of_the_model_stays_text(name, parts, audio_tokens):
+    tokenizer, text = TOKENIZERS[name], "".join(parts)
+    if not text.strip() and audio_tokens is None:
+        return
+    ids = encode(tokenizer, frame(text, audio_tokens), 10_000).loc[0, "input_ids"].tolist()
+    empty = encode(tokenizer, frame("cat", audio_tokens), 10_000).loc[0, "input_ids"].tolist()
+    n_words = len(
+        tokenizer("cat" if audio_tokens is None else " cat", add_special_tokens=False).input_ids
+    )
+    start = len(special_before(tokenizer)) + (audio_tokens is not None)
+    words = ids[start : start + len(ids) - len(empty) + n_words]
+    # Around the words all is as around any others.
+    assert ids[:start] == empty[:start] and ids[start + len(words) :] == empty[start + n_words :]
+    reserved = {
+        *tokenizer.all_special_ids,
+        *tokenizer.convert_tokens_to_ids(new_token_names(N_AUDIO)),
+    }
+    unknown = {tokenizer.unk_token_id}
+    assert not (reserved - unknown) & set(words)
+    if not unknown & set(words):
+        plain = unicodedata.normalize("NFKC", text).lower().split()
+        assert unicodedata.normalize("NFKC", readable(tokenizer, words)) == "".join(plain)
+
+
+def special_before(tokenizer):
+    mask = tokenizer("cat", return_special_tokens_mask=True)["special_tokens_mask"]
+    return list(itertools.takewhile(bool, mask))
+
+
+def test_a_spelled_unknown_token_is_no_unknown_word():
+    tokenizer = TOKENIZERS["wordpiece"]
+    row = encode(tokenizer, frame("a [UNK] cat", None), 50).iloc[0]
+    # Brackets are unknown to it, the letters between them are not.
+    tokens = ["[CLS]", "a", "[UNK]", "u", "##n", "##k", "[UNK]", "cat", "[SEP]"]
+    assert tokenizer.convert_ids_to_tokens(row["input_ids"]) == tokens
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

@@ -93,6 +93,24 @@ def roberta_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """Like T5's: pieces of sentencepiece, the special tokens among them."""
+    letters = "abcdefghijklmnopqrstuvwxyz<>[]|_/.0123456789"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), ("▁cat", -3.0)]
+    tokenizer = Tokenizer(
+        models.Unigram([*pieces, *((letter, -5.0) for letter in letters)], unk_id=2)
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
 def _byte_level(special: list[str]) -> Tokenizer:
     letters = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     vocabulary = {letter: index for index, letter in enumerate(letters)}
