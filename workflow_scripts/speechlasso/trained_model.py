@@ -71,11 +71,9 @@ class TrainedModel:
 
     @cached_property
     def classifier(self) -> Classifier:
-        from speechlasso.model_loading import readable_errors
         from speechlasso.prediction import Classifier
 
-        with readable_errors("model", str(self.folder)):
-            return Classifier.open(self.folder)
+        return Classifier.open(self.folder)
 
     @property
     def classes(self) -> list[str]:
