@@ -63,6 +63,7 @@ rule summarise:
             caption="report/summary.rst",
             category="Results",
         ),
+        confusion=f"{EXPERIMENT}/confusion.csv",
         index=f"{EXPERIMENT}/index.tsv",
     log:
         f"logs/experiments/{PLAN.experiment}-summarise.log",

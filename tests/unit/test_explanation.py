@@ -15,8 +15,9 @@ from tiny_trained_model import BURST_SECONDS, RATE, burst_rank, make_trained_mod
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import speechlasso
+from speechlasso import explanation_figure as figure_module
 from speechlasso.errors import InputError
-from speechlasso.explanation import explain
+from speechlasso.explanation import Explanation, explain
 from speechlasso.explanation_figure import explanation_figure, write_figure
 from speechlasso.model_output import explanations_text
 from speechlasso.token_text import token_text
@@ -195,6 +196,20 @@ def test_the_figure_repeats_and_shows_words_and_decision(trained, model, tmp_pat
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"ends in \.svg or \.png"):
         write_figure(tmp_path / "d.pdf", explanation_figure(explanation, utterance))
+
+
+def test_the_figure_of_a_long_text_shows_its_strongest_words(monkeypatch, tmp_path):
+    monkeypatch.setattr(figure_module, "MOST_WORDS", 3)
+    effects = [0.1, -0.5, 0.0, 0.3, 0.2]
+    words = ["one", "two", "$three$", "four", "$five$"]
+    parts = pd.DataFrame({"kind": "word", "part": words, "effect": effects})
+    decided = Explanation(pd.Series({"predicted": "$", "p_$": 0.75}), parts)
+    write_figure(tmp_path / "a.svg", explanation_figure(decided, pd.DataFrame()))
+    drawn = (tmp_path / "a.svg").read_text()
+    places = [drawn.find(f">{word}<") for word in words]
+    assert [place > 0 for place in places] == [False, True, False, True, True]
+    assert places[1] < places[3] < places[4], "in the order of the text"
+    assert "effect (3 of 5 words, the strongest)" in drawn
 
 
 def test_the_figure_of_a_text_has_no_waveform(of_text, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speechlasso import selection_figures
 from speechlasso.selection_figures import class_weight_figure, layer_weight_figure, path_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -97,6 +99,32 @@ def test_the_heat_map_names_every_token_and_class(n):
     assert [text for text in shown if ":" in text and text != "layer:code"] == names
     n_bands = -(-n // 60)
     assert [shown.count(name) for name in ("anger", "joy", "sadness")] == [n_bands] * 3
+
+
+def test_a_heat_map_of_many_shows_those_with_the_largest_weights(monkeypatch):
+    monkeypatch.setattr(selection_figures, "MOST_TOKENS", 10)
+    monkeypatch.setattr(selection_figures, "MOST_CLASSES", 2)
+    tokens = make_tokens(40)
+    tokens["weight_fear"] = 5.0
+    tokens["weight"] = np.arange(40) % 7 + np.arange(40) / 100
+    shown = texts(class_weight_figure(tokens))
+    heaviest = tokens.nlargest(10, "weight").sort_index()
+    names = [f"{layer}:{code}" for layer, code in heaviest[["layer", "code"]].to_numpy()]
+    assert [text for text in shown if re.fullmatch(r"\d+:\d+", text)] == names
+    sums = heaviest[["weight_anger", "weight_joy", "weight_sadness"]].abs().sum()
+    second = sums.idxmax().removeprefix("weight_")
+    classes = {"anger", "joy", "sadness", "fear"}
+    assert classes & set(shown) == {"fear", second}
+    assert "10 of 40 tokens, 2 of 4 classes: those with the largest weights" in shown
+
+
+def test_axes_have_numbers_for_labels_and_names_stay_as_they_are():
+    tokens = make_tokens(5, classes=["$x$", "^_"])
+    assert {"$x$", "^_"} <= set(texts(class_weight_figure(tokens)))
+    shown = texts(path_figure(make_path(), 7.5))
+    assert {"1", "10", "100"} <= set(shown) and not any("$" in text for text in shown)
+    within_a_decade = make_path().query("3 < alpha < 9")
+    assert {"4", "6"} <= set(texts(path_figure(within_a_decade, 7.5)))
 
 
 def test_the_heat_map_of_two_classes_has_one_row():

@@ -36,6 +36,8 @@ def test_results_hold_every_arm(finished):
     index = pd.read_csv(tables / "index.tsv", sep="\t").set_index("arm")
     for stage in ("corpus", "select", "finetune", "evaluate"):
         assert (finished.folder / index.loc["lasso", stage] / "spec.json").is_file()
+    confusion = pd.read_csv(tables / "confusion.csv")
+    assert confusion.groupby("arm")["count"].sum().to_dict() == dict.fromkeys(arms, 30)
     assert (tables / "report.html").stat().st_size > 10_000
 
 

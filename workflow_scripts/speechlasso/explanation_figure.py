@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from speechlasso.audio import read_utterance
 from speechlasso.errors import InputError
 from speechlasso.explanation import Explanation
+from speechlasso.figures import plain_text, short, svg
 from speechlasso.files import write_text, written_whole
-from speechlasso.pages import svg
 
 SUFFIXES = (".svg", ".png")
 _SAMPLE_RATE = 16_000
 _COLUMNS = 1500
+MOST_WORDS = 100
 _FOR, _AGAINST, _GREY = "#2f6fab", "#d9772b", "#777777"
 
 
+@plain_text()
 def explanation_figure(explanation: Explanation, utterance: pd.DataFrame) -> Figure:
     """Waveform and effects of its stretches in one time, below them the words.
 
@@ -31,6 +33,9 @@ def explanation_figure(explanation: Explanation, utterance: pd.DataFrame) -> Fig
         The row that was explained; its clips are read again.
     """
     words = explanation.parts[explanation.parts["kind"] == "word"]
+    n_words = len(words)
+    strongest = words["effect"].abs().nlargest(MOST_WORDS).index
+    words = words[words.index.isin(strongest)]
     stretches = explanation.parts[explanation.parts["kind"] == "stretch"]
     heights = [1.4, 1.4] if len(stretches) else []
     if len(words):
@@ -44,16 +49,19 @@ def explanation_figure(explanation: Explanation, utterance: pd.DataFrame) -> Fig
         _draw_waveform(panels[0], utterance.iloc[0], stretches)
     if len(words):
         _draw_words(panels[-1], words)
+        if len(words) < n_words:
+            panels[-1].set_xlabel(f"effect ({len(words)} of {n_words} words, the strongest)")
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(
-        f"{explanation.decided}, probability {explanation.probability:.3f}; "
+        f"{short(explanation.decided)}, probability {explanation.probability:.3f}; "
         "effect: what it loses without the part",
         fontsize=10,
     )
     return figure
 
 
+@plain_text()
 def write_figure(path: str | Path, figure: Figure) -> None:
     """Write SVG or PNG, by the file's suffix.
 
@@ -112,8 +120,7 @@ def _draw_words(axes: Axes, words: pd.DataFrame) -> None:
     axes.barh(
         range(len(words)), words["effect"], color=[_colour(effect) for effect in words["effect"]]
     )
-    # parse_math: a word may hold dollar signs.
-    axes.set_yticks(range(len(words)), words["part"], parse_math=False)
+    axes.set_yticks(range(len(words)), map(short, words["part"]))
     axes.invert_yaxis()
     axes.axvline(0, color=_GREY, linewidth=0.8)
     axes.set(xlabel="effect")

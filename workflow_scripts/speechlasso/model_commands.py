@@ -151,9 +151,9 @@ def explain_new(options: argparse.Namespace) -> int:
         )
     rows = [utterances.iloc[[row]] for row in range(len(utterances))]
     explanations = [explain(model, row, options.window) for row in rows]
+    _put(explanations_text(explanations, form), options.output)
     if options.figure:
         write_figure(options.figure, explanation_figure(explanations[0], rows[0]))
-    _put(explanations_text(explanations, form), options.output)
     return 0
 
 

@@ -5,14 +5,15 @@ The same data give the same bytes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from speechlasso.figures import plain_text, short, svg
 
 _BLUE, _ORANGE, _GREY = "#2f6fab", "#d9772b", "#777777"
 _SIZES = {
@@ -21,9 +22,13 @@ _SIZES = {
     "n_text": ("words with weight", _ORANGE, ":"),
 }
 _TOKENS_PER_BAND = 60
+MOST_TOKENS = 300
+MOST_CLASSES = 30
+_MOST_MARKERS = 2000
 _NO_TOKEN = "no audio token is kept"
 
 
+@plain_text()
 def path_figure(table: pd.DataFrame, chosen_alpha: float | None = None) -> str:
     """Sizes of the selection and validation score along the path, the chosen alpha marked.
 
@@ -49,12 +54,16 @@ def path_figure(table: pd.DataFrame, chosen_alpha: float | None = None) -> str:
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set(xscale="log", xlabel="alpha")
+    # The usual labels of a logarithmic axis are formulas, which `plain_text` leaves as they are.
+    panels[-1].xaxis.set_major_formatter("{x:g}")
+    panels[-1].xaxis.set_minor_formatter(LogFormatter())
     if chosen_alpha is not None:
         _mark_alpha(panels, chosen_alpha)
     figure.legend(frameon=False, loc="outside upper center", ncols=len(_SIZES))
-    return _svg(figure)
+    return svg(figure)
 
 
+@plain_text()
 def layer_weight_figure(tokens: pd.DataFrame) -> str:
     """Weight of each kept audio token, a strip of points for each codec layer.
 
@@ -67,52 +76,100 @@ def layer_weight_figure(tokens: pd.DataFrame) -> str:
     figure = Figure(figsize=(max(3.0, 1.5 + 0.9 * len(layers)), 3.5), layout="constrained")
     axes = figure.subplots()
     if tokens.empty:
-        return _svg(_without_tokens(figure, axes))
+        return svg(_without_tokens(figure, axes))
     for place, layer in enumerate(layers):
         weights = np.sort(tokens.loc[tokens["layer"] == layer, "weight"])
         # Multiples of the golden ratio spread neighbours evenly, and need no random numbers.
         spread = (np.arange(len(weights)) * 0.6180339887 + 0.5) % 1 - 0.5
-        axes.plot(place + 0.6 * spread, weights, "o", color=_BLUE, alpha=0.6, markersize=4)
+        axes.plot(
+            place + 0.6 * spread,
+            weights,
+            "o",
+            color=_BLUE,
+            alpha=0.6,
+            markersize=4,
+            rasterized=len(tokens) > _MOST_MARKERS,
+        )
     names = [f"layer {layer}\n{(tokens['layer'] == layer).sum()} kept" for layer in layers]
     axes.set(xticks=range(len(layers)), xticklabels=names, ylabel="weight")
     axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=(min(0, tokens["weight"].min()), None))
     axes.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return svg(figure)
 
 
+@plain_text()
 def class_weight_figure(tokens: pd.DataFrame) -> str:
     """Heat map of weights: kept audio tokens by class, in bands where they are many.
+
+    Of more than `MOST_TOKENS` tokens it shows those of largest weight, and of more than
+    `MOST_CLASSES` classes those whose weights at them are largest in sum.
 
     Parameters
     ----------
     tokens
-        Columns layer, code and weight_<class> for each class, as `token_evidence` makes them.
+        Columns layer, code, weight and weight_<class> for each class, as `token_evidence` makes
+        them.
     """
-    tokens = tokens.sort_values(["layer", "code"])
-    names = [name for name in tokens if name.startswith("weight_")]
+    title = _left_out(tokens)
+    tokens = strongest_tokens(tokens).sort_values(["layer", "code"])
+    names = strongest_classes(tokens)
     weights = tokens[names].to_numpy().T
     labels = [
         f"{layer}:{code}" for layer, code in zip(tokens["layer"], tokens["code"], strict=True)
     ]
+    classes = [short(name.removeprefix("weight_")) for name in names]
     width = min(max(len(tokens), 1), _TOKENS_PER_BAND)
     starts = range(0, max(len(tokens), 1), _TOKENS_PER_BAND)
-    size = (2.5 + 0.16 * width, 0.6 + len(starts) * (0.6 + 0.25 * max(len(names), 1)))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(starts), 1, squeeze=False)[:, 0]
+    figure, panels = _bands(len(starts), width, classes)
     if tokens.empty:
-        return _svg(_without_tokens(figure, panels[0]))
+        return svg(_without_tokens(figure, panels[0]))
     limit = np.abs(weights).max() or 1.0
     for axes, start in zip(panels, starts, strict=True):
         part = slice(start, start + _TOKENS_PER_BAND)
         band = weights[:, part]
         image = axes.imshow(band, vmin=-limit, vmax=limit, cmap="RdBu_r", aspect="auto")
-        axes.set(xlim=(-0.5, width - 0.5), yticks=range(len(names)))
-        axes.set_yticklabels([name.removeprefix("weight_") for name in names])
+        axes.set(xlim=(-0.5, width - 0.5), yticks=range(len(classes)), yticklabels=classes)
         axes.set_xticks(range(band.shape[1]), labels[part], rotation=90, fontsize=7)
         axes.spines[:].set_visible(False)
+    panels[0].set_title(title, fontsize=10)
     panels[-1].set_xlabel("layer:code")
     figure.colorbar(image, ax=list(panels), label="weight")
-    return _svg(figure)
+    return svg(figure)
+
+
+def _bands(n_bands: int, width: int, classes: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    """A figure with room for so many bands of tokens, and for the names of the classes."""
+    longest = max(map(len, classes), default=0)
+    height = 0.6 + n_bands * (0.6 + 0.25 * max(len(classes), 1))
+    figure = Figure(figsize=(1.5 + 0.08 * longest + 0.16 * width, height), layout="constrained")
+    return figure, figure.subplots(n_bands, 1, squeeze=False)[:, 0]
+
+
+def _left_out(tokens: pd.DataFrame) -> str:
+    """What the heat map shows less than all of."""
+    numbers = [
+        (MOST_TOKENS, len(tokens), "tokens"),
+        (MOST_CLASSES, len(_weights(tokens).columns), "classes"),
+    ]
+    parts = [f"{most} of {number} {what}" for most, number, what in numbers if most < number]
+    return f"{', '.join(parts)}: those with the largest weights" if parts else ""
+
+
+def strongest_tokens(tokens: pd.DataFrame) -> pd.DataFrame:
+    """Those of largest weight, as many as are shown, in their order."""
+    strongest = tokens.sort_values("weight", ascending=False, kind="stable").head(MOST_TOKENS)
+    return tokens[tokens.index.isin(strongest.index)]
+
+
+def strongest_classes(tokens: pd.DataFrame) -> list[str]:
+    """Columns weight_<class> of the classes to be shown, in their order."""
+    weights = _weights(tokens)
+    sums = weights.abs().sum().sort_values(ascending=False, kind="stable")
+    return [name for name in weights if name in set(sums.index[:MOST_CLASSES])]
+
+
+def _weights(tokens: pd.DataFrame) -> pd.DataFrame:
+    return tokens.loc[:, tokens.columns.str.startswith("weight_")]
 
 
 def _draw_scores(axes: Axes, table: pd.DataFrame, score: str) -> None:
@@ -143,11 +200,3 @@ def _without_tokens(figure: Figure, axes: Axes) -> Figure:
     axes.set_axis_off()
     axes.text(0.5, 0.5, _NO_TOKEN, ha="center", va="center", transform=axes.transAxes)
     return figure
-
-
-def _svg(figure: Figure) -> str:
-    stream = io.StringIO()
-    # Text stays text; fixed names and no date, so that the bytes repeat.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "speechlasso"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()[stream.getvalue().index("<svg") :]

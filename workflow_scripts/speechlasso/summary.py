@@ -31,6 +31,7 @@ RUN_COLUMNS = [
     "peak_memory_mb",
 ]
 SUMMARY_COLUMNS = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
 # Names, which stay as they are: 01 is a speaker, and so is NA.
 TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted")
 # Time and memory differ from run to run; the summary must not.
@@ -113,6 +114,22 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
         for split, scores in result.metrics["splits"].items()
     ]
     return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
+
+
+def confusion_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """Test examples of every run by class and predicted class, without pairs that never occur."""
+    rows = [
+        [result.arm, result.fold, result.seed, label, predicted, count]
+        for result in results
+        for label, counts in zip(result.metrics["classes"], _test_confusion(result), strict=True)
+        for predicted, count in zip(result.metrics["classes"], counts, strict=True)
+        if count
+    ]
+    return pd.DataFrame(rows, columns=CONFUSION_COLUMNS)
+
+
+def _test_confusion(result: RunResult) -> list[list[int]]:
+    return result.metrics["splits"]["test"]["confusion"]
 
 
 def _perplexities(adaptation: pd.DataFrame | None) -> dict[str, float]:
