@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape as escape_html
 
 import numpy as np
 import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
 from speechlasso.config import Adapt, Finetune, Folds, LanguageModel, Table, Tokenizer
 from speechlasso.evaluation import evaluate, predictions_frame
@@ -203,6 +205,17 @@ def test_odd_class_names_do_not_break_tables_or_front_matter():
     assert ModelCard(text).data.eval_results
     assert [row[0] for row in table_rows(text, "class")[1:]] == [r"a\|b", "c: d", "#e"]
     assert {len(row) for row in table_rows(text, "split")} == {5}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("<b>x</b>", "__init__"), ("a*b*", "`$x$`"), ("[a](b)", "&amp;"), ("^_", "ad_hominem")],
+)
+def test_class_names_are_no_markup(names):
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(card(classes=names)[1])
+    for name in map(escape_html, names):
+        assert f"<td>{name}</td>" in html
+    assert f"into 2 classes: {', '.join(map(escape_html, names))}." in html
 
 
 def test_a_tuned_threshold_is_told():

@@ -6,6 +6,7 @@ same run gives the same bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def render_model_card(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["as_it_is"] = _as_it_is
     return environment.get_template("model_card.md.jinja").render(
         name=name,
         version=__version__,
@@ -155,7 +157,7 @@ def _data_name(table: Mapping[str, Any]) -> str:
 
 def _data(table: Mapping[str, Any]) -> str:
     if table["path"]:
-        return f"The utterances of {_data_name(table)}. "
+        return f"The utterances of {_as_it_is(_data_name(table))}. "
     return (
         "Speech synthesised with espeak-ng: speechlasso's demo corpus, whose labels depend on "
         "words and prosody by a known rule. "
@@ -165,7 +167,7 @@ def _data(table: Mapping[str, Any]) -> str:
 def _folds(stages: Mapping[str, Any]) -> str:
     folds = stages["folds"]["folds"]
     return _FOLDS[folds["method"]].format(
-        fold=stages["token_texts"]["fold"], n_folds=folds["n_folds"]
+        fold=_as_it_is(stages["token_texts"]["fold"]), n_folds=folds["n_folds"]
     )
 
 
@@ -289,4 +291,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return str(value).replace("|", r"\|").replace("\n", " ")
+    return _as_it_is(str(value))
+
+
+def _as_it_is(name: str) -> str:
+    """A name of the user's in Markdown that shows it and reads no markup, HTML or formula in it."""
+    name = " ".join(name.split())
+    return re.sub(r"[\\`*\[\]<>$|~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", name)
