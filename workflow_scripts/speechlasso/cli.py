@@ -53,13 +53,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     plan = commands.add_parser(
-        "plan", help="show every stage variant of an experiment: what is cached, what would run"
+        "plan",
+        help="show every stage variant of an experiment: what is cached, what would run",
+        description="Every stage variant of an experiment, its folder, the arms that need it, and "
+        "whether it is finished: a table on a terminal, else tab-separated text. To be run in the "
+        "folder of config.yaml.",
     )
     _add_configuration(plan)
     plan.set_defaults(command=show_plan)
 
     prune = commands.add_parser(
-        "prune", help="list result folders that no given configuration reaches"
+        "prune",
+        help="list result folders that no given configuration reaches",
+        description="Lists the folders of stages that neither config.yaml nor any experiment given "
+        "with --configfile reaches, and their sizes. To be run in the folder of config.yaml.",
     )
     _add_configuration(prune)
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
@@ -74,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("runs", metavar="RUNS", help="results/experiments/NAME/runs.csv")
     compare.add_argument("arm", metavar="ARM", help="the arm to compare the others with")
-    compare.add_argument("--metric", default="macro_f1", help="macro_f1 (default), uar, ...")
+    compare.add_argument("--metric", default="macro_f1", help="a score of RUNS (default: macro_f1)")
     compare.add_argument(
         "--choose",
         nargs="+",
@@ -109,7 +116,8 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="an experiment on top of config.yaml; may be repeated, each one its own experiment",
+        help="an experiment on top of config.yaml; may be repeated, each one its own experiment "
+        "(snakemake lays several over each other)",
     )
     parser.add_argument(
         "--config",
@@ -117,7 +125,8 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="settings on top, in YAML, as for snakemake: select='{lasso: {alpha: 20}}'",
+        help="settings on top of each experiment, in YAML, as for snakemake: "
+        "select='{lasso: {alpha: 20}}'; null is null, the word itself is written in quotes",
     )
 
 
