@@ -56,6 +56,7 @@ rule model_card:
 rule summarise:
     input:
         PLAN.run_files(),
+        PLAN.test_row_files(),
     output:
         runs=f"{EXPERIMENT}/runs.csv",
         summary=report(

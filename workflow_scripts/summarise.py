@@ -1,10 +1,17 @@
 """Rule summarise: the tables over all runs of an experiment."""
 
+import job_start  # noqa: F401
+
+# isort: split
+
+from pathlib import Path
+
 import pandas as pd
 
 from speechlasso import summary
 from speechlasso.files import write_csv, write_text
 from speechlasso.job import job
+from speechlasso.run_predictions import read_test_rows
 
 with job(snakemake):
     index = snakemake.params.runs
@@ -15,5 +22,8 @@ with job(snakemake):
         runs = pd.concat([runs, chosen])
     write_csv(snakemake.output.runs, runs)
     write_csv(snakemake.output.confusion, summary.confusion_table(results))
-    write_csv(snakemake.output.summary, summary.summary_table(runs))
-    write_text(snakemake.output.index, pd.DataFrame(index).to_csv(sep="\t", index=False))
+    index = pd.DataFrame(index)
+    is_one_fold = index["fold"].nunique() == 1
+    test_rows = read_test_rows(index, Path()) if is_one_fold else {}
+    write_csv(snakemake.output.summary, summary.summary_table(runs, test_rows))
+    write_text(snakemake.output.index, index.to_csv(sep="\t", index=False))

@@ -9,6 +9,9 @@ from speechlasso.comparison import compare_arms
 from speechlasso.errors import InputError
 from speechlasso.evaluation import evaluate, predictions_frame
 from speechlasso.files import write_json, write_parquet
+from speechlasso.seed_average import with_seeds_averaged
+
+N_EXAMPLES = {"train": 80, "validation": 15, "test": 20}
 
 
 def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
@@ -21,7 +24,12 @@ def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
             for seed in seeds
             for split in ("train", "validation", "test")
         ]
-    ).assign(macro_f1=0.5, accuracy=0.5, positive_f1=np.nan)
+    ).assign(
+        n_examples=lambda made: made["split"].map(N_EXAMPLES),
+        macro_f1=0.5,
+        accuracy=0.5,
+        positive_f1=np.nan,
+    )
 
 
 def test_differences_are_paired_within_folds():
@@ -29,22 +37,30 @@ def test_differences_are_paired_within_folds():
     table = compare_arms(runs, "lasso", "uar").set_index("arm")
     assert list(table.index) == ["lasso", "random", "bow[rank=1]"]
     test = runs[runs["split"] == "test"].pivot_table(index="fold", columns="arm", values="uar")
-    # A paired t-test has the same interval.
+    # The interval of a paired t-test, but for the training rows that folds share.
     interval = stats.ttest_rel(test["random"], test["lasso"]).confidence_interval(0.95)
+    margin = (interval.high - interval.low) / 2 * np.sqrt(1 + 3 * 20 / 80)
     row = table.loc["random"]
     assert row["n"] == 3
     assert row["test"] == pytest.approx(test["random"].mean())
-    assert row["difference"] - row["difference_margin"] == pytest.approx(interval.low)
-    assert row["difference"] + row["difference_margin"] == pytest.approx(interval.high)
+    assert row["difference"] == pytest.approx((interval.high + interval.low) / 2)
+    assert row["difference_margin"] == pytest.approx(margin)
     validation = runs.query("split == 'validation' and arm == 'random'")["uar"]
     assert row["validation"] == pytest.approx(validation.mean())
     assert table.loc["lasso", ["difference", "difference_margin"]].isna().all()
 
 
-def test_seeds_count_where_there_is_one_fold_and_one_unit_has_no_interval():
-    assert compare_arms(made_runs(folds=["given"]), "lasso", "uar")["n"].tolist() == [2, 2, 2]
-    table = compare_arms(made_runs(folds=["given"], seeds=[1]), "lasso", "uar")
+def test_seeds_do_not_pass_for_folds():
+    table = compare_arms(made_runs(folds=["given"]), "lasso", "uar").set_index("arm")
+    assert table["n"].tolist() == [1, 1, 1]
     assert table["test_margin"].isna().all() and table["test"].notna().all()
+    # Copies of a seed make nothing surer.
+    once, thrice = (
+        compare_arms(runs, "lasso", "uar")
+        for runs in (made_runs(seeds=[1]), pd.concat([made_runs(seeds=[1])] * 3))
+    )
+    pd.testing.assert_frame_equal(once.drop(columns="seed_sd"), thrice.drop(columns="seed_sd"))
+    assert once["seed_sd"].isna().all() and (thrice["seed_sd"] == 0).all()
 
 
 def test_only_folds_that_both_arms_have_are_compared():
@@ -73,7 +89,8 @@ def test_the_command_prints_markdown(tmp_path, capsys):
     made_runs(folds=["03", "NA"]).to_csv(path, index=False)
     assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
     # Square brackets are markup to rich, and NA is nothing to pandas.
-    lines = capsys.readouterr().out.strip().splitlines()
+    *lines, _, note = capsys.readouterr().out.strip().splitlines()
+    assert note == "±: half of the 95 % interval, corrected t over 2 folds"
     assert lines[0].split("|")[1].strip() == "arm" and "minus lasso" in lines[0]
     assert {line.split("|")[2].strip() for line in lines[2:]} == {"2"}
     assert lines[-1].split("|")[1].strip() == "bow[rank=1]" and lines[-1].count("±") == 2
@@ -96,7 +113,7 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metr
     path = tmp_path / "runs.csv"
     runs.to_csv(path, index=False)
     assert main(["compare", str(path), "lasso", "--metric", metric, "--choose", *candidates]) == 0
-    last = capsys.readouterr().out.strip().splitlines()[-1].split("|")
+    last = table_lines(capsys)[-1].split("|")
     assert last[1].strip() == "random or bow[rank=1], chosen on validation"
     sign = -1 if metric == "loss" else 1
     expected = sign * scores.loc[best].mean()
@@ -110,16 +127,25 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metr
 CLASSES = ["joy", "anger", "fear"]
 
 
-def write_experiment(project, folds, seeds, classifier="predict"):
+def table_lines(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+
+
+def write_experiment(project, folds, seeds, classifier="predict", group=None):
     """Runs of an arm with drawn probabilities; returns runs.csv and the probabilities by fold."""
     rng = np.random.default_rng(3)
     runs, index, drawn = [], [], {}
+    ids = [f"u{i}" for i in range(90)]
+    manifest = pd.DataFrame({"id": ids[::-1]})
+    if group:
+        manifest["group"] = [group(int(name[1:])) for name in manifest["id"]]
+    write_parquet(project / "results/manifest/table/manifest.parquet", manifest)
     for fold in folds:
-        rows = pd.DataFrame({"id": [f"u{i}" for i in range(60)]})
-        rows["split"] = np.repeat(["validation", "test"], 30)
-        rows["label"] = rng.choice(CLASSES, 60)
+        rows = pd.DataFrame({"id": ids})
+        rows["split"] = np.repeat(["train", "validation", "test"], 30)
+        rows["label"] = rng.choice(CLASSES, 90)
         for seed in seeds:
-            probabilities = rng.dirichlet(np.ones(3), 60)
+            probabilities = rng.dirichlet(np.ones(3), 90)
             drawn.setdefault(fold, (rows, []))[1].append(probabilities)
             # No file promises an order of rows.
             frame = predictions_frame(rows, probabilities, CLASSES).sample(
@@ -129,7 +155,8 @@ def write_experiment(project, folds, seeds, classifier="predict"):
             write_parquet(project / predict / "predictions.parquet", frame)
             write_json(project / scored / "spec.json", {"settings": {"positive_label": "joy"}})
             run = {"arm": "lasso", "fold": fold, "seed": seed}
-            index.append({**run, classifier: predict, "evaluate": scored})
+            folders = {"manifest": "results/manifest/table", classifier: predict}
+            index.append({**run, **folders, "evaluate": scored})
             for split, scores in evaluate(frame, "joy")["splits"].items():
                 runs.append({**run, "split": split, **scores})
     table = project / "results/experiments/mine/runs.csv"
@@ -147,7 +174,7 @@ def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, fo
     table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3], classifier=classifier)
     command = ["compare", str(table), "lasso", "--metric", metric, "--average-seeds", "lasso"]
     assert main(command) == 0
-    last = capsys.readouterr().out.strip().splitlines()[-1].split("|")
+    last = table_lines(capsys)[-1].split("|")
     assert [last[1].strip(), last[2].strip()] == ["lasso, seeds averaged", str(len(folds))]
     for column, split in ((3, "validation"), (4, "test")):
         scores = []
@@ -170,3 +197,72 @@ def test_seeds_whose_predictions_are_gone_are_named(tmp_path, capsys):
     assert f"{missing}: no such file; run the experiment again" in capsys.readouterr().err
     assert main(["compare", str(table), "lasso", "--average-seeds", "lazzo"]) == 1
     assert "no arm lazzo; the arms are lasso" in capsys.readouterr().err
+
+
+def difference_of_bootstrap(table, metric, arms, capsys):
+    """What `compare` prints for the second arm: its difference to the first, and the margin."""
+    assert (
+        main(["compare", str(table), arms[0], "--metric", metric, "--average-seeds", "lasso"]) == 0
+    )
+    printed = capsys.readouterr().out
+    (row,) = (line for line in printed.splitlines() if line.startswith(f"| {arms[1]} "))
+    return *map(float, row.split("|")[-2].split("±")), printed.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("group", [None, lambda number: number % 5])
+def test_averaged_seeds_of_one_fold_have_a_difference_with_its_interval(tmp_path, capsys, group):
+    table, drawn = write_experiment(tmp_path, ["given"], seeds=[1, 2, 3], group=group)
+    arms = "lasso", "lasso, seeds averaged"
+    difference, margin, note = difference_of_bootstrap(table, "accuracy", arms, capsys)
+    rows, probabilities = drawn["given"]
+    test = (rows["split"] == "test").to_numpy()
+    labels = rows.loc[test, "label"].map(CLASSES.index).to_numpy()
+    right = np.mean([each[test].argmax(axis=1) == labels for each in probabilities], axis=0)
+    of_mean = np.mean(probabilities, axis=0)[test].argmax(axis=1) == labels
+    gain = of_mean - right
+    assert difference == pytest.approx(gain.mean(), abs=5e-4)
+    # Groups are of one size here: the mean of their means is the mean, as for rows.
+    units = gain if group is None else gain.reshape(6, 5).mean(axis=0)
+    found = stats.bootstrap(
+        (units,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+    )
+    n = len(units)
+    expected = stats.t.ppf(0.975, n - 1) * found.standard_error * np.sqrt(n / (n - 1))
+    assert margin == pytest.approx(expected, rel=0.08)
+    what = "5 groups, 30 rows" if group else "30 rows"
+    assert note == f"±: half of the 95 % interval, bootstrap over {what}"
+
+
+def test_an_arm_chosen_on_validation_is_resampled_as_the_arm_it_stands_for(tmp_path, capsys):
+    table, _ = write_experiment(tmp_path, ["given"], seeds=[1, 2])
+    arguments = ["compare", str(table), "lasso", "--choose", "lasso"]
+    assert main(arguments) == 0
+    cells = [line.split("|")[4].strip() for line in table_lines(capsys)[2:]]
+    assert cells[0] == cells[1] and "±" in cells[0]
+
+
+def test_tuned_thresholds_are_averaged_with_the_probabilities(tmp_path, capsys):
+    """A rare class that no model gives one half: the likeliest class would never be it."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(200)], "split": "test"})
+    rows["label"] = np.where(np.arange(200) < 30, "rare", "common")
+    signal = 0.1 + 0.1 * (rows["label"] == "rare")
+    index = []
+    for seed in (1, 2, 3):
+        rare = np.clip(signal + rng.normal(0, 0.05, 200), 0, 1)
+        probabilities = np.stack([1 - rare, rare], axis=1)
+        threshold = {"label": "rare", "probability": 0.14 + 0.005 * seed}
+        frame = predictions_frame(rows, probabilities, ["common", "rare"], threshold=threshold)
+        run = {"arm": "lasso", "fold": "given", "seed": seed}
+        for stage in ("predict", "finetune", "evaluate", "manifest"):
+            run[stage] = f"results/{stage}/{seed}"
+        index.append(run)
+        write_parquet(tmp_path / run["predict"] / "predictions.parquet", frame)
+        write_parquet(tmp_path / run["manifest"] / "manifest.parquet", rows[["id"]])
+        write_json(tmp_path / run["finetune"] / "config.json", {"decision_threshold": threshold})
+        spec = {"settings": {"positive_label": "rare"}}
+        write_json(tmp_path / run["evaluate"] / "spec.json", spec)
+        single = evaluate(frame, "rare")["splits"]["test"]["positive_f1"]
+        assert 0.5 < single < 0.75
+    runs, _ = with_seeds_averaged(pd.DataFrame(index), "lasso", tmp_path)
+    assert runs["positive_f1"].item() > 0.8

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from speechlasso.decision import decide, tuned_threshold
+from speechlasso.decision import decide, mean_threshold, tuned_threshold
 
 
 def test_without_a_threshold_the_likeliest_class_is_taken():
@@ -48,3 +48,15 @@ def test_one_half_is_kept_where_nothing_is_better():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
     tuned = tuned_threshold(probabilities, ["a", "b"], "b", lambda predicted: 1.0)
     assert tuned["probability"] == 0.5
+
+
+def test_thresholds_of_several_models_are_averaged():
+    def about(label, probability):
+        return {"label": label, "probability": probability}
+
+    assert mean_threshold([None, None]) is None
+    assert mean_threshold([about("b", 0.1), about("b", 0.3)]) == about("b", 0.2)
+    # The likeliest of two classes is a threshold of one half, and 0.9 for one is 0.1 for the other.
+    assert mean_threshold([about("b", 0.1), None])["probability"] == 0.3
+    turned = mean_threshold([about("b", 0.1), about("a", 0.7)])
+    assert (turned["label"], round(turned["probability"], 9)) == ("b", 0.2)

@@ -17,7 +17,6 @@ from speechlasso.report import render_report
 from speechlasso.summary import (
     RunResult,
     chosen_on_validation,
-    mean_and_interval,
     runs_table,
     score_lines,
     summary_table,
@@ -45,6 +44,17 @@ def test_scores_equal_scikit_learn(seed, n, n_present):
     assert scores["loss"] == pytest.approx(
         metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
     )
+
+
+def test_one_stray_prediction_of_a_class_without_test_rows():
+    labels = np.repeat([0, 1], 10)
+    predicted = labels.copy()
+    assert classification_scores(labels, np.eye(3)[predicted], CLASSES)["macro_f1"] == 1
+    predicted[-1] = 2
+    scores = classification_scores(labels, np.eye(3)[predicted], CLASSES)
+    # F1 is 1 and 18 / 19; scikit-learn's mean has the 0 of the third class in it.
+    assert scores["macro_f1_present"] == pytest.approx((1 + 18 / 19) / 2)
+    assert scores["macro_f1"] == pytest.approx((1 + 18 / 19 + 0) / 3)
 
 
 def test_an_unknown_positive_label_is_an_input_error():
@@ -109,8 +119,10 @@ def test_runs_and_summary_tables():
     row = summary.set_index(["arm", "metric"]).loc["lasso", "uar"]
     values = runs.query("arm == 'lasso' and split == 'test'")["uar"]
     assert row["mean"] == pytest.approx(values.mean())
-    assert row["sd"] == pytest.approx(values.std())
-    assert row["n"] == 2
+    assert row[["n", "n_seeds"]].tolist() == [1, 2]
+    # Two seeds of one fold say nothing of other data: their spread stands apart.
+    assert row["seed_sd"] == pytest.approx(values.std())
+    assert row[["sd", "ci_low", "ci_high"]].isna().all()
     assert "positive_f1" not in set(summary["metric"])
     assert "train_seconds" not in set(summary["metric"]), "the summary must be reproducible"
 
@@ -145,16 +157,15 @@ def test_the_terminal_shows_a_line_per_arm():
     row = summary.set_index(["arm", "metric"]).loc["lasso", "uar"]
     lines = score_lines(summary, "uar").splitlines()
     assert len(lines) == 3
-    assert lines[2] == f"lasso      {row['mean']:.3f}  sd {row['sd']:.3f}  n 2"
-
-
-def test_the_interval_is_the_t_interval():
-    mean, sd, n, low, high = mean_and_interval(np.array([1.0, 2.0, 3.0]))
-    # t(0.975, 2) = 4.302653
-    assert (mean, sd, n) == (2.0, 1.0, 3)
-    assert high - mean == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
-    assert mean - low == pytest.approx(high - mean)
-    assert np.isnan(mean_and_interval(np.array([1.0]))[1])
+    assert lines[0] == "arm        test uar, sd over seeds"
+    assert lines[2] == f"lasso      {row['mean']:.3f}  {row['seed_sd']:.3f} over 2 seeds"
+    summary["interval"] = "corrected t over 5 folds"
+    summary[["ci_low", "ci_high"]] = 0.25, 0.5
+    lines = score_lines(summary, "uar").splitlines()
+    assert (
+        lines[0] == "arm        test uar [95 % interval: corrected t over 5 folds], sd over seeds"
+    )
+    assert lines[2].startswith(f"lasso      {row['mean']:.3f} [0.250, 0.500]  ")
 
 
 def test_the_report_is_one_self_contained_reproducible_page():
@@ -166,7 +177,22 @@ def test_the_report_is_one_self_contained_reproducible_page():
     assert "src=" not in pages[0]
     assert "trial &amp; error" in pages[0]
     assert pages[0].count("<svg") == 4  # scores, two confusion matrices, selection per layer
-    assert "0.3" in pages[0]
+
+
+def test_the_report_says_what_its_intervals_and_scores_are():
+    results = run_results()
+    runs = runs_table(results)
+    summary = summary_table(runs)
+    page = render_report("trial", runs, summary, results)
+    assert "95 % interval" not in page
+    assert "macro_f1_present is the mean over classes that have test examples" in page
+    row = summary["arm"].eq("lasso") & summary["metric"].eq("macro_f1_present")
+    summary.loc[row, ["mean", "ci_low", "ci_high", "interval"]] = 0.5, 0.4, 0.7, "corrected t"
+    page = render_report("trial", runs, summary, results)
+    assert "its 95 % interval (corrected t)" in page
+    assert "<td>0.500 [0.400, 0.700]</td>" in page
+    spread = summary.set_index(["arm", "metric"]).loc[("lasso", "macro_f1"), "seed_sd"]
+    assert "<th>macro_f1, sd over seeds</th>" in page and f"<td>{spread:.3f}</td>" in page
 
 
 def test_validation_chooses_among_combinations():

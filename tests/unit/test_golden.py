@@ -34,7 +34,7 @@ GOLDEN = {
     "select": (2, "eaede82b983b"),
     "token_texts": (1, "541beb65ee1a"),
     "linear": (2, "e7132a0f7dec"),
-    "evaluate": (1, "f3e360d89952"),
+    "evaluate": (2, "f3e360d89952"),
 }
 
 

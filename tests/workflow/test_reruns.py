@@ -25,7 +25,11 @@ def test_results_hold_every_arm(finished):
     tables = finished.folder / "results/experiments/tiny"
     summary = pd.read_csv(tables / "summary.csv")
     arms = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
-    assert list(summary.columns) == ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+    fixed = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+    assert list(summary.columns) == [*fixed, "interval", "n_seeds", "seed_sd"]
+    assert set(summary["interval"]) == {"bootstrap over 2 groups, 30 rows"}
+    accuracy = summary[summary["metric"] == "accuracy"]
+    assert (accuracy["ci_low"] < accuracy["mean"]).all()
     assert list(dict.fromkeys(summary["arm"])) == arms
     runs = pd.read_csv(tables / "runs.csv")
     assert len(runs) == len(arms) * 3
@@ -44,8 +48,10 @@ def test_results_hold_every_arm(finished):
 def test_one_seed_averaged_is_that_seed(finished, capsys):
     runs = finished.folder / "results/experiments/tiny/runs.csv"
     assert main(["compare", str(runs), "random", "--average-seeds", "lasso", "bow_linear"]) == 0
-    cells = [line.split("|")[1:-1] for line in capsys.readouterr().out.strip().splitlines()]
-    scores = {name.strip(): (validation, test) for name, _, validation, test, _ in cells}
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert printed[-1].endswith("bootstrap over 2 groups, 30 rows")
+    cells = [line.split("|")[1:-1] for line in printed if line.startswith("|")]
+    scores = {name.strip(): (validation, test) for name, _, validation, test, *_ in cells}
     for arm in ("lasso", "bow_linear"):
         assert scores[f"{arm}, seeds averaged"] == scores[arm]
 

@@ -76,8 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         help="compare the arms of a finished experiment with one of them, within folds",
         description="Prints a Markdown table: mean scores of each arm, and the mean difference to "
-        "ARM on the same test rows, with 95%% t-intervals over folds (over seeds where there is "
-        "one fold). Seeds of a fold are averaged first.",
+        "ARM on the same test rows. Seeds of a fold are averaged first. 95%% intervals: over "
+        "several folds by the corrected resampled t, over one fold by a paired bootstrap over its "
+        "test rows (whole groups where known). docs/statistics.md says how far to trust them.",
     )
     compare.add_argument("runs", metavar="RUNS", help="results/experiments/NAME/runs.csv")
     compare.add_argument("arm", metavar="ARM", help="the arm to compare the others with")
@@ -94,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="ARM",
-        help="add a row for each of these arms: the mean of its seeds' probabilities decides",
+        help="add a row for each of these arms: the mean of its seeds' probabilities decides, at "
+        "the mean of their decision thresholds where these were tuned",
     )
     compare.set_defaults(command=print_comparison)
 
@@ -199,12 +201,33 @@ def prune_results(options: argparse.Namespace) -> int:
 
 def print_comparison(options: argparse.Namespace) -> int:
     """Print a table of arms with their distance to one of them."""
-    import pandas as pd
-    from rich.box import MARKDOWN
-    from rich.console import Console
-    from rich.table import Table
+    from speechlasso.comparison import compare_arms
 
-    from speechlasso.comparison import compare_arms, unit
+    runs, test_rows = _compared(options)
+    found = compare_arms(runs, options.arm, options.metric, test_rows)
+    columns = ["arm", "folds", "validation", "test", "sd over seeds", f"test, minus {options.arm}"]
+    rows = [
+        (
+            row.arm,
+            str(row.n),
+            f"{row.validation:.3f}",
+            _with_margin(row.test, row.test_margin),
+            "" if row.seed_sd != row.seed_sd else f"{row.seed_sd:.3f}",
+            _with_margin(row.difference, row.difference_margin, sign="+"),
+        )
+        for row in found.itertuples()
+    ]
+    print(_markdown(columns, rows))
+    methods = ", ".join(method for method in found["interval"].unique() if method)
+    print(f"\n±: half of the 95 % interval, {methods}" if methods else "\nNo interval: one fold.")
+    return 0
+
+
+def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, str], Any]]:
+    """All runs to compare, and the test rows of those of a single fold."""
+    import pandas as pd
+
+    from speechlasso.run_predictions import read_test_rows
     from speechlasso.seed_average import with_seeds_averaged
     from speechlasso.summary import chosen_among, read_table
 
@@ -215,28 +238,39 @@ def print_comparison(options: argparse.Namespace) -> int:
     if unknown := {*options.choose, *options.average_seeds} - set(runs["arm"]):
         arms = ", ".join(runs["arm"].unique())
         raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}; the arms are {arms}")
-    added = []
-    if options.choose:
-        added.append(chosen_among(runs, options.choose, options.metric))
-    if options.average_seeds:
+    is_one_fold = runs["fold"].nunique() == 1
+    added, test_rows = [], {}
+    if is_one_fold or options.average_seeds:
         index = read_table(path.with_name("index.tsv"))
         # Folders in the index start from that of results/experiments/NAME/.
         root = path.resolve().parent.parent.parent.parent
-        added += [with_seeds_averaged(index, arm, root) for arm in options.average_seeds]
-    runs = pd.concat([runs, *added], ignore_index=True)
+    if is_one_fold:
+        test_rows = read_test_rows(index, root)
+    if options.choose:
+        added.append(chosen_among(runs, options.choose, options.metric))
+    for arm in options.average_seeds:
+        of_arm, of_rows = with_seeds_averaged(index, arm, root)
+        added.append(of_arm)
+        test_rows |= of_rows
+    return pd.concat([runs, *added], ignore_index=True), test_rows
+
+
+def _markdown(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table whose columns are aligned, as wide as it is, terminal or not."""
+    from rich.box import MARKDOWN
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=MARKDOWN)
-    for column in ("arm", f"{unit(runs)}s", "validation", "test", f"test, minus {options.arm}"):
+    for column in columns:
         table.add_column(column, no_wrap=True)
-    for row in compare_arms(runs, options.arm, options.metric).itertuples():
-        test = _with_margin(row.test, row.test_margin)
-        difference = _with_margin(row.difference, row.difference_margin, sign="+")
-        table.add_row(row.arm, str(row.n), f"{row.validation:.3f}", test, difference)
-    # As wide as the table is, terminal or not, and without rich's empty first and last line.
+    for row in rows:
+        table.add_row(*row)
     console = Console(width=1000, markup=False, emoji=False)
     with console.capture() as printed:
         console.print(table)
-    print("\n".join(line for line in printed.get().splitlines() if line.strip()))
-    return 0
+    # Without rich's empty first and last line.
+    return "\n".join(line for line in printed.get().splitlines() if line.strip())
 
 
 def _with_margin(value: float, margin: float, sign: str = "") -> str:

@@ -1,28 +1,33 @@
-"""Compare arms of an experiment within its folds.
+"""Compare arms of an experiment on the same test rows.
 
 Arms meet the same test rows in a fold, some of them harder than others, so the difference between
-two arms is far better known than either score. Seeds of a fold share its rows: they are averaged
-first, lest they pass for folds.
+two arms is far better known than either score.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from speechlasso.bootstrap import TestRows
 from speechlasso.errors import InputError
 from speechlasso.evaluation import METRICS
-from speechlasso.summary import mean_and_interval
+from speechlasso.statistics import Statistics
 
-COLUMNS = ["arm", "n", "validation", "test", "test_margin", "difference", "difference_margin"]
-
-
-def unit(runs: pd.DataFrame) -> str:
-    """What is counted: folds, or the seeds of an experiment that has one fold."""
-    return "fold" if runs["fold"].nunique() > 1 else "seed"
+COLUMNS = [
+    *("arm", "n", "validation", "test", "test_margin", "seed_sd"),
+    *("difference", "difference_margin", "interval"),
+]
 
 
-def compare_arms(runs: pd.DataFrame, reference: str, metric: str) -> pd.DataFrame:
+def compare_arms(
+    runs: pd.DataFrame,
+    reference: str,
+    metric: str,
+    test_rows: Mapping[tuple[str, str, str], TestRows] | None = None,
+) -> pd.DataFrame:
     """Scores of every arm, and their differences to those of one of them.
 
     Parameters
@@ -33,13 +38,15 @@ def compare_arms(runs: pd.DataFrame, reference: str, metric: str) -> pd.DataFram
         The arm that the others are compared with.
     metric
         One of `evaluation.METRICS`.
+    test_rows
+        As `run_predictions.read_test_rows` returns them, for an experiment of a single fold.
 
     Returns
     -------
     pandas.DataFrame
-        A row per arm: `n` units (see `unit`), the mean score on validation and on test rows, and
-        on test rows the mean difference to the reference over the units that both have; margins are
-        half the width of 95 % t-intervals, empty for a single unit.
+        A row per arm: `n` folds, the mean score on validation and on test rows, seed_sd (the spread
+        over seeds of a fold), and on test rows the mean difference to the reference over the folds
+        that both have; margins are half the width of 95 % intervals, made as `interval` says.
 
     Raises
     ------
@@ -52,21 +59,18 @@ def compare_arms(runs: pd.DataFrame, reference: str, metric: str) -> pd.DataFram
     if metric not in METRICS or runs[metric].isna().all():
         known = ", ".join(name for name in METRICS if name in runs and runs[name].notna().any())
         raise InputError(f"the runs have no score {metric!r}; they have {known}")
-    scores = runs.groupby(["split", "arm", unit(runs)])[metric].mean()
+    statistics = Statistics(runs, test_rows or {})
+    validation = runs[runs["split"] == "validation"].groupby(["arm", "fold"])[metric].mean()
+    validation = validation.groupby("arm").mean()
     rows = []
     for arm in arms:
-        test = scores["test"][arm]
-        difference = (test - scores["test"][reference]).dropna()
-        of_test, of_difference = map(_mean_and_margin, (test, difference))
-        if arm == reference:
-            of_difference = (np.nan, np.nan)
-        validation = scores["validation"][arm].mean()
-        rows.append([arm, len(test), validation, *of_test, *of_difference])
+        test = statistics.score(arm, metric)
+        of_difference = (np.nan, np.nan)
+        if arm != reference:
+            difference = statistics.difference(arm, reference, metric)
+            of_difference = difference.mean, difference.margin
+        of_test = test.mean, test.margin, statistics.seed_sd(arm, metric)
+        rows.append(
+            [arm, test.n, validation[arm], *of_test, *of_difference, statistics.method(arm)]
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _mean_and_margin(scores: pd.Series) -> tuple[float, float]:
-    if scores.empty:
-        return np.nan, np.nan
-    mean, _, _, _, high = mean_and_interval(scores.to_numpy())
-    return mean, high - mean

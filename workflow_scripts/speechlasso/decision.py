@@ -61,3 +61,28 @@ def tuned_threshold(
     candidates = sorted([0.5, *between.tolist()], key=lambda value: abs(value - 0.5))
     thresholds = [Threshold(label=label, probability=value) for value in candidates]
     return max(thresholds, key=lambda one: score(decide(probabilities, classes, one)))
+
+
+def mean_threshold(thresholds: Sequence[Threshold | None]) -> Threshold | None:
+    """The threshold for the mean of several models' probabilities: the mean of their thresholds.
+
+    Parameters
+    ----------
+    thresholds
+        Of each model; None, the likeliest of its two classes, is a threshold of one half. A
+        threshold about the other class is turned round: at p for one is at 1 - p for the other.
+
+    Returns
+    -------
+    Threshold or None
+        None where no model has one.
+    """
+    tuned = [threshold for threshold in thresholds if threshold is not None]
+    if not tuned:
+        return None
+    label = tuned[0]["label"]
+    values = [
+        one["probability"] if one["label"] == label else 1 - one["probability"] for one in tuned
+    ]
+    values += [0.5] * (len(thresholds) - len(tuned))
+    return Threshold(label=label, probability=float(np.mean(values)))

@@ -11,7 +11,7 @@ import pandas as pd
 from speechlasso.decision import Threshold, decide
 from speechlasso.errors import InputError
 
-METRICS = ("accuracy", "macro_f1", "uar", "positive_f1", "loss")
+METRICS = ("accuracy", "macro_f1", "macro_f1_present", "uar", "positive_f1", "loss")
 
 
 def classification_scores(
@@ -39,7 +39,9 @@ def classification_scores(
     Returns
     -------
     dict
-        accuracy; macro_f1 (over classes that occur in the labels or the predictions); uar
+        accuracy; macro_f1 (scikit-learn's: over classes that occur in the labels or the
+        predictions, so one stray prediction of a class without examples counts as much as a class
+        that is always missed); macro_f1_present (over classes that occur in the labels); uar
         (unweighted average recall over classes that occur in the labels); positive_f1 or None;
         loss (mean negative log-likelihood, nats).
 
@@ -66,6 +68,9 @@ def classification_scores(
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "macro_f1_present": float(
+            f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+        ),
         "uar": float(
             recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
         ),

@@ -35,7 +35,8 @@ def add_model_commands(commands: Any) -> None:
         "models",
         metavar="MODEL",
         nargs="+",
-        help=f"{MODEL}; of several, such as the seeds of an arm, the mean probabilities decide",
+        help=f"{MODEL}; of several, such as the seeds of an arm, the mean of their probabilities "
+        "decides, at the mean of their decision thresholds where these were tuned",
     )
     _add_utterances(predict)
     _add_output(predict)
@@ -130,7 +131,10 @@ def predict_new(options: argparse.Namespace) -> int:
 
     form = _format(options)
     opened = [_model_and_utterances(folder, options) for folder in options.models]
-    predictions = averaged([model.predict_utterances(utterances) for model, utterances in opened])
+    predictions = averaged(
+        [model.predict_utterances(utterances) for model, utterances in opened],
+        [model.classifier.threshold for model, _ in opened],
+    )
     _put(predictions_text(predictions, form), options.output)
     return 0
 

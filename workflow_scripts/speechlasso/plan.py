@@ -124,6 +124,16 @@ class Run:
             files.append(f"{folders['adapt']}/training_log.csv")
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
 
+    def test_row_files(self) -> list[str]:
+        """What the run's test rows are read from (`run_predictions`)."""
+        folders = self.folders()
+        predicted = folders.get("predict") or folders["linear"]
+        return [
+            f"{predicted}/predictions.parquet",
+            f"{folders['manifest']}/manifest.parquet",
+            f"{folders['evaluate']}/spec.json",
+        ]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -142,6 +152,12 @@ class Plan:
     def run_files(self) -> list[str]:
         """What the tables and the report read of all runs, each file once."""
         return list(dict.fromkeys(path for run in self.runs for path in run.files()))
+
+    def test_row_files(self) -> list[str]:
+        """What is resampled for intervals over a single fold; nothing for several folds."""
+        if len({run.fold for run in self.runs}) > 1:
+            return []
+        return list(dict.fromkeys(path for run in self.runs for path in run.test_row_files()))
 
     def description_files(self) -> list[str]:
         """The page of evidence of each selection."""

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from speechlasso.batching import length_sorted_batches, model_inputs
+from speechlasso.decision import Threshold
 from speechlasso.devices import best_device, computing, on_device
 from speechlasso.encoding import encode
 from speechlasso.errors import InputError
@@ -63,6 +64,11 @@ class Classifier:
         config = self.model.config
         return [config.id2label[index] for index in range(config.num_labels)]
 
+    @property
+    def threshold(self) -> Threshold | None:
+        """What decides between two classes; None takes the likeliest."""
+        return getattr(self.model.config, "decision_threshold", None)
+
     def predict(
         self, examples: pd.DataFrame, *, threads: int = 1, batch_size: int = 32
     ) -> pd.DataFrame:
@@ -76,7 +82,7 @@ class Classifier:
             examples,
             probabilities,
             self.classes,
-            threshold=getattr(self.model.config, "decision_threshold", None),
+            threshold=self.threshold,
             n_text_tokens=encoded["n_text_tokens"].to_numpy(),
             n_audio_tokens=encoded["n_audio_tokens"].to_numpy(),
             cut=encoded["cut"].to_numpy(),

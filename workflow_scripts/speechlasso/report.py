@@ -13,9 +13,9 @@ from speechlasso.figures import figure_or_sentence, plain_text, short, svg
 from speechlasso.pages import html_table as _html
 from speechlasso.pages import render_page
 from speechlasso.report_figures import confusion_figure, selection_figure, selection_table
-from speechlasso.summary import RunResult
+from speechlasso.summary import RunResult, with_interval
 
-SCORES = ["macro_f1", "uar", "accuracy", "positive_f1", "loss"]
+SCORES = ["macro_f1", "macro_f1_present", "uar", "accuracy", "positive_f1", "loss"]
 MOST_ARMS = 30
 _BLUE = "#2f6fab"
 
@@ -53,6 +53,7 @@ def render_report(
         n_seeds=runs["seed"].nunique(),
         arms=list(by_arm),
         arm_table=_html(arm_table(summary, test)),
+        intervals=_intervals(summary),
         score_figure=figure_or_sentence(score_figure, summary[summary["arm"].isin(shown)]),
         identical_arms=_identical_arms(summary),
         transductive_arms=transductive_arms,
@@ -70,16 +71,18 @@ def render_report(
 
 
 def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm: mean ± sd of each score, n, size of the audio vocabulary, share cut."""
+    """One row per arm: each score's mean with its interval, folds, the spread over seeds, size of
+    the audio vocabulary, share cut."""
     rows = []
     for arm, of_arm in summary.groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
         row = {"arm": arm}
         for score in SCORES:
             if score in of_arm.index:
-                row[score] = _mean_and_sd(of_arm.loc[score])
+                row[score] = with_interval(*of_arm.loc[score, ["mean", "ci_low", "ci_high"]])
         arm_runs = test[test["arm"] == arm]
-        row["n"] = of_arm["n"].max()
+        row["folds"] = of_arm["n"].max()
+        row |= _spread_over_seeds(of_arm)
         row["audio vocabulary"] = f"{arm_runs['n_audio_tokens'].mean():.0f}"
         row["audio tokens per example"] = f"{arm_runs['mean_audio_tokens'].mean():.1f}"
         row["examples cut"] = f"{arm_runs['cut_share'].mean():.1%}"
@@ -89,19 +92,22 @@ def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
 
 def run_table(test: pd.DataFrame) -> pd.DataFrame:
     """The runs' test rows, without columns in which nothing was measured."""
-    return test.drop(columns="split").dropna(axis="columns", how="all").round(4)
+    measured = test.drop(columns="split").replace("", np.nan).dropna(axis="columns", how="all")
+    return measured.round(4)
 
 
 @plain_text()
 def score_figure(summary: pd.DataFrame) -> str:
-    """Bars of macro-F1 and UAR per arm, with the mean's 95 % interval."""
+    """Bars of macro-F1 and UAR per arm, with their 95 % intervals."""
     arms = list(summary["arm"].unique())
     figure = Figure(figsize=(8, 0.6 + 0.5 * len(arms)), layout="constrained")
     positions = np.arange(len(arms))[::-1]
     for axes, score in zip(figure.subplots(1, 2, sharey=True), ("macro_f1", "uar"), strict=True):
         rows = summary[summary["metric"] == score].set_index("arm").loc[arms]
-        margin = (rows["ci_high"] - rows["mean"]).fillna(0)
-        axes.barh(positions, rows["mean"], xerr=margin, color=_BLUE, alpha=0.8, capsize=3)
+        ends = np.stack([rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]])
+        axes.barh(
+            positions, rows["mean"], xerr=np.nan_to_num(ends), color=_BLUE, alpha=0.8, capsize=3
+        )
         axes.set(xlim=(0, 1), xlabel=score, yticks=positions)
         axes.set_yticklabels([short(arm) for arm in arms])
         axes.spines[["top", "right"]].set_visible(False)
@@ -116,9 +122,17 @@ def _arms_in_figures(summary: pd.DataFrame) -> list[str]:
 
 
 def _identical_arms(summary: pd.DataFrame) -> list[str]:
-    loss = summary[(summary["metric"] == "loss") & (summary["n"] > 1)]
-    return loss.loc[loss["sd"] < 1e-12, "arm"].tolist()
+    loss = summary[summary["metric"] == "loss"]
+    return loss.loc[loss["seed_sd"] < 1e-12, "arm"].tolist()
 
 
-def _mean_and_sd(row: Any) -> str:
-    return f"{row['mean']:.3f}" + ("" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}")
+def _intervals(summary: pd.DataFrame) -> str:
+    """How the intervals were made, for people; empty where there are none."""
+    return ", ".join(name for name in summary["interval"].dropna().unique() if name)
+
+
+def _spread_over_seeds(of_arm: pd.DataFrame) -> dict[str, Any]:
+    """The seeds of a fold and the standard deviation of the main score over them."""
+    spread = of_arm.loc["macro_f1", "seed_sd"]
+    shown = "" if pd.isna(spread) else f"{spread:.3f}"
+    return {"seeds": of_arm["n_seeds"].max(), "macro_f1, sd over seeds": shown}

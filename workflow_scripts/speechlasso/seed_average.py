@@ -7,62 +7,80 @@ probabilities is steadier than any of them (deep ensembles: Lakshminarayanan et 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from speechlasso.decision import decide
+from speechlasso.bootstrap import TestRows
+from speechlasso.decision import Threshold, decide, mean_threshold
 from speechlasso.errors import InputError
 from speechlasso.evaluation import evaluate
-from speechlasso.files import read_json
+from speechlasso.run_predictions import (
+    decision_threshold,
+    groups_of_rows,
+    make_test_rows,
+    positive_label,
+    read_predictions,
+)
 
 
-def with_seeds_averaged(index: pd.DataFrame, arm: str, folder: Path) -> pd.DataFrame:
-    """Scores of an arm's averaged probabilities in each fold, by the likeliest class.
+def with_seeds_averaged(
+    index: pd.DataFrame, arm: str, root: Path
+) -> tuple[pd.DataFrame, dict[tuple[str, str, str], TestRows]]:
+    """Scores of an arm's averaged probabilities in each fold.
 
     Parameters
     ----------
     index
-        Columns arm, fold, evaluate, and predict or linear: the folders of each run, as index.tsv
-        has them.
-    folder
-        Where these folders lie.
+        The folders of each run, as index.tsv has them.
+    root
+        What these folders start from.
 
     Returns
     -------
-    pandas.DataFrame
+    runs
         Rows like those of `summary.runs_table`, one per fold and split; the arm is called
         `ARM, seeds averaged` and its seed `all`.
+    test_rows
+        What was predicted, as `run_predictions.read_test_rows` returns it.
 
     Raises
     ------
     InputError
         If the index has no such arm, or predictions are not there any more.
     """
-    # Experiments without a linear arm, or of such arms alone, have one of the two columns.
-    columns = ["fold", "predict", "linear", "evaluate"]
-    runs = index[index["arm"] == arm].reindex(columns=columns).astype(object)
-    if runs.empty:
+    of_arm = index[index["arm"] == arm]
+    if of_arm.empty:
         raise InputError(f"{arm!r} has no runs of its own; average those that it is chosen from")
-    rows = []
-    for fold, of_fold in runs.groupby("fold", sort=False):
-        paths = of_fold["predict"].fillna(of_fold["linear"])
-        predictions = averaged([_read(folder / path) for path in paths])
-        settings = read_json(folder / of_fold["evaluate"].iloc[0] / "spec.json")["settings"]
-        for split, scores in evaluate(predictions, settings["positive_label"])["splits"].items():
-            rows.append({"fold": fold, "split": split, **scores})
-    return pd.DataFrame(rows).assign(arm=f"{arm}, seeds averaged", seed="all")
+    name, rows, test_rows = f"{arm}, seeds averaged", [], {}
+    for fold, of_fold in of_arm.groupby("fold", sort=False):
+        runs = of_fold.to_dict("records")
+        predictions = averaged(
+            [read_predictions(run, root) for run in runs],
+            [decision_threshold(run, root) for run in runs],
+        )
+        positive = positive_label(runs[0], root)
+        for split, scores in evaluate(predictions, positive)["splits"].items():
+            rows.append({"arm": name, "fold": fold, "seed": "all", "split": split, **scores})
+        groups = groups_of_rows(runs[0], root)
+        test_rows[name, str(fold), "all"] = make_test_rows(predictions, groups, positive)
+    return pd.DataFrame(rows), test_rows
 
 
-def averaged(predictions: list[pd.DataFrame]) -> pd.DataFrame:
-    """The mean of several models' probabilities, and the class that is likeliest by it.
+def averaged(
+    predictions: Sequence[pd.DataFrame], thresholds: Sequence[Threshold | None]
+) -> pd.DataFrame:
+    """The mean of several models' probabilities, and what is decided by it.
 
     Parameters
     ----------
     predictions
         As `evaluation.predictions_frame` makes them, of the same utterances. A single one is left
-        as it is, which may have been decided by a threshold.
+        as it is.
+    thresholds
+        What each model decided by; the mean of them decides (`decision.mean_threshold`).
 
     Returns
     -------
@@ -87,11 +105,5 @@ def averaged(predictions: list[pd.DataFrame]) -> pd.DataFrame:
     aligned = [frame.loc[first.index, columns].to_numpy() for frame in (first, *others)]
     mean = np.mean(aligned, axis=0)
     first[columns] = mean
-    return first.assign(predicted=classes[decide(mean, classes)]).reset_index()
-
-
-def _read(folder: Path) -> pd.DataFrame:
-    path = folder / "predictions.parquet"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run the experiment again")
-    return pd.read_parquet(path)
+    decided = decide(mean, classes, mean_threshold(thresholds))
+    return first.assign(predicted=classes[decided]).reset_index()

@@ -232,6 +232,7 @@ class Predict(Stage):
 
 class Evaluate(Stage):
     name, rule = "evaluate", "evaluate"
+    version = 2
     positive_label: str | None = None
 
     @property

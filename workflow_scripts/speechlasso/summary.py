@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechlasso.bootstrap import TestRows
 from speechlasso.errors import InputError
 from speechlasso.evaluation import METRICS
 from speechlasso.files import read_json
+from speechlasso.statistics import Statistics
 
 RUN_COLUMNS = [
     "arm",
@@ -29,14 +31,17 @@ RUN_COLUMNS = [
     "perplexity_after",
     "train_seconds",
     "peak_memory_mb",
+    "chosen",
 ]
-SUMMARY_COLUMNS = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
+SUMMARY_COLUMNS = [
+    *("arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"),
+    *("interval", "n_seeds", "seed_sd"),
+]
 CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
 # Names, which stay as they are: 01 is a speaker, and so is NA.
-TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted")
+TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted", "interval", "chosen")
 # Time and memory differ from run to run; the summary must not.
 SUMMARISED = [*METRICS, "cut_share"]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
 
     n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
     example; cut_share the share of examples too long for the LM; perplexity_before and
-    perplexity_after those of texts held out from adaptation.
+    perplexity_after those of texts held out from adaptation; chosen is empty here, and the arm
+    behind a row of `chosen_on_validation`.
     """
     rows = [
         {
@@ -107,6 +113,7 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
             "n_audio_tokens": len(result.selection["tokens"]) if result.selection else 0,
             "train_seconds": result.training.get("train_seconds"),
             "peak_memory_mb": result.training.get("peak_memory_mb"),
+            "chosen": "",
             **_perplexities(result.adaptation),
             **scores,
         }
@@ -158,7 +165,8 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Rows of `runs` under their new names; none where nothing is swept.
+        Rows of `runs` under their new names, the old ones in the column `chosen`; none where
+        nothing is swept.
     """
     swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
     keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
@@ -184,40 +192,63 @@ def _best_of_families(candidates: pd.DataFrame, metric: str) -> pd.DataFrame:
     best = best_first.drop_duplicates(["family", "fold", "seed"])
     chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
     chosen = chosen.sort_values("family", kind="stable")
-    return chosen.assign(arm=chosen["family"]).drop(columns="family")
+    return chosen.assign(arm=chosen["family"], chosen=chosen["arm"]).drop(columns="family")
 
 
-def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean, sample standard deviation and 95 % t-interval of each arm's test scores over its runs
-    (folds x seeds); sd and interval are empty for a single run."""
-    test = runs[runs["split"] == "test"]
-    rows = []
-    for arm, of_arm in test.groupby("arm", sort=False):
-        for metric in SUMMARISED:
-            values = of_arm[metric].dropna().astype(float).to_numpy()
-            if len(values):
-                rows.append([arm, metric, *mean_and_interval(values)])
+def summary_table(
+    runs: pd.DataFrame, test_rows: Mapping[tuple[str, str, str], TestRows] | None = None
+) -> pd.DataFrame:
+    """Each arm's mean test scores and how sure they are, a row per arm and metric.
+
+    Parameters
+    ----------
+    runs
+        As `runs_table` makes it.
+    test_rows
+        As `run_predictions.read_test_rows` returns them, for an experiment of a single fold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        arm, metric; mean over n folds, seeds averaged first; sd over folds, empty for one; ci_low
+        and ci_high, the ends of the 95 % interval, which ends where the score does; interval, how
+        it was made; n_seeds of a fold; seed_sd, the spread over them (`Statistics.seed_sd`).
+    """
+    statistics = Statistics(runs, test_rows or {})
+    scored = runs[runs["split"] == "test"].groupby("arm", sort=False)[SUMMARISED].count()
+    rows = [
+        _summary_row(statistics, arm, metric)
+        for arm, counts in scored.iterrows()
+        for metric in SUMMARISED
+        if counts[metric]
+    ]
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 
-def mean_and_interval(values: np.ndarray) -> tuple[float, float, int, float, float]:
-    """Mean, sample sd, n, and the two ends of the mean's t-interval."""
-    from scipy import stats
-
-    mean, n = float(values.mean()), len(values)
-    if n == 1:
-        return mean, np.nan, 1, np.nan, np.nan
-    sd = float(values.std(ddof=1))
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / np.sqrt(n)
-    return mean, sd, n, mean - margin, mean + margin
+def _summary_row(statistics: Statistics, arm: str, metric: str) -> list[Any]:
+    found = statistics.score(arm, metric)
+    low, high = np.clip(found.interval, 0, np.inf if metric == "loss" else 1)
+    return [
+        *(arm, metric, found.mean, found.sd, found.n, low, high),
+        *(statistics.method(arm), statistics.n_seeds(arm), statistics.seed_sd(arm, metric)),
+    ]
 
 
 def score_lines(summary: pd.DataFrame, metric: str) -> str:
     """One line per arm with its mean test score, for the terminal."""
     rows = summary[summary["metric"] == metric]
     width = rows["arm"].str.len().max()
-    lines = [f"{'arm':<{width}}  test {metric} (mean, sd over n runs)"]
+    methods = [name for name in rows["interval"].dropna().unique() if name]
+    interval = f" [95 % interval: {', '.join(methods)}]" if methods else ""
+    seeds = ", sd over seeds" if rows["seed_sd"].notna().any() else ""
+    lines = [f"{'arm':<{width}}  test {metric}{interval}{seeds}"]
     for row in rows.itertuples():
-        spread = "" if pd.isna(row.sd) else f"  sd {row.sd:.3f}"
-        lines.append(f"{row.arm:<{width}}  {row.mean:.3f}{spread}  n {row.n}")
+        of_seeds = "" if pd.isna(row.seed_sd) else f"  {row.seed_sd:.3f} over {row.n_seeds} seeds"
+        score = with_interval(row.mean, row.ci_low, row.ci_high)
+        lines.append(f"{row.arm:<{width}}  {score}{of_seeds}")
     return "\n".join(lines)
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A score as people read it, 0.864 [0.810, 0.912]; without the ends where they are NaN."""
+    return f"{mean:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")

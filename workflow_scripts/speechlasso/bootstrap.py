@@ -1,0 +1,162 @@
+"""The bootstrap over a test part: how a score moves when other test rows are drawn.
+
+What belongs together is drawn together: all rows of a group (speaker) where groups are known, else
+single rows. Every score but the probabilities' loss follows from how many rows of each class there
+are, are predicted and are right, and sums of units make those of a resample: so all resamples are
+one product of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+N_RESAMPLES = 2000
+SEED = 0
+# Numbers in one piece of the resamples' weights: 80 MB.
+_PIECE = 10_000_000
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """One run's predictions of its test rows, ordered by id so that runs can be paired.
+
+    `predictions` has columns id, label, predicted, p_<class> and cut, as
+    `evaluation.predictions_frame` makes them; `groups`, (n_rows,), is None where none are known.
+    """
+
+    __test__ = False  # for pytest, which takes it for a test
+
+    predictions: pd.DataFrame
+    groups: np.ndarray | None
+    positive_label: str | None
+
+    @property
+    def units(self) -> np.ndarray:
+        """Number of the unit of each row, int (n_rows,): its group where there are several."""
+        if self.groups is not None:
+            names, units = np.unique(self.groups.astype(str), return_inverse=True)
+            if len(names) > 1:
+                return units
+        return np.arange(len(self.predictions))
+
+    @property
+    def description(self) -> str:
+        """What is drawn, for people."""
+        n_rows, n_units = len(self.predictions), self.units.max() + 1
+        if n_units < n_rows:
+            return f"{n_units} groups, {n_rows} rows"
+        return f"{n_rows} rows" + (" of one group" if self._is_one_group else "")
+
+    @property
+    def _is_one_group(self) -> bool:
+        return self.groups is not None and len(set(self.groups)) == 1
+
+
+def resampled_scores(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
+    """Scores on resamples of a test part, means over runs that were tested on it.
+
+    The draws are the same in every call for equally many units, so scores of different arms on the
+    same rows are paired.
+
+    Parameters
+    ----------
+    runs
+        Runs that differ in their seed.
+
+    Returns
+    -------
+    dict
+        Score -> (N_RESAMPLES,); the names of `evaluation.METRICS` (positive_f1 where there is a
+        positive label) and cut_share.
+    """
+    units = runs[0].units
+    sums = [_sums_by_unit(run, units) for run in runs]
+    widths = np.cumsum([each.shape[1] for each in sums])[:-1]
+    stacked = np.hstack(sums)
+    pieces = [weights @ stacked for weights in resample_weights(len(stacked))]
+    by_run = np.split(np.concatenate(pieces), widths, axis=1)
+    scores = [
+        scores_of_sums(resampled, _positive(run))
+        for run, resampled in zip(runs, by_run, strict=True)
+    ]
+    return {name: np.mean([of_run[name] for of_run in scores], axis=0) for name in scores[0]}
+
+
+def resample_weights(n_units: int) -> Iterator[np.ndarray]:
+    """How often each unit is drawn in each resample, float (some resamples, n_units), in pieces
+    that together are `N_RESAMPLES`."""
+    rng = np.random.default_rng(SEED)
+    size = max(1, _PIECE // n_units)
+    for begin in range(0, N_RESAMPLES, size):
+        n = min(size, N_RESAMPLES - begin)
+        drawn = rng.integers(n_units, size=(n, n_units)) + n_units * np.arange(n)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=n * n_units)
+        yield counts.reshape(n, n_units).astype(np.float64)
+
+
+def score_sums(run: TestRows) -> np.ndarray:
+    """What the scores are made of, for each row: float (n_rows, 3 * n_classes + 2).
+
+    Of each class: whether the row has it, is predicted to have it, and both; then the row's loss
+    (nats) and whether it was cut.
+    """
+    rows = run.predictions
+    classes = _classes(rows)
+    labels, predicted = (
+        rows[name].to_numpy()[:, None] == np.array(classes, dtype=object)
+        for name in ("label", "predicted")
+    )
+    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy()
+    likelihood = np.maximum(probabilities[labels], np.finfo(np.float64).tiny)
+    cut = rows["cut"].to_numpy(dtype=float)
+    return np.column_stack([labels, predicted, labels & predicted, -np.log(likelihood), cut])
+
+
+def scores_of_sums(sums: np.ndarray, positive: int | None) -> dict[str, np.ndarray]:
+    """Scores from sums over rows of `score_sums`.
+
+    Parameters
+    ----------
+    sums
+        (n, 3 * n_classes + 2), each of them over at least one row.
+    positive
+        Index of the class that positive_f1 is about.
+    """
+    labelled, predicted, right = np.split(sums[:, :-2], 3, axis=1)
+    n_rows = labelled.sum(axis=1)
+    f1 = 2 * right / np.maximum(labelled + predicted, 1)
+    recall = right / np.maximum(labelled, 1)
+    present = labelled > 0
+    scores = {
+        "accuracy": right.sum(axis=1) / n_rows,
+        "macro_f1": _mean_where(f1, present | (predicted > 0)),
+        "macro_f1_present": _mean_where(f1, present),
+        "uar": _mean_where(recall, present),
+        "loss": sums[:, -2] / n_rows,
+        "cut_share": sums[:, -1] / n_rows,
+    }
+    return scores if positive is None else scores | {"positive_f1": f1[:, positive]}
+
+
+def _sums_by_unit(run: TestRows, units: np.ndarray) -> np.ndarray:
+    sums = np.zeros((units.max() + 1, 3 * len(_classes(run.predictions)) + 2))
+    np.add.at(sums, units, score_sums(run))
+    return sums
+
+
+def _mean_where(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    return (values * counted).sum(axis=1) / counted.sum(axis=1)
+
+
+def _classes(predictions: pd.DataFrame) -> list[str]:
+    return [name[2:] for name in predictions if name.startswith("p_")]
+
+
+def _positive(run: TestRows) -> int | None:
+    if run.positive_label is None:
+        return None
+    return _classes(run.predictions).index(run.positive_label)
