@@ -28,8 +28,8 @@ def test_results_hold_every_arm(finished):
     fixed = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
     assert list(summary.columns) == [*fixed, "interval", "n_seeds", "seed_sd"]
     assert set(summary["interval"]) == {"bootstrap over 2 groups, 30 rows"}
-    accuracy = summary[summary["metric"] == "accuracy"]
-    assert (accuracy["ci_low"] < accuracy["mean"]).all()
+    loss = summary[summary["metric"] == "loss"]
+    assert (loss["ci_low"] < loss["mean"]).all() and (loss["mean"] < loss["ci_high"]).all()
     assert list(dict.fromkeys(summary["arm"])) == arms
     runs = pd.read_csv(tables / "runs.csv")
     assert len(runs) == len(arms) * 3
