@@ -14,8 +14,9 @@ threshold ends some paths before 80), and is scored with the words of the texts 
   model, to which a token that is rarely met stays strange.
 
 Judge by the validation columns; the test columns are there to confirm, not to choose. It prints
-Markdown tables, and as the last line one JSON object. Intervals are 95 % t-intervals over units;
-folds of one corpus share data, so these are narrower than those of fresh corpora would be.
+Markdown tables, and as the last line one JSON object. Its intervals are plain 95 % t-intervals over
+units; folds of one corpus share training rows, so docs/results.md has them wider, by
+sqrt(1 + n_units * n_scored / n_train / n_corpora) (`speechlasso.statistics.fold_margin`).
 """
 
 from __future__ import annotations
