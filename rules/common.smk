@@ -75,24 +75,25 @@ def all_files(stage, role):
     return paths
 
 
-def data_files(stage):
-    """An input function: the user's files that the job reads by itself.
+def declared(paths):
+    """The user's files among a rule's inputs.
 
-    Keys cover what they hold, so when they were written does not matter.
+    Keys cover what they hold, so when they were written does not matter. Snakemake would take braces
+    for wildcards and knows no way to escape them in inputs: such a file is left to the keys alone.
     """
+    return [ancient(path) for path in paths if not {"{", "}"} & set(path)]
 
-    def paths(wildcards):
-        files = PLAN[stage, wildcards[stage]].settings.data_files()
-        return [ancient(path) for path in files.values()]
 
-    return paths
+def data_files(stage):
+    """An input function: the user's files that the job reads by itself."""
+    return lambda wildcards: declared(PLAN[stage, wildcards[stage]].settings.data_files().values())
 
 
 def table_of_manifest(wildcards):
     """The table that a manifest is made from: the demo corpus' or the user's own."""
     variant = PLAN["manifest", wildcards.manifest]
     corpus = variant.upstream.get("corpus")
-    return f"{corpus.folder}/manifest.csv" if corpus else ancient(variant.settings.table.path)
+    return f"{corpus.folder}/manifest.csv" if corpus else declared([variant.settings.table.path])
 
 
 def corpus_clips(stage):

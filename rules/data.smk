@@ -46,7 +46,7 @@ rule manifest:
         spec=spec_of("manifest"),
         computation=computation_of("manifest"),
     message:
-        "Checking every clip of {input.table}"
+        "Checking every clip of {wildcards.manifest}"
     script:
         "../workflow_scripts/manifest.py"
 

@@ -12,7 +12,9 @@ from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manife
 from speechlasso.recorded_clips import RecordedClips, checked_and_recorded
 
 with job(snakemake) as settings:
-    table = settings.table.model_copy(update={"path": snakemake.input.table})
+    # A path with braces cannot be declared; the demo corpus' table is in no setting.
+    path = str(snakemake.input.table or settings.table.path)
+    table = settings.table.model_copy(update={"path": path})
     # Clips that the table itself holds become files beside the manifest.
     clips_folder = Path(snakemake.output.spec).parent / "clips"
     manifest = read_manifest(table, settings.without, clips=clips_folder)

@@ -198,3 +198,19 @@ def test_every_seed_is_of_one_type():
 @pytest.mark.parametrize("seeds", [[-1], [2**32], [1, "01"], [1, 1.0]])
 def test_seeds_of_the_runs_are_distinct_and_in_range(seeds):
     assert "seeds" in message_for({"seeds": seeds})
+
+
+def test_arms_that_read_what_a_table_lacks_are_named_for_text_and_audio():
+    table = {"path": "t.csv", "columns": {"split": "split", "text": None}}
+    raw = {"dataset": {"source": "table", "table": table}}
+    corpus = {"path": "c.csv", "columns": {"text": None}}
+    with pytest.raises(InputError) as caught:
+        load_settings(raw | {"adapt": {"corpus": corpus}})
+    message = str(caught.value)
+    readers = "bow_linear, lasso, random"
+    assert (
+        f"dataset.table.columns.text: null, but these arms read text: {readers}, text_only; name "
+        "the column, or run arms with inputs: [audio]"
+    ) in message
+    assert f"adapt.corpus.columns.text: null, but these arms read text: {readers};" in message
+    load_settings(raw | {"experiment": {"arms": ["audio_only"]}})

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,16 @@ def test_a_table_without_labels_gives_what_the_pipeline_predicted(trained, tmp_p
     pipeline = predict(trained.folder, trained.examples).loc[rows.index]
     assert_same(predictions, pipeline)
     assert (predictions["predicted"] == rows["label"].to_numpy()).mean() > 0.9
+
+
+def test_clips_within_the_table_give_what_the_pipeline_predicted(trained, tmp_path):
+    rows = trained.manifest[trained.manifest["split"] == "test"]
+    clips = [{"bytes": Path(clips[0]).read_bytes(), "path": None} for clips in rows["audio"]]
+    table = rows[["id", "text"]].assign(audio=clips).set_index("text", drop=False)
+    table.to_parquet(tmp_path / "new.parquet")
+    model = speechlasso.load(trained.folder)
+    predictions = model.predict_utterances(model.read_manifest(tmp_path / "new.parquet"))
+    assert_same(predictions, predict(trained.folder, trained.examples).loc[rows.index])
 
 
 @pytest.mark.parametrize("fixture", ["trained", "of_text", "of_audio"])

@@ -100,7 +100,7 @@ def build_bag_of_words(
     Parameters
     ----------
     examples
-        Columns id, text, label, split, and maybe group.
+        Columns id, label, split, and maybe text and group.
     codes
         Holds the codes of every id; None where there is no audio.
     layers
@@ -108,7 +108,8 @@ def build_bag_of_words(
     lowercase
         Fold the case of words before counting.
     """
-    text, words = count_words(examples["text"], examples["split"] == "train", lowercase)
+    texts = examples["text"] if "text" in examples else pd.Series("", index=examples.index)
+    text, words = count_words(texts, examples["split"] == "train", lowercase)
     features, arrays = AudioFeatures(0, 0, 0), [np.empty((0, 0), dtype=np.int64)] * len(examples)
     if codes is not None:
         features = used_features(codes, layers)

@@ -140,8 +140,9 @@ class DemoCorpus(Section):
 class Columns(Section):
     id: str | None = "id"
     """Column with the unique id of each utterance; null: its line number in the table."""
-    text: str = "text"
-    """Column with the transcript."""
+    text: str | None = "text"
+    """Column with the transcript; null: there is none, and only arms that read audio alone can
+    run."""
     label: str = "label"
     """Column with the class."""
     audio: str | None = "audio"
@@ -755,22 +756,30 @@ def _dataset_problems(dataset: Mapping) -> Iterator[str]:
 
 
 def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
-    """Arms of the experiment that read audio where the table has none."""
-    dataset = _mapping(raw.get("dataset"))
-    columns = _mapping(_mapping(dataset.get("table")).get("columns"))
-    if dataset.get("source") != "table" or columns.get("audio", "audio") is not None:
-        return
+    """Arms of the experiment that read text or audio where a table has none."""
     chosen = _list(_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
-    readers = [
-        name
-        for name in chosen
-        if "audio" in _list(_mapping(arms.get(name)).get("inputs", ["text", "audio"]))
-    ]
-    if readers:
-        yield (
-            "dataset.table.columns.audio: null, but these arms read audio: "
-            f"{_names(readers)}; name the column, or run arms with inputs: [text]"
-        )
+    inputs = {
+        name: _list(_mapping(arms.get(name)).get("inputs", ["text", "audio"])) for name in chosen
+    }
+    dataset = _mapping(raw.get("dataset"))
+    if dataset.get("source") == "table":
+        yield from _missing_inputs("dataset.table", _mapping(dataset.get("table")), inputs)
+    # Arms that read text alone adapt to no corpus.
+    adapted = {name: read for name, read in inputs.items() if "audio" in read}
+    corpus = _mapping(_mapping(raw.get("adapt")).get("corpus"))
+    if _mapping(corpus.get("columns")).get("text", "text") is None:
+        yield from _missing_inputs("adapt.corpus", corpus, adapted)
+
+
+def _missing_inputs(path: str, table: Mapping, inputs: Mapping[str, list]) -> Iterator[str]:
+    columns = _mapping(table.get("columns"))
+    for missing, other in (("audio", "text"), ("text", "audio")):
+        readers = [name for name, read in inputs.items() if missing in read]
+        if readers and columns.get(missing, missing) is None:
+            yield (
+                f"{path}.columns.{missing}: null, but these arms read {missing}: "
+                f"{_names(readers)}; name the column, or run arms with inputs: [{other}]"
+            )
 
 
 def _readable(error: ValidationError) -> Iterator[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -68,7 +69,9 @@ class Variant:
     @cached_property
     def key(self) -> str:
         text = json.dumps(self.spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return f"{self.settings.label}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        # Folders of the user's have names that Snakemake would read as patterns.
+        label = re.sub(r"[^\w.-]", "_", self.settings.label)
+        return f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     @property
     def folder(self) -> str:

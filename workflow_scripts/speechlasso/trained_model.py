@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -106,7 +107,13 @@ class TrainedModel:
             columns=columns,
             audio_root=audio_root,
             audio_separator=audio_separator,
+            clips=self._embedded_clips.name,
         )
+
+    @cached_property
+    def _embedded_clips(self) -> TemporaryDirectory:
+        """Clips that lay in a table's cells, for as long as the model is used."""
+        return TemporaryDirectory(prefix="speechlasso-clips-")
 
     def predict(
         self,

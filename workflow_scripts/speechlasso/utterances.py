@@ -71,6 +71,7 @@ def read_utterances(
     columns: Mapping[str, str | None] | None = None,
     audio_root: str | Path | None = None,
     audio_separator: str | None = None,
+    clips: str | Path | None = None,
 ) -> pd.DataFrame:
     """A table of utterances, in any format that `manifest.read_manifest` reads; labels are not
     needed.
@@ -84,6 +85,8 @@ def read_utterances(
         Folder that the clips' paths start from; by default the table's own.
     audio_separator
         Stands between the clips of one utterance; by default as in training.
+    clips
+        Folder for clips that the table itself holds; None refuses them.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def read_utterances(
     without = {"label"} if "text" in recipe.inputs else {"label", "text"}
     if not recipe.reads_audio:
         without |= {"audio", "start", "end"}
-    utterances = read_manifest(table, without, OPTIONS)
+    utterances = read_manifest(table, without, OPTIONS, clips)
     check_clips(utterances)
     return utterances
 
