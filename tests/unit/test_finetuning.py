@@ -409,3 +409,55 @@ def test_a_classifier_can_be_tuned_again(tmp_path, examples, language_models, me
     )
     assert again.shape == (n_classes, 32)
     assert n_classes == 3 or not torch.equal(first, again)
+
+
+def other_validation_texts(examples):
+    texts = examples["text"].where(examples["split"] != "validation", "the old dog")
+    return {"examples": examples.assign(text=texts)}
+
+
+def other_validation_labels(examples):
+    labels = examples["label"].mask(examples["split"] == "validation", "calm")
+    labels.iloc[examples.index[examples["split"] == "validation"][0]] = "loud"
+    return {"examples": examples.assign(label=labels)}
+
+
+def other_adapted_rows(examples):
+    names = new_token_names(N_AUDIO)
+    vectors = np.random.default_rng(1).standard_normal((len(names), 32)).astype(np.float32)
+    return {"token_rows": TokenRows(names, vectors)}
+
+
+def other_frozen_weights(lm, folder):
+    model = AutoModelForSequenceClassification.from_pretrained(lm.name)
+    with torch.no_grad():
+        model.bert.encoder.layer[1].output.dense.bias[3] += 1e-3
+    model.save_pretrained(folder / "other")
+    AutoTokenizer.from_pretrained(lm.name).save_pretrained(folder / "other")
+    return {"lm": lm.model_copy(update={"name": str(folder / "other")})}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        None,
+        other_validation_texts,
+        other_validation_labels,
+        other_adapted_rows,
+        other_frozen_weights,
+    ],
+)
+def test_a_checkpoint_is_taken_up_by_an_equal_run_only(tmp_path, monkeypatch, caplog, change):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    caplog.set_level("INFO")
+    lm = LanguageModel(name=save_any(tmp_path / "lm", "bert"), max_length=120)
+    examples = made_examples(32, 8, n_audio_tokens=N_AUDIO, seed=3)
+    inputs = {"examples": examples, "lm": lm, "method": "head"}
+    tuned(folder=tmp_path / "run", **inputs)
+    if change is other_frozen_weights:
+        inputs |= change(lm, tmp_path)
+    elif change is not None:
+        inputs |= change(examples)
+    # Memory and processes are free to change.
+    tuned(folder=tmp_path / "run", micro_batch_size=4, **inputs)
+    assert ("going on after epoch 1" in caplog.text) == (change is None)

@@ -1,4 +1,4 @@
-"""Numbers of the light stages on tiny made data, kept per stage version.
+"""Numbers of every stage on tiny made data, kept per stage version.
 
 A change that moves them on purpose raises the stage's version in `stages.py` and renews the numbers
 here: print them with  python -m tests.unit.test_golden
@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from speechlasso import stages
 from speechlasso.bag_of_words import build_bag_of_words
 from speechlasso.codes import Codebooks, CodeTable
-from speechlasso.config import Folds, LassoSelection, LinearClassifier
+from speechlasso.config import (
+    Adapt,
+    Finetune,
+    Folds,
+    LanguageModel,
+    LassoSelection,
+    LinearClassifier,
+    Table,
+)
 from speechlasso.demo_corpus import plan_demo_corpus
 from speechlasso.evaluation import evaluate
 from speechlasso.folds import divide_folds, fold_examples
 from speechlasso.linear_classifier import fit_and_predict
-from speechlasso.selection import select_by_lasso, select_random
+from speechlasso.manifest import read_manifest
+from speechlasso.selection import lasso_selection_probabilities, select_by_lasso, select_random
 from speechlasso.selection_path import LassoRows, SelectionPath
+from speechlasso.token_evidence import token_evidence
 from speechlasso.token_text import token_texts
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
@@ -35,6 +48,12 @@ GOLDEN = {
     "token_texts": (1, "541beb65ee1a"),
     "linear": (2, "e7132a0f7dec"),
     "evaluate": (2, "f3e360d89952"),
+    "manifest": (2, "8c863f04f5eb"),
+    "tokenizer": (1, "22a48a0302f8"),
+    "description": (1, "f09c4a96b90c"),
+    "adapt": (3, "2a1047e79244"),
+    "finetune": (2, "a278b3bc17af"),
+    "predict": (1, "42d238d9dbc6"),
 }
 
 
@@ -68,7 +87,17 @@ def numbers() -> dict[str, object]:
         bow, selection, ["text", "audio"], LinearClassifier(), "macro_f1", None
     )
     encoded = tokenizer.encode([waveforms[0].astype(np.float32)])[0]
-    return {
+    evidence = token_evidence(
+        selection.tokens,
+        bow.audio[bow.rows_in("train")],
+        bow.rows["label"].to_numpy()[bow.rows_in("train")],
+        class_weights=selection.class_weights,
+        selection_probability=lasso_selection_probabilities(bow, settings, selection),
+    )
+    return numbers_of_the_language_model() | {
+        "manifest": manifest_of_a_table(),
+        "tokenizer": codebook_norms(tokenizer),
+        "description": evidence.round(2).to_csv(index=False),
         "corpus": corpus.to_json(orient="records", double_precision=6),
         "folds": folds.to_csv(index=False),
         "codes": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
@@ -91,6 +120,59 @@ def numbers() -> dict[str, object]:
     }
 
 
+def codebook_norms(tokenizer: SpectralRVQ) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(Path(folder, "tokenizer.safetensors"))
+        tensors = load_file(Path(folder, "tokenizer.safetensors"))
+    return [f"{name} {np.linalg.norm(tensors[name]):.2f}" for name in sorted(tensors)]
+
+
+def manifest_of_a_table() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table.csv")
+        rows = ["id,text,label,audio,who", "u1, Well ,yes,a.wav|b.wav,01", "u2,No,no,c.wav,NA"]
+        path.write_text("\n".join(rows) + "\n")
+        table = Table(path=str(path), audio_root="clips", columns={"group": "who"})
+        return read_manifest(table).to_json(orient="records")
+
+
+def numbers_of_the_language_model() -> dict[str, object]:
+    """Two digits, as processors add in different orders."""
+    from tests.unit.tiny_models import made_examples, save_bert
+
+    from speechlasso.adaptation import adapt
+    from speechlasso.finetuning import finetune
+    from speechlasso.prediction import predict
+
+    examples = made_examples(48, 12, n_audio_tokens=10, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        lm = LanguageModel(name=save_bert(Path(folder, "lm")), precision="fp32", max_length=120)
+        common = {
+            **{"lm": lm, "n_audio_tokens": 10, "seed": 1, "threads": 1},
+            "checkpoint_folder": Path(folder, "checkpoint"),
+        }
+        adapted = adapt(examples, settings=Adapt(epochs=2), **common)
+        model = Path(folder, "model")
+        tuned = finetune(
+            examples,
+            model,
+            settings=Finetune(epochs=2),
+            metric="macro_f1",
+            positive_label=None,
+            token_rows=adapted.rows,
+            **common,
+        )
+        probabilities = predict(model, examples).filter(like="p_")
+    return {
+        "adapt": [
+            adapted.log["held_out_loss"].map("{:.2f}".format).tolist(),
+            [f"{norm:.2f}" for norm in np.linalg.norm(adapted.rows.vectors, axis=1)],
+        ],
+        "finetune": tuned.log[["train_loss", "loss"]].map("{:.2f}".format).to_csv(index=False),
+        "predict": probabilities.map("{:.2f}".format).to_csv(index=False),
+    }
+
+
 def digests() -> dict[str, tuple[int, str]]:
     """Stage -> its version and a digest of its numbers."""
     return {
@@ -105,6 +187,10 @@ def digests() -> dict[str, tuple[int, str]]:
 @pytest.fixture(scope="module")
 def found():
     return digests()
+
+
+def test_every_stage_has_its_numbers():
+    assert set(GOLDEN) == set(stages.STAGES)
 
 
 @pytest.mark.parametrize("stage", GOLDEN)

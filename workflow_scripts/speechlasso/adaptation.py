@@ -216,6 +216,7 @@ def _task(
         metric="held_out_loss",
         greater_is_better=False,
         untrained_is_candidate=True,
+        validation_rows=[sequences[row] for row in held_out_rows],
         padded_tensors=("input_ids", "attention_mask", "labels"),
     )
 

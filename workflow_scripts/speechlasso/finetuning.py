@@ -376,5 +376,6 @@ def _task(
         metric=metric,
         greater_is_better=True,
         untrained_is_candidate=False,
+        validation_rows=[*validation["input_ids"], validation_targets],
         padded_tensors=("input_ids", "attention_mask"),
     )

@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,8 @@ Batch = dict[str, torch.Tensor]
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 LARGEST_GRADIENT_NORM = 1.0
+NUMBERS_IN_FINGERPRINT = 2**20
+"""Of each tensor of weights, at most."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
+    validation_rows: Sequence[np.ndarray] = ()
+    """What `validate` reads: a checkpoint of a run with other rows is not taken up."""
     padded_tensors: tuple[str, ...] = ()
     """Tensors of a batch, (n, longest text), that are padded as its `attention_mask` tells."""
 
@@ -153,7 +157,7 @@ class _Run:
         self.trainable = dict(_trainable(model))
         first_epoch = task.batches(1)
         self.steps_per_epoch = len(first_epoch)
-        self.fingerprint = _fingerprint(settings, first_epoch)
+        self.fingerprint = _fingerprint(settings, first_epoch, task.validation_rows, model)
         self.progress = Progress()
         self.best = self.copied_weights()
 
@@ -339,13 +343,31 @@ def _rate(step: int, n_steps: int, warmup_share: float) -> float:
     return (n_steps - step) / (n_steps - n_warmup)
 
 
-def _fingerprint(settings: Training, batches: list[Batch]) -> str:
-    """Hash of what a run is trained on and how: only an equal run may take up its checkpoint."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
+def _fingerprint(
+    settings: Training,
+    batches: list[Batch],
+    validation: Iterable[np.ndarray],
+    model: torch.nn.Module,
+) -> str:
+    """Hash of what a run starts from, is trained and validated on, and how: only an equal run may
+    take up its checkpoint."""
+    digest = hashlib.sha256(settings.of_result().model_dump_json().encode())
     for batch in batches:
         for tensor in batch.values():
             digest.update(tensor.numpy().tobytes())
+    for row in validation:
+        digest.update(row.tobytes())
+    for name, weight in model.state_dict().items():
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        digest.update(_sample(weight).view(torch.uint8).cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _sample(weight: torch.Tensor) -> torch.Tensor:
+    """All numbers of a tensor or, of a very large one, some from every row: billions of them would
+    take minutes to hash."""
+    step = max(1, -(-weight.numel() // NUMBERS_IN_FINGERPRINT))
+    return weight.detach().reshape(-1)[::step].contiguous()
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
