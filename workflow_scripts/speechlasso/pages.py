@@ -18,8 +18,7 @@ def render_page(template: str, **content: Any) -> str:
 
 
 def html_table(frame: pd.DataFrame) -> Markup:
-    """Every cell escaped and in full, however long."""
-    with pd.option_context("display.max_colwidth", None):
-        return Markup(
-            frame.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
-        )
+    """Every cell escaped, and in full."""
+    return Markup(
+        frame.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
+    )
