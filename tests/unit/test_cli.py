@@ -64,6 +64,15 @@ def test_help_lists_the_commands(capsys):
     assert commands <= set(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("command", ["plan", "prune", "compare", "predict", "explain"])
+def test_help_of_a_command_is_readable(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    # Where argparse fills in a default it halves percent signs, elsewhere it does not.
+    assert "%%" not in capsys.readouterr().out
+
+
 def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
     assert main(["plan"]) == 0
     output = capsys.readouterr().out

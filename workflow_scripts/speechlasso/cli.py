@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         help="compare the arms of a finished experiment with one of them, within folds",
         description="Prints a Markdown table: mean scores of each arm, and the mean difference to "
-        "ARM on the same test rows. Seeds of a fold are averaged first. 95%% intervals: over "
+        "ARM on the same test rows. Seeds of a fold are averaged first. 95 % intervals: over "
         "several folds by the corrected resampled t, over one fold by a paired bootstrap over its "
         "test rows (whole groups where known). docs/statistics.md says how far to trust them.",
     )
