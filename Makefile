@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE_FILES := Snakefile $(wildcard rules/*.smk)
-# The lock keeps two `make run` apart, so that a lock left by a killed run can be cleared safely.
+# Keeps two `make run` apart that start at the same moment.
 RUN := flock --nonblock $(VENV) $(BIN)/snakemake
 
 help:
@@ -14,7 +14,7 @@ help:
 	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions"
 
 run: $(VENV)/installed
-	@$(RUN) --unlock --quiet all || { echo "make run is already at work in this folder"; exit 1; }
+	@$(BIN)/python -m speechlasso.unlock
 	$(RUN) --cores all
 
 test: $(VENV)/installed-dev
