@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from speechlasso.decision import decide, mean_threshold, tuned_threshold
+from speechlasso.decision import MOST_CANDIDATES, decide, mean_threshold, tuned_threshold
 
 
 def test_without_a_threshold_the_likeliest_class_is_taken():
@@ -60,3 +60,25 @@ def test_thresholds_of_several_models_are_averaged():
     assert mean_threshold([about("b", 0.1), None])["probability"] == 0.3
     turned = mean_threshold([about("b", 0.1), about("a", 0.7)])
     assert (turned["label"], round(turned["probability"], 9)) == ("b", 0.2)
+
+
+def test_of_equally_good_thresholds_the_nearest_to_one_half_is_taken():
+    positive = np.array([0.2, 0.6, 0.8, 0.9])
+    probabilities = np.stack([1 - positive, positive], axis=1)
+    tuned = tuned_threshold(probabilities, ["a", "b"], "b", lambda predicted: predicted.sum() < 3)
+    assert tuned["probability"] == (0.6 + 0.8) / 2, "and not between 0.8 and 0.9"
+
+
+def test_of_many_thresholds_some_are_tried_from_the_lowest_to_the_highest():
+    positive = np.arange(1, 1001) / 1001
+    probabilities = np.stack([1 - positive, positive], axis=1)
+    for wanted in (1, 999):
+        tried = []
+
+        def score(predicted, tried=tried, wanted=wanted):
+            tried.append(predicted.sum())
+            return -abs(predicted.sum() - wanted)
+
+        tuned = tuned_threshold(probabilities, ["a", "b"], "b", score)
+        assert decide(probabilities, ["a", "b"], tuned).sum() == wanted
+        assert len(tried) == MOST_CANDIDATES + 1, "one half beside them"

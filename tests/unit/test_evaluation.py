@@ -92,6 +92,39 @@ def test_evaluate_scores_each_split():
     json.dumps(found, allow_nan=False)
 
 
+def test_what_a_threshold_decided_is_scored_by_hand():
+    labels, positive = list("aabbb"), np.array([0.1, 0.35, 0.4, 0.9, 0.2])
+    predictions = predictions_frame(
+        pd.DataFrame({"id": list("12345"), "split": "test", "label": labels}),
+        np.stack([1 - positive, positive], axis=1),
+        ["a", "b"],
+        threshold={"label": "b", "probability": 0.3},
+        n_text_tokens=[3, 4, 5, 6, 7],
+        n_audio_tokens=[0, 0, 0, 0, 1],
+    )
+    assert predictions["predicted"].tolist() == list("abbba")
+    scores = evaluate(predictions, positive_label="b")["splits"]["test"]
+    assert scores["uar"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert scores["accuracy"] == pytest.approx(3 / 5)
+    assert scores["positive_f1"] == pytest.approx(2 / 3)
+    assert scores["confusion"] == [[1, 1], [1, 2]]
+    assert scores["per_class"] == [
+        {"class": "a", "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2},
+        {
+            "class": "b",
+            **dict.fromkeys(("precision", "recall", "f1"), pytest.approx(2 / 3)),
+            "support": 3,
+        },
+    ]
+    assert (scores["mean_text_tokens"], scores["mean_audio_tokens"]) == (5.0, 0.2)
+    assert scores["cut_share"] == 0
+
+
+def test_a_class_held_for_impossible_costs_much_but_not_infinitely_much():
+    scores = classification_scores(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), CLASSES)
+    assert scores["loss"] == pytest.approx(-np.log(np.finfo(float).tiny) / 2)
+
+
 def run_results():
     selection = {"tokens": [{"layer": layer} for layer in (0, 0, 2)]}
     return [
