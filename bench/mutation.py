@@ -65,10 +65,11 @@ class Mutant(NamedTuple):
 
 
 class QuickestFirst:
-    """Sorts tests by the seconds that they took in the first run, which it writes down."""
+    """Sorts tests by the seconds that they took in the first run, which it writes down, and leaves
+    out those that took too long."""
 
-    def __init__(self, file: Path) -> None:
-        self.file, self.seconds = file, {}
+    def __init__(self, file: Path, slowest: float) -> None:
+        self.file, self.slowest, self.seconds = file, slowest, {}
 
     def pytest_collection(self) -> None:
         # That an example fails is enough; a smaller one is not looked for.
@@ -79,6 +80,7 @@ class QuickestFirst:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.file.exists():
             seconds = json.loads(self.file.read_text())
+            items[:] = [item for item in items if seconds.get(item.nodeid, 0.0) <= self.slowest]
             items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -95,6 +97,7 @@ def main() -> None:
     )
     parser.add_argument("modules", nargs="+", help="NAME, or NAME=TEST_FILE,TEST_FILE")
     parser.add_argument("--sample", type=int, help="mutants of each module (default: all)")
+    parser.add_argument("--slowest", type=float, default=60, help="seconds of the slowest test run")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
     folder = REPOSITORY / "workflow_scripts" / "speechlasso"
     parser.add_argument("--package", type=Path, default=folder, help="folder of the modules")
@@ -114,16 +117,18 @@ def main() -> None:
             module, _, files = name.partition("=")
             tests = [options.tests / file for file in (files or f"test_{module}.py").split(",")]
             file = package / f"{module.replace('.', '/')}.py"
-            print(score(file, tests, options.sample, options.seed), flush=True)
+            plugin = QuickestFirst(file.with_suffix(".seconds"), options.slowest)
+            print(score(file, tests, plugin, options.sample, options.seed), flush=True)
 
 
-def score(module: Path, tests: list[Path], sample: int | None, seed: int) -> str:
+def score(
+    module: Path, tests: list[Path], plugin: QuickestFirst, sample: int | None, seed: int
+) -> str:
     """Run the tests on mutants of a module, which is overwritten and restored."""
     source = module.read_text()
-    order = module.with_suffix(".seconds")
     compileall.compile_dir(module.parent, quiet=1)
     start = time.monotonic()
-    if not passes(tests, order, seconds=600):
+    if not passes(tests, plugin, seconds=600):
         sys.exit(f"{module.stem}: its tests fail without a fault; nothing can be learned from them")
     limit = 3 * (time.monotonic() - start) + 5
     # Compiled files are told apart by second and size, which two mutants may share.
@@ -136,7 +141,7 @@ def score(module: Path, tests: list[Path], sample: int | None, seed: int) -> str
     survived = 0
     for mutant in tqdm([made[i] for i in drawn], desc=module.stem, unit="mutant"):
         module.write_text(mutant.source)
-        if passes(tests, order, limit):
+        if passes(tests, plugin, limit):
             survived += 1
             tqdm.write(f"{module.name}:{mutant.line}: {mutant.before}  ->  {mutant.after}")
     module.write_text(source)
@@ -144,7 +149,7 @@ def score(module: Path, tests: list[Path], sample: int | None, seed: int) -> str
     return f"{module.stem}: {killed}/{len(drawn)} killed ({len(made)} mutants, seed {seed})"
 
 
-def passes(tests: list[Path], order: Path, seconds: float) -> bool:
+def passes(tests: list[Path], plugin: QuickestFirst, seconds: float) -> bool:
     """Whether all tests pass, in a process of their own, within so many seconds."""
     child = os.fork()
     if child:
@@ -157,7 +162,7 @@ def passes(tests: list[Path], order: Path, seconds: float) -> bool:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         arguments = ["-x", "-q", "-p", "no:cacheprovider", *map(str, tests)]
-        code = pytest.main(arguments, plugins=[QuickestFirst(order)])
+        code = pytest.main(arguments, plugins=[plugin])
     finally:
         os._exit(int(code))
 
