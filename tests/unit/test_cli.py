@@ -272,7 +272,14 @@ def test_the_mean_probabilities_of_several_models_decide(trained, table, capsys,
     assert together["predicted"].tolist() == likeliest.tolist()
     assert list(together) == list(alone)
 
+    # A tuned threshold counts too: beside one half, the mean of both decides.
     config = json.loads((other / "config.json").read_text())
+    between = together["p_loud"].max() + 0.01
+    config["decision_threshold"] = {"label": "loud", "probability": 2 * between - 0.5}
+    (other / "config.json").write_text(json.dumps(config))
+    assert set(predictions(other, *options)["predicted"]) == {"calm"} != set(likeliest)
+
+    del config["decision_threshold"]
     config["id2label"] = {"0": "calm", "1": "angry"}
     config["label2id"] = {"calm": 0, "angry": 1}
     (other / "config.json").write_text(json.dumps(config))
