@@ -185,3 +185,71 @@ def test_groups_that_a_split_divides_are_told(caplog):
     manifest.loc[0, "split"] = "test"
     divide_folds(manifest, Folds())
     assert "1 groups (s0) are in several parts" in caplog.text
+
+
+def test_a_fold_that_does_not_exist_is_an_error_that_names_the_nearest():
+    speakers = Folds(method="leave_one_group_out", only=["anna", "bem", "x"])
+    with pytest.raises(InputError) as caught:
+        fold_names(speakers, ["anna", "ben", "carl", "bert"])
+    expected = "no fold is named 'bem'; did you mean 'ben'? Folds: anna, ben, carl, bert"
+    assert str(caught.value) == f"dataset.folds.only: {expected}"
+    numbered = Folds(method="stratified", n_folds=2, only=["first"])
+    with pytest.raises(InputError, match=r"no fold is named 'first'\. Folds: 0, 1$"):
+        fold_names(numbered)
+    assert fold_names(Folds(method="stratified", n_folds=3, only=["2", "0", "2"])) == ["2", "0"]
+
+
+def test_splits_have_several_names():
+    manifest = make_manifest().drop(columns="group")
+    manifest["split"] = ["Train"] * 60 + ["val", "valid", "DEV", "validation"] + ["test"] * 8
+    counts = divide_folds(manifest, Folds())["split"].value_counts().to_dict()
+    assert counts == {"train": 60, "validation": 4, "test": 8}
+
+
+@pytest.mark.parametrize(("n_rare", "n_validation"), [(1, 0), (2, 1), (3, 1), (30, 6)])
+def test_a_class_gives_its_share_to_validation_but_not_all_nor_none(n_rare, n_validation):
+    labels = ["usual"] * 50 + ["rare"] * n_rare
+    manifest = pd.DataFrame({"label": [*labels, "usual"]})
+    manifest["id"] = manifest.index.astype(str)
+    manifest["split"] = ["train"] * len(labels) + ["test"]
+    folds = divide_folds(manifest, Folds(validation_share=0.2)).merge(manifest, on="id")
+    counts = folds[folds["split_x"] == "validation"]["label"].value_counts()
+    assert counts.get("rare", 0) == n_validation
+    assert counts["usual"] == 10
+
+
+def test_as_many_groups_and_rows_of_a_class_as_folds_are_enough():
+    grouped = divide_folds(make_manifest(n_groups=4), Folds(method="grouped", n_folds=4))
+    assert grouped["fold"].nunique() == 4
+    few = make_manifest(n_groups=1, per_group=12)  # four rows of each class
+    rows = divide_folds(few, Folds(method="stratified", n_folds=4))
+    assert rows["fold"].nunique() == 4
+    with pytest.raises(InputError, match="5 folds need as many rows in the smallest class, but"):
+        divide_folds(few, Folds(method="stratified", n_folds=5))
+
+
+def test_folds_draw_their_validation_rows_apart_and_whatever_runs_beside_them():
+    manifest = make_manifest().drop(columns="group")
+    folds = divide_folds(manifest, Folds(method="stratified", n_folds=2, validation_share=0.2))
+    # By position among the training rows, so that the test rows make no difference.
+    drawn = [
+        np.flatnonzero(fold.loc[fold["split"] != "test", "split"] == "validation").tolist()
+        for _, fold in folds.groupby("fold")
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_long_lists_in_messages_end_early(caplog):
+    manifest = make_manifest(n_groups=8).drop(columns="group")
+    manifest["split"] = ["train"] * 60 + ["validation"] * 24 + ["test"] * 12
+    for n, listed in ((3, r"\(u84, u85, u86\)"), (4, r"\(u84, u85, u86, \.\.\.\)")):
+        manifest.loc[84 : 83 + n, "label"] = "unseen"
+        with pytest.raises(InputError, match=f"but {n} in test {listed}"):
+            divide_folds(manifest, Folds())
+    for n, listed in ((5, "(s0, s1, s2, s3, s4) are"), (6, "(s0, s1, s2, s3, s4, ...) are")):
+        manifest = make_manifest(n_groups=8)
+        manifest["split"] = np.tile(["train"] * 6 + ["validation"] * 3 + ["test"] * 3, 8)
+        manifest.loc[12 * n :, "split"] = "train"
+        caplog.clear()
+        divide_folds(manifest, Folds())
+        assert f"{n} groups {listed} in several parts" in caplog.text

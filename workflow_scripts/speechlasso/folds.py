@@ -44,7 +44,7 @@ def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
     unknown = [name for name in folds.only if name not in names]
     if unknown:
         near = difflib.get_close_matches(unknown[0], names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise InputError(
             f"dataset.folds.only: no fold is named {unknown[0]!r}{hint} Folds: {', '.join(names)}"
         )
