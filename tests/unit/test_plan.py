@@ -360,3 +360,73 @@ def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic
     ]
     assert sorted((draw.seed, draw.fold) for draw in draws) == [(1, "given"), (2, "given")]
     assert all(draw.layers == [1, 2] for draw in draws)
+
+
+def test_what_tables_and_intervals_read_of_each_run():
+    a_plan = plan(seeds=[1, 2])
+    runs = {run.arm: run for run in a_plan.runs}
+    expected = {
+        "text_only": ["evaluate/metrics.json", "finetune/training.json"],
+        "bow_linear": [
+            *("evaluate/metrics.json", "linear/training.json", "select/selection.json"),
+        ],
+        "lasso": [
+            *("evaluate/metrics.json", "finetune/training.json"),
+            *("adapt/training_log.csv", "select/selection.json"),
+        ],
+    }
+    for arm, files in expected.items():
+        folders = runs[arm].folders()
+        paths = [folders[file.split("/")[0]] + "/" + file.split("/")[1] for file in files]
+        assert runs[arm].files() == paths
+        assert set(paths) <= set(a_plan.run_files())
+        predicted = folders["linear" if arm == "bow_linear" else "predict"]
+        assert runs[arm].test_row_files() == [
+            f"{predicted}/predictions.parquet",
+            f"{folders['manifest']}/manifest.parquet",
+            f"{folders['evaluate']}/spec.json",
+        ]
+    assert len(a_plan.run_files()) == len(set(a_plan.run_files()))
+    assert set(a_plan.test_row_files()) == {f for run in a_plan.runs for f in run.test_row_files()}
+    several = plan(dataset={"folds": {"method": "stratified", "n_folds": 2}}, seeds=[1])
+    assert several.test_row_files() == []
+
+
+def test_a_selection_by_a_rule_has_a_page_of_evidence_and_one_by_chance_has_none():
+    a_plan = plan(seeds=[1])
+    described = {run.arm for run in a_plan.runs if run.description}
+    assert described == {"audio_only", "lasso", "bow_linear"}
+    lasso = next(run for run in a_plan.runs if run.arm == "lasso")
+    assert f"{lasso.description.folder}/page.html" in a_plan.description_files()
+    assert {v.stage for v in lasso.description.with_ancestors()} >= {"select", "path", "codes"}
+
+
+def test_the_demo_has_as_many_rows_as_its_speakers_speak():
+    demo = {"train_speakers": 5, "validation_speakers": 3, "test_speakers": 2}
+    a_plan = plan(dataset={"demo": demo | {"utterances_per_speaker": 7}})
+    assert list(a_plan.n_rows.values()) == [70]
+
+
+def test_codes_keep_the_division_in_which_they_are_complete(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    demo = {"train_speakers": 5, "validation_speakers": 3, "test_speakers": 2}
+    demo |= {"utterances_per_speaker": 7}
+
+    def shards():
+        a_plan = plan(dataset={"demo": demo}, audio={"shard_size": 30})
+        (codes,) = a_plan.variants["codes"].values()
+        return codes.folder, a_plan.shards(codes)
+
+    folder, first = shards()
+    assert first == [f"{folder}/shard-{i}-of-3.parquet" for i in range(3)]
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("shard-0-of-2", "shard-1-of-2"):
+        assert shards()[1] == first, "not all parts of two are written"
+        (tmp_path / folder / f"{name}.spec.json").touch()
+        assert shards()[1] == first, "a record without its codes"
+        (tmp_path / folder / f"{name}.parquet").touch()
+    assert shards()[1] == [f"{folder}/shard-{i}-of-2.parquet" for i in range(2)]
+    for i in range(3):
+        for kind in ("spec.json", "parquet"):
+            (tmp_path / folder / f"shard-{i}-of-3.{kind}").touch()
+    assert shards()[1] == first, "the division asked for, if it is complete"
