@@ -9,7 +9,7 @@ from speechlasso.comparison import compare_arms
 from speechlasso.errors import InputError
 from speechlasso.evaluation import evaluate, predictions_frame
 from speechlasso.files import write_json, write_parquet
-from speechlasso.seed_average import with_seeds_averaged
+from speechlasso.seed_average import averaged, with_seeds_averaged
 
 N_EXAMPLES = {"train": 80, "validation": 15, "test": 20}
 
@@ -266,3 +266,17 @@ def test_tuned_thresholds_are_averaged_with_the_probabilities(tmp_path, capsys):
         assert 0.5 < single < 0.75
     runs, _ = with_seeds_averaged(pd.DataFrame(index), "lasso", tmp_path)
     assert runs["positive_f1"].item() > 0.8
+
+
+def test_models_are_averaged_by_id_and_class_whatever_their_order():
+    rows = pd.DataFrame({"id": ["u", "v"], "split": "test", "label": ["b", "a"]})
+    one = predictions_frame(rows, np.array([[0.9, 0.1], [0.2, 0.8]]), ["a", "b"])
+    other = predictions_frame(rows[::-1], np.array([[0.5, 0.5], [0.9, 0.1]]), ["b", "a"])
+    mean = averaged([one, other], [None, None])
+    assert mean["id"].tolist() == ["u", "v"]
+    np.testing.assert_allclose(mean[["p_a", "p_b"]], [[0.5, 0.5], [0.35, 0.65]])
+    assert mean["predicted"].tolist() == ["a", "b"]
+    assert averaged([one], [None]) is one
+    third = predictions_frame(rows, np.array([[0.9, 0.1], [0.2, 0.8]]), ["a", "c"])
+    with pytest.raises(InputError, match="models of different classes cannot be averaged"):
+        averaged([one, third], [None, None])

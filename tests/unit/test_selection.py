@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from speechlasso.bag_of_words import AudioFeatures, BagOfWords, weighting
 from speechlasso.config import (
@@ -256,6 +257,70 @@ def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
         assert chosen[name] == alpha_of_a_plain_loop(rows, path.table["alpha"], settings), name
     plain = chosen.pop("plain")
     assert plain not in chosen.values(), "these data cannot show a setting that is not read"
+
+
+@pytest.mark.parametrize("multi_class", ["multinomial", "one_vs_rest"])
+@pytest.mark.parametrize("off_the_path", [False, True])
+def test_a_selection_is_of_the_lasso_that_its_settings_name(multi_class, off_the_path):
+    """Weights, rows, penalties and class names, against a fit of its own."""
+    bow = make_bow()
+    settings = LASSO.model_copy(update={"multi_class": multi_class, "seed": 5, "holdout": 0.3})
+    rows = LassoRows.of(bow, settings)
+    path = SelectionPath.fitted(rows)
+    alpha = float(np.sqrt(path.fits[20].alpha * path.fits[21].alpha))
+    alpha = alpha if off_the_path else path.fits[20].alpha
+    settings = settings.model_copy(update={"alpha": alpha})
+    selection = select_by_lasso(bow, path, settings, "macro_f1", None)
+
+    fit_rows, _ = train_test_split(
+        np.arange(100), test_size=0.3, random_state=5, stratify=bow.rows["label"][:100]
+    )
+    fit_rows = np.sort(fit_rows)
+    counts = sp.hstack([bow.audio, bow.text], format="csr")[fit_rows]
+    features = weighting().fit_transform(counts)
+    labels = bow.rows["label"].to_numpy()[fit_rows]
+    fit = fit_lasso(features, labels, alpha, multi_class=multi_class, tolerance=1e-7)
+    importance = np.abs(fit.coef).sum(axis=0)
+    kept = np.flatnonzero(importance[:20] >= importance.mean())
+    assert indices(selection) == kept.tolist()
+    np.testing.assert_allclose(
+        [token.weight for token in selection.tokens], importance[kept], rtol=0.02, atol=0.01
+    )
+    assert list(selection.class_weights) == ["x", "y", "z"]
+    for row, weights in zip(fit.coef, selection.class_weights.values(), strict=True):
+        np.testing.assert_allclose(weights, row[kept], rtol=0.02, atol=0.01)
+    evidence = selection.evidence
+    assert (evidence["n_fit_rows"], evidence["alpha"], evidence["converged"]) == (70, alpha, True)
+    assert evidence["alpha_max"] == pytest.approx(fit.alpha_max)
+    assert evidence["objective"] == pytest.approx(fit.objective, rel=1e-3)
+    assert abs(evidence["n_nonzero_audio"] - (importance[:20] > 0).sum()) <= 1
+    assert abs(evidence["n_nonzero_text"] - (importance[20:] > 0).sum()) <= 1
+
+
+def test_a_size_that_no_alpha_has_is_told(caplog):
+    """The mean over all features cannot be reached by all of them."""
+    largest = len(lasso(make_bow(), n_tokens=20).tokens)
+    assert 0 < largest < 20
+    assert re.search(rf"no alpha keeps 20 tokens; [\d.]+ keeps {largest}$", caplog.text.strip())
+    caplog.clear()
+    assert len(lasso(make_bow(), n_tokens=2).tokens) == 2
+    assert not caplog.records
+
+
+def test_half_samples_are_of_the_settings_alpha_number_and_seed():
+    bow = make_bow()
+
+    def probabilities(**changes):
+        settings = LASSO.model_copy(update={"alpha": 1.0, "threshold": "nonzero", **changes})
+        return lasso_selection_probabilities(bow, settings, lasso(bow, **settings.model_dump()))
+
+    found = probabilities(n_subsamples=4)
+    assert set(found) <= {0, 0.25, 0.5, 0.75, 1.0} and len(set(found)) > 2
+    assert not np.array_equal(found, probabilities(n_subsamples=4, seed=7))
+    assert (probabilities(n_subsamples=4, alpha=4.0) < found).any()
+    assert (probabilities(n_subsamples=4, threshold="top_k", top_k=1).sum()) == 1
+    assert probabilities(n_subsamples=0) is None
+    assert set(probabilities(n_subsamples=1)) == {0, 1}
 
 
 def test_layers_limit_the_choice_and_indices_stay_those_of_the_bag_of_words():
