@@ -47,6 +47,7 @@ AFTER_SELECTION = {
         ({"experiment": {"name": "other"}}, set()),
         ({"finetune": {"lora": {"rank": 2}}}, set()),
         ({"dataset": {"table": {"path": "unused.csv"}}}, set()),
+        ({"dataset": {"table": {"columns": {"audio": None}}}}, set()),
     ],
 )
 def test_a_change_reaches_the_stages_that_read_it_and_no_other(override, changed):
@@ -333,6 +334,19 @@ def test_with_a_corpus_no_split_is_read(tmp_path):
     assert plans[1].transductive_arms() == []
 
 
+def test_bad_clips_of_a_corpus_are_skipped_as_those_of_the_table_are(table, tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    corpus.write_text("id,audio,text\na,a.wav,words\n")
+    for on_bad in ("error", "skip"):
+        a_plan = plan(
+            dataset=leave_one_speaker_out(table),
+            adapt={"corpus": {"path": str(corpus)}},
+            audio={"on_bad": on_bad, "max_bad_share": 0.3},
+        )
+        settings = [manifest.settings for manifest in a_plan.variants["manifest"].values()]
+        assert [(s.on_bad, s.max_bad_share) for s in settings] == [(on_bad, 0.3)] * 2
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -430,3 +444,32 @@ def test_codes_keep_the_division_in_which_they_are_complete(tmp_path, monkeypatc
         for kind in ("spec.json", "parquet"):
             (tmp_path / folder / f"shard-{i}-of-3.{kind}").touch()
     assert shards()[1] == first, "the division asked for, if it is complete"
+
+
+def test_folders_begin_with_what_their_stage_does(table):
+    def labels(a_plan):
+        return {
+            stage: {key.rpartition("-")[0] for key in a_plan.keys(stage)}
+            for stage in a_plan.variants
+        }
+
+    assert labels(plan()) == {
+        "corpus": {"espeak"},
+        "manifest": {"demo"},
+        "folds": {"given"},
+        "tokenizer": {"spectral_rvq"},
+        "codes": {"spectral_rvq"},
+        "bow": {"counts"},
+        "path": {"joint"},
+        "select": {"lasso", "random"},
+        "description": {"lasso"},
+        "token_texts": {"text", "audio", "text-audio"},
+        "adapt": {"all-MiniLM-L6-v2"},
+        "finetune": {"full"},
+        "linear": {"text-audio"},
+        "predict": {"lm"},
+        "evaluate": {"metrics"},
+    }
+    mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))
+    assert (mine["manifest"], mine["folds"]) == ({"table"}, {"leave_one_group_out"})
+    assert mine["adapt"] == {"where_else"}
