@@ -230,6 +230,19 @@ def test_where_several_tokens_enter_at_once_the_nearest_size_is_returned():
     assert len(calls) < 60, "the bisection ends"
 
 
+def test_where_sizes_rise_and_fall_the_nearest_pair_of_the_path_is_searched():
+    table = pd.DataFrame({"alpha": [8.0, 4.0, 2.0, 1.0], "n_tokens": [0, 10, 3, 20]})
+    tried = []
+
+    def size_at(alpha):
+        tried.append(alpha)
+        return 4 if 3 < alpha < 4 else 3
+
+    alpha, size = alpha_for_n_tokens(table, 4, size_at)
+    assert size == 4 and 3 < alpha < 4
+    assert all(2 < alpha < 4 for alpha in tried)
+
+
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=30), st.integers(0, 40), st.integers(1, 6))
 def test_any_size_that_a_falling_path_has_is_found(sizes, n_tokens, step):
     """A path of steps: sizes[i] tokens for alpha in [i + 1, i + 2), falling with alpha."""

@@ -106,7 +106,9 @@ def test_frequencies_are_those_of_a_plain_count(rows):
     np.testing.assert_array_equal(term_frequency(sparse), counts.sum(axis=0))
     np.testing.assert_allclose(document_frequency(sparse), (counts > 0).mean(axis=0))
     expected = [(counts[labels == label] > 0).sum(axis=0) for label in np.unique(labels)]
-    np.testing.assert_array_equal(documents_per_class(sparse, labels), expected)
+    found = documents_per_class(sparse, labels)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == term_frequency(sparse).dtype == np.int64
 
 
 def test_zeros_that_are_stored_are_no_occurrences():
