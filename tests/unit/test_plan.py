@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlasso.config import Settings, load_settings, merged
 from speechlasso.errors import InputError
+from speechlasso.files import write_json
+from speechlasso.observations import Observations
 from speechlasso.plan import make_plan
+from speechlasso.recorded_clips import CLIPS, RecordedClips, checked_and_recorded
 
 
 def plan(**overrides):
@@ -473,3 +481,92 @@ def test_folders_begin_with_what_their_stage_does(table):
     mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))
     assert (mine["manifest"], mine["folds"]) == ({"table"}, {"leave_one_group_out"})
     assert mine["adapt"] == {"where_else"}
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """Settings of an experiment on a table of three clips, with a local language model."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        soundfile.write(f"{name}.wav", np.full(1000, 0.1 * ord(name) % 1), 16_000)
+    with open("table.csv", "w") as table:
+        table.write("id,audio,text,label,split\n")
+        table.writelines(f"{name},{name}.wav,word,x,train\n" for name in "abc")
+    os.mkdir("lm")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        Path("lm", name).write_text("old")
+    return {
+        "dataset": {
+            "source": "table",
+            "table": {"path": "table.csv", "columns": {"split": "split"}},
+        },
+        "lm": {"name": "lm"},
+        "seeds": [1],
+    }
+
+
+def record_clips(a_plan):
+    """Leave what the manifest's job leaves of the clips."""
+    (key,) = a_plan.keys("manifest")
+    clips = {}
+    check = checked_and_recorded(clips)
+    for name in "abc":
+        check(f"{name}.wav")
+    RecordedClips(clips).write(Path(a_plan["manifest", key].folder, CLIPS))
+
+
+def test_another_table_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
+    before = plan(**own_data)
+    old = Path("table.csv").read_text()
+    Path("table.csv").write_text(old.replace(",x,", ",y,"))
+    os.utime("table.csv", (1, 1))
+    assert changed_stages(before, plan(**own_data)) == set(AFTER_SELECTION) | {
+        *("manifest", "folds", "tokenizer", "codes", "bow", "path")
+    }
+    Path("table.csv").write_text(old)
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_another_model_changes_what_is_trained_from_it(own_data):
+    before = plan(**own_data)
+    Path("lm/model.safetensors").write_text("new")
+    changed = {"adapt", "finetune", "predict", "evaluate"}
+    assert changed_stages(before, plan(**own_data)) == changed
+    Path("lm/model.safetensors").write_text("old")
+    Path("lm/README.md").write_text("new")
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
+    before = plan(**own_data)
+    record_clips(before)
+    assert changed_stages(before, plan(**own_data)) == set()
+    old = Path("b.wav").read_bytes()
+    shutil.copy("a.wav", "b.wav")
+    changed = plan(**own_data)
+    assert "manifest" in changed_stages(before, changed)
+    # The old manifest's folder is where changes are noticed: it is no folder to prune.
+    assert {f"results/manifest/{key}" for key in before.keys("manifest")} < (
+        changed.reached_folders()
+    )
+    os.remove("b.wav")
+    missing = plan(**own_data)
+    assert len({a_plan.keys("manifest")[0] for a_plan in (before, changed, missing)}) == 3
+    Path("b.wav").write_bytes(old)
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_jobs_plan_from_what_the_run_wrote_down_without_any_of_the_files(own_data):
+    record_clips(plan(**own_data))
+    shutil.copy("a.wav", "b.wav")
+    by_run = plan(**own_data)
+    by_run.observations.write("observed.json")
+    settings = load_settings(merged(Settings().model_dump(), own_data))
+    for path in ("a.wav", "b.wav", "c.wav", "table.csv"):
+        os.remove(path)
+    by_job = make_plan(settings, Observations("observed.json"))
+    assert keys_by_stage(by_job) == keys_by_stage(by_run)
+    assert by_job.n_rows == by_run.n_rows
+    write_json("observed.json", {"folds": ["given"]})
+    with pytest.raises(InputError, match=r"observed\.json: is of another configuration"):
+        make_plan(settings, Observations("observed.json"))

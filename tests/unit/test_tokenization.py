@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from typing import get_args
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from speechlasso import tokenization
 from speechlasso.config import Tokenizer, TokenizerMethod
+from speechlasso.digests import fingerprint
 from speechlasso.errors import InputError
+from speechlasso.recorded_clips import RecordedClips
 from speechlasso.tokenization import encode_utterances, fit_tokenizer, load_tokenizer, one_ahead
 from speechlasso.tokenizers import BACKENDS, tokenizer_files
 
@@ -68,6 +71,21 @@ def test_a_clip_that_vanished_is_named(manifest, tokenizer):
     gone = manifest.assign(audio=[["/nowhere/clip.wav"]] * len(manifest))
     with pytest.raises(InputError, match="/nowhere/clip.wav"):
         encode_utterances(tokenizer, gone)
+
+
+def test_a_clip_that_was_replaced_since_the_manifest_was_made_is_refused(
+    manifest, tokenizer, tmp_path
+):
+    paths = [str(shutil.copy(clip, tmp_path)) for clips in manifest["audio"] for clip in clips]
+    copies = pd.DataFrame({"id": list("abcdef"), "audio": [[path] for path in paths]})
+    clips = RecordedClips({path: fingerprint(path) for path in paths})
+    codes = encode_utterances(tokenizer, copies, clips).codes
+    np.testing.assert_array_equal(codes["c"], encode_utterances(tokenizer, copies).codes["c"])
+    shutil.copy(paths[0], paths[2])
+    with pytest.raises(InputError, match=r"2\.wav: is not the clip that the manifest lists"):
+        encode_utterances(tokenizer, copies, clips)
+    with pytest.raises(InputError, match=r"2\.wav: is not the clip that the manifest lists"):
+        fit_tokenizer(SETTINGS, copies, clips=clips)
 
 
 @given(

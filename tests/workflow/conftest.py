@@ -54,19 +54,19 @@ class Workspace:
             *("--directory", str(self.folder), "--cores", CORES, *arguments),
         ]
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; stdout and stderr in `stdout`."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *arguments: str) -> str:
-        finished = self.snakemake(*arguments)
+    def run(self, *arguments: str, **environment: str) -> str:
+        finished = self.snakemake(*arguments, **environment)
         assert finished.returncode == 0, finished.stdout
         return finished.stdout
 
@@ -83,6 +83,8 @@ class Workspace:
         return Workspace(folder)
 
 
+READS = "reads"
+"""Where the run of `finished` writes down what its scripts read; see reads/sitecustomize.py."""
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
@@ -125,5 +127,9 @@ def workspace(tmp_path, tiny_lm) -> Workspace:
 def finished(tmp_path_factory, tiny_lm) -> Workspace:
     """One in which the tiny experiment has run; do not run anything in it, but in a copy."""
     workspace = make_workspace(tmp_path_factory.mktemp("finished"), tiny_lm)
-    workspace.run("--configfile", "tiny.yaml")
+    (workspace.folder / READS).mkdir()
+    modules = os.pathsep.join(
+        [str(Path(__file__).parent / READS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    workspace.run("--configfile", "tiny.yaml", PYTHONPATH=modules, READS=READS)
     return workspace
