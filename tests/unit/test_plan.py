@@ -549,6 +549,11 @@ def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_
     assert {f"results/manifest/{key}" for key in before.keys("manifest")} < (
         changed.reached_folders()
     )
+    assert list(changed.watched()) == [
+        "the table table.csv",
+        "3 clips, of which 1 changed since they were recorded",
+        "the model files lm",
+    ]
     os.remove("b.wav")
     missing = plan(**own_data)
     assert len({a_plan.keys("manifest")[0] for a_plan in (before, changed, missing)}) == 3

@@ -138,11 +138,12 @@ def show_plan(options: argparse.Namespace) -> int:
     Tab-separated text where no terminal reads it, so that no name is wrapped or cut.
     """
     columns = ("experiment", "rule", "folder", "used by", "state")
-    rows = [
-        row
-        for plan in _plans(options.configfile or [None], options.config)
-        for row in _states(plan)
-    ]
+    plans = _plans(options.configfile or [None], options.config)
+    rows = [row for plan in plans for row in _states(plan)]
+    for plan in plans:
+        for line in plan.watched():
+            # Beside the table, which others may read.
+            print(f"{plan.experiment} watches {line}", file=sys.stderr)
     if sys.stdout.isatty():
         _print_table(columns, rows)
     else:

@@ -169,11 +169,29 @@ class Plan:
     def reached_folders(self) -> set[str]:
         """Folders of all variants, and of the manifests that first recorded clips changed since."""
         variants = [variant for of_stage in self.variants.values() for variant in of_stage.values()]
-        recorders = [
-            replace(variant, data={name: d for name, d in variant.data.items() if name != "clips"})
-            for variant in self.variants["manifest"].values()
-        ]
+        recorders = map(_recorder, self.variants["manifest"].values())
         return {variant.folder for variant in (*variants, *recorders)}
+
+    def watched(self) -> Iterator[str]:
+        """In words, the user's files whose content is part of the keys."""
+        for manifest in self.variants["manifest"].values():
+            if manifest.settings.table.path:
+                yield f"the table {manifest.settings.table.path}"
+                yield self._watched_clips(manifest)
+        models = {
+            Path(path).parent.as_posix() if "/" in name else path
+            for of_stage in self.variants.values()
+            for variant in of_stage.values()
+            for name, path in variant.settings.data_files().items()
+            if name != "table"
+        }
+        yield from (f"the model files {path}" for path in sorted(models))
+
+    def _watched_clips(self, manifest: Variant) -> str:
+        clips = self.observations.clips(_recorder(manifest))
+        if clips is None:
+            return "no clips yet: the manifest will record them"
+        return f"{clips['n']} clips, of which {clips['changed']} changed since they were recorded"
 
     def transductive_arms(self) -> list[str]:
         """Arms whose language model was adapted to unlabelled validation or test rows."""
@@ -209,6 +227,12 @@ class Plan:
     def __getitem__(self, stage_and_key: tuple[str, str]) -> Variant:
         stage, key = stage_and_key
         return self.variants[stage][key]
+
+
+def _recorder(manifest: Variant) -> Variant:
+    """The manifest that first recorded the clips of another one, or is that itself."""
+    data = {name: digest for name, digest in manifest.data.items() if name != "clips"}
+    return replace(manifest, data=data)
 
 
 def _shards(folder: str, n: int) -> list[str]:
