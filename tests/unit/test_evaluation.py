@@ -84,6 +84,7 @@ def test_evaluate_scores_each_split():
     assert scores["n_examples"] == 15
     assert scores["cut_share"] == pytest.approx(1 / 15)
     assert scores["positive_f1"] is None
+    assert scores["mean_text_tokens"] == scores["mean_audio_tokens"] == 0
     assert (
         scores["confusion"]
         == metrics.confusion_matrix(test["label"], test["predicted"], labels=CLASSES).tolist()
@@ -118,6 +119,11 @@ def test_what_a_threshold_decided_is_scored_by_hand():
     ]
     assert (scores["mean_text_tokens"], scores["mean_audio_tokens"]) == (5.0, 0.2)
     assert scores["cut_share"] == 0
+
+
+def test_a_positive_class_that_neither_occurs_nor_is_predicted_scores_nothing():
+    scores = classification_scores(np.array([0]), np.eye(3)[:1], CLASSES, positive_label="c")
+    assert scores["positive_f1"] == 0
 
 
 def test_a_class_held_for_impossible_costs_much_but_not_infinitely_much():

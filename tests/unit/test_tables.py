@@ -31,10 +31,13 @@ def test_speakers_of_digits_and_na_are_compared(tmp_path, capsys):
     rng = np.random.default_rng(0)
     runs = pd.DataFrame(
         [
-            {"arm": arm, "fold": fold, "seed": 1, "split": split, "macro_f1": rng.random()}
+            {
+                **{"arm": arm, "fold": fold, "seed": 1, "split": split},
+                **{"n_examples": 20, "macro_f1": rng.random()},
+            }
             for arm in ("lasso", "random")
             for fold in ("01", "1", "NA", "")
-            for split in ("validation", "test")
+            for split in ("train", "validation", "test")
         ]
     )
     write_csv(tmp_path / "runs.csv", runs)
