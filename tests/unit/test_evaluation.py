@@ -124,6 +124,10 @@ def test_what_a_threshold_decided_is_scored_by_hand():
 def test_a_positive_class_that_neither_occurs_nor_is_predicted_scores_nothing():
     scores = classification_scores(np.array([0]), np.eye(3)[:1], CLASSES, positive_label="c")
     assert scores["positive_f1"] == 0
+    rows = pd.DataFrame({"id": ["u"], "split": "test", "label": "a"})
+    found = evaluate(predictions_frame(rows, np.eye(3)[:1], CLASSES), positive_label=None)
+    last = found["splits"]["test"]["per_class"][2]
+    assert last == {"class": "c", "precision": 0, "recall": 0, "f1": 0, "support": 0}
 
 
 def test_a_class_held_for_impossible_costs_much_but_not_infinitely_much():
