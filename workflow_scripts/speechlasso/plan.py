@@ -282,7 +282,7 @@ def make_plan(settings: Settings, observations: Observations | None = None) -> P
     for run in runs:
         for variant in run.with_ancestors():
             known = variants[variant.stage].setdefault(variant.key, variant)
-            if known.spec != variant.spec:
+            if known is not variant and known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
     _require_layers(variants["bow"].values(), variants["select"].values())
     n_rows = {
