@@ -282,6 +282,20 @@ def _(folder):
     return [Sound(name, tone(), tolerance=LOSSY) for name in files]
 
 
+@reads("MP3 after zero bytes, with a tag or without")
+def _(folder):
+    sound = encoded(tone(), "MP3")
+    files = [bytes(1) + sound, bytes(10_000) + sound, bytes(100) + ID3 + sound]
+    files = [saved(folder, content, f"{i}.wav") for i, content in enumerate(files)]
+    return [Sound(name, tone(), tolerance=LOSSY) for name in files]
+
+
+@refuses("MP3 after zero bytes, cut off")
+def _(folder):
+    content = bytes(100) + encoded(tone(5), "MP3")
+    return Refusal(saved(folder, content[: len(content) // 2]), "is truncated")
+
+
 @reads("MP3 of constant bit rate without a table of its length")
 def _(folder):
     content = without_mp3_table(mp3(tone(2), "CONSTANT"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,14 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechlasso.clip_files import CONVERT, HEAD_BYTES, ClipError, foreign_content, open_file
+from speechlasso.clip_files import (
+    CONVERT,
+    HEAD_BYTES,
+    ClipError,
+    foreign_content,
+    open_file,
+    zeros_before_mp3,
+)
 from speechlasso.errors import InputError
 from speechlasso.segments import is_open, segment_problem
 
@@ -150,6 +158,8 @@ def open_clip(path: str | Path) -> Iterator[Clip]:
     # By its descriptor: by name, libsndfile would take any bytes called .gsm or .vox for sound.
     with open_file(path) as file:
         try:
+            # By its descriptor libsndfile does not look for the sound of an MP3 behind zero bytes.
+            os.lseek(file.fileno(), zeros_before_mp3(file), os.SEEK_SET)
             clip = Clip(file.fileno(), closefd=False)
         except soundfile.SoundFileError as error:
             file.seek(0)

@@ -84,6 +84,22 @@ def _require_content(path: str | Path) -> None:
         raise ClipError(path, "is an empty file")
 
 
+def zeros_before_mp3(file: BinaryIO) -> int:
+    """Number of zero bytes that an MP3 begins with; 0 for whatever else a file begins with."""
+    file.seek(0)
+    n_zeros = 0
+    while head := file.read(HEAD_BYTES):
+        sound = head.lstrip(b"\0")
+        n_zeros += len(head) - len(sound)
+        if sound:
+            file.seek(n_zeros)
+            magic = file.read(3)
+            # A tag, or the sync bits of a frame of Layer III.
+            is_mp3 = magic == b"ID3" or magic[0] == 0xFF and magic[1:2] and magic[1] & 0xE6 == 0xE2
+            return n_zeros if is_mp3 else 0
+    return 0
+
+
 def foreign_content(head: bytes) -> str | None:
     """Recognise what a file is that libsndfile could not open.
 

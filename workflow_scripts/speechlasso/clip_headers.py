@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlasso.clip_files import CONVERT, open_file
+from speechlasso.clip_files import CONVERT, open_file, zeros_before_mp3
 
 Bytes = bytes | mmap.mmap
 
@@ -104,7 +104,7 @@ def mp3_problem(path: str | Path, n_promised: int, n_decoded: int) -> str | None
     A reason as `ClipError` takes it, or None.
     """
     with _mapped(path) as content:
-        sound = Mp3Frames.of(content)
+        sound = Mp3Frames.of(content, zeros_before_mp3(content))
     if n_decoded == 0:
         return "contains no samples"
     if sound.has_table and n_decoded < n_promised:
@@ -132,9 +132,10 @@ class Mp3Frames:
     """Whether the first frame is no sound but a table (Xing, Info) that counts the others."""
 
     @classmethod
-    def of(cls, content: Bytes) -> Mp3Frames:
+    def of(cls, content: Bytes, first: int = 0) -> Mp3Frames:
+        """Those from byte `first` on."""
         n_samples, has_table = 0, False
-        for start, size, samples in _mp3_frames(content):
+        for start, size, samples in _mp3_frames(content, first):
             frame = content[start : start + size]
             if n_samples == 0 and (b"Xing" in frame or b"Info" in frame):
                 has_table = True
@@ -143,9 +144,9 @@ class Mp3Frames:
         return cls(n_samples, has_table)
 
 
-def _mp3_frames(content: Bytes) -> Iterator[tuple[int, int, int]]:
+def _mp3_frames(content: Bytes, first: int) -> Iterator[tuple[int, int, int]]:
     """Position, size in bytes and samples per channel of each whole frame."""
-    position = _after_id3(content)
+    position = _after_id3(content, first)
     while position + 4 <= len(content):
         header = int.from_bytes(content[position : position + 4], "big")
         version, layer = header >> 19 & 3, header >> 17 & 3
@@ -164,9 +165,8 @@ def _mp3_frames(content: Bytes) -> Iterator[tuple[int, int, int]]:
         position += size
 
 
-def _after_id3(content: Bytes) -> int:
+def _after_id3(content: Bytes, position: int) -> int:
     """Where the ID3v2 tags end that stand before the sound."""
-    position = 0
     while content[position : position + 3] == b"ID3" and position + 10 <= len(content):
         size = 0
         for byte in content[position + 6 : position + 10]:

@@ -32,6 +32,14 @@ _PLAIN = (str, numbers.Number, decimal.Decimal, datetime.date, datetime.time, da
 
 def cell_text(cell: Any) -> str | Refused:
     """A cell as text, exactly as it stands there; "" where there is nothing."""
+    text = _written(cell)
+    if isinstance(text, str) and "\0" in text:
+        return Refused("holds a zero byte")
+    return text
+
+
+def _written(cell: Any) -> str | Refused:
+    """The same with zero bytes, which a check of the clip itself tells of."""
     if isinstance(cell, bytes):
         try:
             cell = cell.decode("utf-8")
@@ -48,8 +56,6 @@ def cell_text(cell: Any) -> str | Refused:
         except UnicodeEncodeError as error:
             code = ord(text[error.start])
             return Refused(f"holds half a character (U+{code:04X}, a surrogate without its other)")
-    if "\0" in text:
-        return Refused("holds a zero byte")
     return text
 
 
@@ -89,14 +95,14 @@ class ClipCells:
                 return Refused(f"is {_kind(part)}; expected one of bytes or path")
             content, path = part.get("bytes"), part.get("path")
         if isinstance(content, bytes) and (isinstance(part, dict) or b"\0" in content):
-            return self._written(content, path if isinstance(path, str) else "")
-        text = cell_text(path)
+            return self._stored(content, path if isinstance(path, str) else "")
+        text = _written(path)
         if isinstance(text, Refused):
             return text
         names = text.split(self.separator) if split and not isinstance(part, dict) else [text]
         return [str(self.root / name.strip()) for name in names if name.strip()]
 
-    def _written(self, content: bytes, name: str) -> list[str] | Refused:
+    def _stored(self, content: bytes, name: str) -> list[str] | Refused:
         if self.folder is None:
             return Refused("holds sound, but here only clips in files are read")
         if not content:
