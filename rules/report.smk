@@ -6,7 +6,6 @@ rule report:
         PLAN.run_files(),
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
-        index=f"{EXPERIMENT}/index.tsv",
     output:
         report=report(
             f"{EXPERIMENT}/report.html",

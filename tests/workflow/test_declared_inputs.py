@@ -1,0 +1,43 @@
+"""Rules declare every file that their scripts read, so that a change of any of them is seen."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import PurePath
+
+from speechlasso.digests import DIGESTS
+
+from .conftest import READS
+
+
+def declared(workspace):
+    """The files that each job declares as its inputs, and those it writes, by the job's log."""
+    table = workspace.run("--detailed-summary", "--configfile", "tiny.yaml")
+    lines = table[table.index("output_file\t") :].splitlines()
+    inputs, outputs = {}, {}
+    for row in csv.DictReader(lines, delimiter="\t"):
+        log = row["log-file(s)"]
+        inputs[log] = set(row["input-file(s)"].split(","))
+        outputs.setdefault(log, set()).add(row["output_file"])
+    return inputs, outputs
+
+
+def test_scripts_read_what_their_rules_declare(finished):
+    inputs, outputs = declared(finished)
+    seen, undeclared, unread = set(), set(), set()
+    for script in (finished.folder / READS).iterdir():
+        notes = [line.split(" ", 1) for line in script.read_text().splitlines()]
+        (log,) = {path for event, path in notes if event == "log"}
+        seen.add(log)
+        read = (
+            {path for event, path in notes if event == "read" and path.startswith("results/")}
+            - outputs[log]
+            - {DIGESTS}
+        )
+        covered = {path for path in read if inputs[log] & {path, *map(str, PurePath(path).parents)}}
+        undeclared |= {(log, path) for path in read - covered}
+        reached = covered | {str(parent) for path in covered for parent in PurePath(path).parents}
+        unread |= {(log, path) for path in inputs[log] - reached if path.startswith("results/")}
+    assert seen == set(inputs) - {"-"}
+    assert undeclared == set()
+    assert unread == set()
