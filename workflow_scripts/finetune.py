@@ -13,6 +13,7 @@ from speechlasso.files import read_json, write_csv, write_json
 from speechlasso.finetuning import finetune
 from speechlasso.job import CHECKPOINT, job
 from speechlasso.processes import in_processes
+from speechlasso.provenance import environment
 from speechlasso.recipe import write_recipe
 from speechlasso.token_rows import read_token_rows
 from speechlasso.token_text import n_selected
@@ -34,16 +35,9 @@ with job(snakemake) as settings:
         checkpoint_folder=folder / CHECKPOINT,
     )
     result = in_processes(settings.finetune.processes, work)
-    write_recipe(
-        folder,
-        map(read_json, snakemake.input.specs),
-        snakemake.input.selection,
-        snakemake.input.speech_tokenizer,
-    )
+    read = snakemake.input
+    write_recipe(folder, map(read_json, read.specs), read.selection, read.speech_tokenizer)
     write_csv(snakemake.output.training_log, result.log)
-    training = {
-        "train_seconds": result.train_seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "threads": snakemake.threads,
-    }
+    training = {name: getattr(result, name) for name in ("train_seconds", "peak_memory_mb")}
+    training |= {"threads": snakemake.threads, "environment": environment(settings)}
     write_json(snakemake.output.training, training)

@@ -11,6 +11,7 @@ from speechlasso.bag_of_words import BagOfWords
 from speechlasso.files import read_json, write_json, write_parquet
 from speechlasso.job import job
 from speechlasso.linear_classifier import fit_and_predict
+from speechlasso.provenance import environment
 from speechlasso.token_selection import TokenSelection
 
 with job(snakemake) as settings:
@@ -29,5 +30,6 @@ with job(snakemake) as settings:
         settings.seed,
     )
     training["train_seconds"] = time.perf_counter() - started
+    training["environment"] = environment(settings)
     write_parquet(snakemake.output.predictions, predictions)
     write_json(snakemake.output.training, training)

@@ -48,11 +48,15 @@ def to_best_device(model: torch.nn.Module) -> torch.device:
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Mixed precision where it is asked for, or where the hardware multiplies bfloat16 natively."""
-    wanted = precision == "bf16" or (precision == "auto" and _computes_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_bf16(precision, device))
 
 
-def _computes_bf16(device: torch.device) -> bool:
+def computes_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether products are in bfloat16: what `precision: auto` becomes on a device."""
+    return precision == "bf16" or (precision == "auto" and _is_fast_in_bf16(device))
+
+
+def _is_fast_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     processor = torch.cpu.get_capabilities()

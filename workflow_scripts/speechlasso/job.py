@@ -16,6 +16,7 @@ from speechlasso.config import merged
 from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
 from speechlasso.files import write_json
+from speechlasso.provenance import environment
 from speechlasso.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -98,4 +99,6 @@ class _DataFiles:
 
 def _full_spec(spec: dict[str, Any], settings: Stage) -> dict[str, Any]:
     """The spec with every default spelled out, for people and for old results."""
-    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__}
+    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__} | {
+        "environment": environment(settings)
+    }

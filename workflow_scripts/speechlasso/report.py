@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from speechlasso.figures import figure_or_sentence, plain_text, short, svg
 from speechlasso.pages import html_table as _html
 from speechlasso.pages import render_page
+from speechlasso.provenance import differences
 from speechlasso.report_figures import confusion_figure, selection_figure, selection_table
 from speechlasso.summary import RunResult, with_interval
 
@@ -57,6 +58,12 @@ def render_report(
         score_figure=figure_or_sentence(score_figure, summary[summary["arm"].isin(shown)]),
         identical_arms=_identical_arms(summary),
         transductive_arms=transductive_arms,
+        environments=differences(
+            {
+                arm: [result.training.get("environment", {}) for result in of_arm]
+                for arm, of_arm in by_arm.items()
+            }
+        ),
         n_arms=summary["arm"].nunique(),
         n_shown=len(shown),
         confusion_figures=[

@@ -1,0 +1,71 @@
+"""With what a job computed, and in what runs of one table differ."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy
+import pytest
+import torch
+import transformers
+
+from speechlasso.config import Adapt, Finetune, LanguageModel
+from speechlasso.devices import autocast, best_device
+from speechlasso.provenance import differences, environment, hub_commit
+from speechlasso.stages import AdaptLM, FinetuneLM
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_versions_are_those_of_the_libraries():
+    found = environment(Finetune())
+    assert found["numpy"] == numpy.__version__
+    assert found["transformers"] == transformers.__version__
+    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert found["device"]
+    json.dumps(found)
+
+
+def test_a_light_job_loads_no_torch():
+    program = (
+        "import sys; from speechlasso.provenance import environment; "
+        "from speechlasso.stages import Evaluate; found = environment(Evaluate()); "
+        "sys.exit('torch' in sys.modules or 'torch' in found or 'numpy' not in found)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+def test_the_precision_is_what_autocast_makes_of_it(precision):
+    lm = LanguageModel(precision=precision)
+    found = environment(FinetuneLM(lm=lm, finetune=Finetune(), seed=1))["precision"]
+    ones = torch.ones(2, 2, device=best_device())
+    with autocast(precision, best_device()):
+        product = (ones @ ones).dtype
+    assert found == {torch.bfloat16: "bf16", torch.float32: "fp32"}[product]
+
+
+def test_adaptation_with_small_weights_is_in_bf16():
+    stage = AdaptLM(lm=LanguageModel(precision="fp32"), adapt=Adapt(weights="bf16"), seed=1)
+    assert environment(stage)["precision"] == "bf16"
+
+
+def test_the_commit_of_a_model_of_the_hub_and_of_a_folder(tmp_path, monkeypatch):
+    cache = tmp_path / "models--owner--name"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs/main").write_text(COMMIT)
+    snapshot = cache / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert hub_commit(LanguageModel(name="owner/name")) == COMMIT
+    assert hub_commit(LanguageModel(name="owner/other")) is None
+    assert hub_commit(LanguageModel(name=str(snapshot))) is None
+
+
+def test_what_differs_is_named_with_its_arms():
+    old, new = {"torch": "2.1", "device": "A100"}, {"torch": "2.2", "device": "A100"}
+    assert differences({"a": [old, old], "b": [old]}) == []
+    assert differences({"a": [old, new], "b": [new]}) == ["torch: 2.1 (a); 2.2 (a, b)"]
