@@ -106,6 +106,13 @@ def corpus_clips(stage):
     return path
 
 
+def clips_of_corpus_and_data(wildcards):
+    """What the manifests of a corpus and of the experiment's own data recorded of their clips."""
+    upstream = PLAN["adapt", wildcards.adapt].upstream
+    roles = ("corpus", "manifest") if "corpus" in upstream else ()
+    return [f"{upstream[role].folder}/clips.parquet" for role in roles]
+
+
 def selection_of_texts(stage):
     """An input function: the selection behind the token texts that the job reads, if any."""
 

@@ -28,6 +28,7 @@ rule model_card:
     input:
         specs=specs_of_texts("finetune"),
         adapt=upstream("finetune", "adapt", "spec.json"),
+        overlap=upstream("finetune", "adapt", "overlap.json"),
         finetune="results/finetune/{finetune}/spec.json",
         training_log="results/finetune/{finetune}/training_log.csv",
         config="results/finetune/{finetune}/config.json",

@@ -6,8 +6,13 @@ rule adapt_lm:
         token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
         selection=selection_of_texts("adapt"),
         data=data_files("adapt"),
+        corpus=upstream("adapt", "corpus", "manifest.parquet"),
+        manifest=upstream("adapt", "manifest", "manifest.parquet"),
+        folds=upstream("adapt", "folds", "folds.parquet"),
+        clips=clips_of_corpus_and_data,
     output:
         rows="results/adapt/{adapt}/rows.safetensors",
+        overlap="results/adapt/{adapt}/overlap.json",
         training_log="results/adapt/{adapt}/training_log.csv",
         spec="results/adapt/{adapt}/spec.json",
     log:

@@ -10,14 +10,25 @@ from pathlib import Path
 import pandas as pd
 
 from speechlasso.adaptation import adapt
-from speechlasso.files import write_csv
+from speechlasso.corpus_overlap import corpus_overlap
+from speechlasso.files import write_csv, write_json
+from speechlasso.folds import fold_examples
 from speechlasso.job import CHECKPOINT, job
 from speechlasso.processes import in_processes
+from speechlasso.recorded_clips import recorded_digests
 from speechlasso.token_rows import write_token_rows
 from speechlasso.token_text import n_selected
 
 with job(snakemake) as settings:
     token_texts = pd.read_parquet(snakemake.input.token_texts)
+    overlap = {}
+    if snakemake.input.corpus:
+        manifest, folds = map(pd.read_parquet, (snakemake.input.manifest, snakemake.input.folds))
+        examples = fold_examples(manifest, folds, settings.fold)
+        corpus = pd.read_parquet(snakemake.input.corpus)
+        digests = recorded_digests(snakemake.input.clips)
+        overlap = corpus_overlap(corpus, examples, digests, settings.by_id)
+    write_json(snakemake.output.overlap, overlap)
     work = partial(
         adapt,
         token_texts[token_texts["split"].isin(settings.adapt.splits)],

@@ -12,6 +12,7 @@ from speechlasso.model_card import render_model_card
 
 with job(snakemake):
     selection, adapt = snakemake.input.selection, snakemake.input.adapt
+    overlap = snakemake.input.overlap
     card = render_model_card(
         snakemake.params.name,
         map(read_json, snakemake.input.specs),
@@ -22,5 +23,6 @@ with job(snakemake):
         config=read_json(snakemake.input.config),
         selection=read_json(selection) if selection else None,
         page=snakemake.params.page,
+        overlap=read_json(overlap) if overlap else None,
     )
     write_text(snakemake.output.card, card)

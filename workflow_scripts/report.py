@@ -4,6 +4,7 @@ import job_start  # noqa: F401
 
 # isort: split
 
+from speechlasso.corpus_overlap import transductive_runs
 from speechlasso.files import write_text
 from speechlasso.job import job
 from speechlasso.report import render_report
@@ -15,6 +16,6 @@ with job(snakemake):
         read_table(snakemake.input.runs),
         read_table(snakemake.input.summary),
         [read_run(**run) for run in snakemake.params.runs],
-        snakemake.params.transductive_arms,
+        [*snakemake.params.transductive_arms, *transductive_runs(snakemake.params.runs)],
     )
     write_text(snakemake.output.report, page)

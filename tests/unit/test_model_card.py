@@ -67,6 +67,7 @@ def card(
     config=None,
     adapt=None,
     adapted_to="texts-1",
+    overlap=None,
     **data,
 ):
     lm = LanguageModel(name=lm)
@@ -84,6 +85,7 @@ def card(
         config=config or {},
         selection=SELECTION if reads_audio else None,
         page="results/description/lasso-1/page.html" if reads_audio else None,
+        overlap=overlap,
     )
 
 
@@ -232,3 +234,7 @@ def test_what_the_model_was_adapted_to():
     assert "on the train and test rows, without their labels" in text
     assert "adapted to the test rows, without their labels (transductive learning)" in text
     assert "on utterances of another table, without" in card(adapted_to="texts-2")[1]
+    seen = {"validation": {"n_rows": 5, "either": 0}, "test": {"n_rows": 8, "either": 3}}
+    text = card(adapted_to="texts-2", overlap=seen)[1]
+    assert "a table that holds 3 of the 8 test rows, without their labels (transductive" in text
+    assert "5 validation rows" not in text

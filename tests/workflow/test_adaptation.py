@@ -13,6 +13,7 @@ def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path)
     corpus = pd.read_csv(table)[["id", "text", "audio"]].rename(columns={"id": "name"})
     corpus["audio"] = [str(table.parent / clip) for clip in corpus["audio"]]
     corpus[:20].to_csv(workspace.folder / "corpus.csv", index=False)
+    test_clip = table.parent / pd.read_csv(table).query("split == 'test'")["audio"].iloc[0]
     options = (
         *TINY,
         "--config",
@@ -30,6 +31,17 @@ def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path)
     test = pd.read_csv(tables / "runs.csv").query("split == 'test'")
     assert test["perplexity_before"].item() == log["held_out_perplexity"][0]
     assert "Transductive" not in (tables / "report.html").read_text()
+    # The corpus gets a copy of a test clip under another name.
+    (workspace.folder / "copy.wav").write_bytes(test_clip.read_bytes())
+    corpus.loc[19, ["name", "audio"]] = ["stranger", str(workspace.folder / "copy.wav")]
+    corpus[:20].to_csv(workspace.folder / "seen.csv", index=False)
+    seen = "adapt={corpus: {path: seen.csv, columns: {id: name}}}"
+    workspace.run(*TINY, "--config", "experiment={arms: [lasso], name: seen}", seen)
+    tables = workspace.folder / "results/experiments/seen"
+    assert "Transductive: in lasso the language model" in (tables / "report.html").read_text()
+    (run,) = pd.read_csv(tables / "index.tsv", sep="\t").to_dict("records")
+    card = (workspace.folder / run["finetune"] / "README.md").read_text()
+    assert "a table that holds 1 of the 30 test rows, without their labels" in card
 
 
 def test_adapting_to_test_rows_is_told_in_the_report(finished, tmp_path):

@@ -51,6 +51,7 @@ def render_model_card(
     config: Mapping[str, Any],
     selection: Mapping[str, Any] | None = None,
     page: str | None = None,
+    overlap: Mapping[str, Any] | None = None,
 ) -> str:
     """Markdown with YAML front matter.
 
@@ -72,6 +73,8 @@ def render_model_card(
         The selection.json, of a model that reads audio.
     page
         Path of the page of evidence, where the selection has one.
+    overlap
+        As `corpus_overlap.corpus_overlap` returns it, of a model that was adapted to a corpus.
     """
     specs = [*specs, finetune, *([adapt] if adapt else [])]
     stages = {spec["stage"]: spec["settings"] for spec in specs}
@@ -111,7 +114,7 @@ def render_model_card(
         score_table=_score_table(splits),
         last_split=list(splits)[-1],
         class_table=_class_table(list(splits.values())[-1]),
-        limits=list(_limits(stages, splits)),
+        limits=list(_limits(stages, splits, overlap or {})),
         example=token_text(
             words["text"] if "text" in inputs else None, [1, 0, 1] if selection else None
         ),
@@ -253,7 +256,11 @@ def _class_table(scores: Mapping[str, Any]) -> str:
     return _table(["class", *columns, "utterances"], rows)
 
 
-def _limits(stages: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _limits(
+    stages: Mapping[str, Any],
+    splits: Mapping[str, Mapping[str, Any]],
+    overlap: Mapping[str, Mapping[str, int]],
+) -> Iterator[str]:
     inputs, max_length = stages["token_texts"]["inputs"], stages["finetune"]["lm"]["max_length"]
     scores = splits[list(splits)[-1]]
     yield (
@@ -275,6 +282,12 @@ def _limits(stages: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) 
     )
     if "test" in stages.get("adapt", {"adapt": {}})["adapt"].get("splits", []):
         yield "It was adapted to the test rows, without their labels (transductive learning)."
+    for split, found in overlap.items():
+        if found["either"]:
+            yield (
+                f"It was adapted to a table that holds {found['either']} of the {found['n_rows']} "
+                f"{split} rows, without their labels (transductive learning)."
+            )
     if "text" in inputs:
         yield "It reads transcripts like those of the training table; it does not transcribe."
     if "audio" in inputs:

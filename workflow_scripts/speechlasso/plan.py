@@ -124,7 +124,7 @@ class Run:
         training = folders.get("finetune") or folders["linear"]
         files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
         if "adapt" in folders:
-            files.append(f"{folders['adapt']}/training_log.csv")
+            files += [f"{folders['adapt']}/training_log.csv", f"{folders['adapt']}/overlap.json"]
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
 
     def test_row_files(self) -> list[str]:
@@ -407,14 +407,7 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
     upstream = {"token_texts": token_texts}
     reads_audio = stages.reads_audio(arm)
     if reads_audio and arm.adapt:
-        upstream["adapt"] = Variant(
-            stages.AdaptLM(
-                lm=settings.lm.as_read(has_own_precision=settings.adapt.weights == "fp32"),
-                adapt=settings.adapt.as_read(),
-                seed=seed,
-            ),
-            {"token_texts": _texts_of_corpus(settings, arm, fold, seed) or token_texts},
-        )
+        upstream["adapt"] = _adapt(settings, arm, token_texts, fold, seed)
     finetune = Variant(
         stages.FinetuneLM(
             lm=settings.lm.as_read(has_new_rows=reads_audio),
@@ -426,6 +419,30 @@ def _language_model(settings: Settings, arm: Arm, fold: str, seed: int) -> Varia
         upstream,
     )
     return Variant(stages.Predict(), {"finetune": finetune, "token_texts": token_texts})
+
+
+def _adapt(settings: Settings, arm: Arm, token_texts: Variant, fold: str, seed: int) -> Variant:
+    """Adaptation to the fold's token texts, or to a corpus, in which test rows are looked for."""
+    upstream, options = {"token_texts": token_texts}, {}
+    if corpus := settings.adapt.corpus:
+        texts = _texts_of_corpus(settings, arm, fold, seed)
+        upstream = {
+            "token_texts": texts,
+            "corpus": texts.upstream["manifest"],
+            "manifest": _manifest(settings),
+            "folds": _folds(settings),
+        }
+        own = upstream["manifest"].settings.table
+        options = {"fold": fold, "by_id": None not in (own.columns.id, corpus.columns.id)}
+    return Variant(
+        stages.AdaptLM(
+            lm=settings.lm.as_read(has_own_precision=settings.adapt.weights == "fp32"),
+            adapt=settings.adapt.as_read(),
+            seed=seed,
+            **options,
+        ),
+        upstream,
+    )
 
 
 def _token_texts(settings: Settings, arm: Arm, fold: str, seed: int) -> Variant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,13 @@ class RecordedClips:
                     "run snakemake again, which then looks at all clips anew"
                 )
             self._verified[clip] = found.status
+
+
+def recorded_digests(paths: Iterable[str]) -> dict[str, str | None]:
+    """SHA-256 of the clips of several manifests, by their paths."""
+    return {
+        clip: digest for path in paths for clip, digest in RecordedClips.read(path).digests.items()
+    }
 
 
 def is_the_users(clip: str) -> bool:

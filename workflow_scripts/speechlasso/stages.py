@@ -180,6 +180,10 @@ class AdaptLM(Stage):
     lm: LanguageModel
     adapt: Adapt
     seed: int
+    fold: str | None = None
+    """Whose validation and test rows are looked for in the corpus, if there is one."""
+    by_id: bool = True
+    """Whether both tables have ids to look by."""
 
     @property
     def label(self) -> str:
