@@ -14,7 +14,7 @@ help:
 	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions"
 
 run: $(VENV)/installed
-	@$(BIN)/python -m speechlasso.unlock
+	@$(BIN)/python -m speechlasso.experiment.unlock
 	$(RUN) --cores all
 
 test: $(VENV)/installed-dev

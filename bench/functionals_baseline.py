@@ -24,11 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
 
-from speechlasso.audio import read_utterance
-from speechlasso.config import Columns, Table
-from speechlasso.manifest import read_manifest
-from speechlasso.statistics import fold_margin
-from speechlasso.tokenizers.spectral_frames import (
+from speechlasso.audio.reading import read_utterance
+from speechlasso.data.manifest import read_manifest
+from speechlasso.data.settings import Columns, Table
+from speechlasso.evaluation.statistics import fold_margin
+from speechlasso.features.spectral_frames import (
     SAMPLE_RATE,
     VOICED_ENERGY_RANGE,
     VOICING_THRESHOLD,

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from speechlasso.bootstrap import resample_weights
-from speechlasso.statistics import bootstrap_margin, fold_margin
+from speechlasso.evaluation.bootstrap import resample_weights
+from speechlasso.evaluation.statistics import bootstrap_margin, fold_margin
 
 N_CLASSES, N_FEATURES = 3, 8
 FEATURES = {"score": slice(0, 8), "other": slice(0, 5)}

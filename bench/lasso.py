@@ -8,7 +8,7 @@ JSON object with the same numbers. Takes some minutes, nearly all of them SAGA's
 
 The published recipe is scikit-learn's SAGA with 1,000 iterations (arXiv 2512.07571). Objective and
 duality gap of every recipe are those of the same problem, intercept without penalty, taken by
-`speechlasso.lasso.certify`; liblinear minimises another one, with the intercept penalised.
+`speechlasso.lasso.fit.certify`; liblinear minimises another one, with the intercept penalised.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from speechlasso.lasso import certify, fit_lasso, lasso_path
+from speechlasso.lasso.fit import certify, fit_lasso, lasso_path
 
 N_LAYERS, N_CODES = 8, 1024
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

@@ -33,7 +33,9 @@ import torch.nn.functional as F
 from peft import LoraConfig, TrainableTokensConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from speechlasso.batching import (
+from speechlasso.language_model.loss import IGNORED, language_model_loss
+from speechlasso.language_model.new_row_training import train_new_rows
+from speechlasso.training.batching import (
     in_rows,
     length_grouped_batches,
     model_inputs,
@@ -42,8 +44,6 @@ from speechlasso.batching import (
     random_batches,
     shared_rows,
 )
-from speechlasso.language_model_loss import IGNORED, language_model_loss
-from speechlasso.new_row_training import train_new_rows
 
 VOCABULARY, N_NEW, SPACE = 128_000, 104, 220
 NEW_IDS = list(range(VOCABULARY, VOCABULARY + N_NEW))

@@ -3,7 +3,8 @@
     PYTHONPATH=workflow_scripts python bench/memory.py [--steps 48]
 
 trains the default language model in bfloat16, twice, in a process each: with torch's own limits on
-the kernels that it keeps for shapes it has met, and with those of `speechlasso.processor_memory`.
+the kernels that it keeps for shapes it has met, and with those of
+`speechlasso.training.processor_memory`.
 A step is 32 texts of one length between 140 and 330 tokens.
 
 It prints the memory and the time of both and, as the last line, one JSON object. It takes about
@@ -59,9 +60,9 @@ def trained(steps: int) -> dict[str, float]:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from speechlasso.config import LanguageModel
-    from speechlasso.devices import autocast, computing
-    from speechlasso.language_model import load_model
+    from speechlasso.language_model.pretrained import load_model
+    from speechlasso.language_model.settings import LanguageModel
+    from speechlasso.training.devices import autocast, computing
 
     lengths = np.random.default_rng(1).integers(SHORTEST, LONGEST, steps)
     with computing(torch.get_num_threads(), seed=1):

@@ -18,9 +18,9 @@ import time
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from speechlasso.config import LanguageModel
-from speechlasso.devices import autocast, best_device, computing
-from speechlasso.language_model import load_model
+from speechlasso.language_model.pretrained import load_model
+from speechlasso.language_model.settings import LanguageModel
+from speechlasso.training.devices import autocast, best_device, computing
 
 BATCH_SIZE, LENGTH, N_CLASSES = 32, 184, 7
 

@@ -16,7 +16,8 @@ threshold ends some paths before 80), and is scored with the words of the texts 
 Judge by the validation columns; the test columns are there to confirm, not to choose. It prints
 Markdown tables, and as the last line one JSON object. Its intervals are plain 95 % t-intervals over
 units; folds of one corpus share training rows, so docs/results.md has them wider, by
-sqrt(1 + n_units * n_scored / n_train / n_corpora) (`speechlasso.statistics.fold_margin`).
+sqrt(1 + n_units * n_scored / n_train / n_corpora)
+(`speechlasso.evaluation.statistics.fold_margin`).
 """
 
 from __future__ import annotations
@@ -42,33 +43,26 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 
-from speechlasso import selection_controls
-from speechlasso.bag_of_words import BagOfWords, build_bag_of_words, weighting
-from speechlasso.config import (
-    Columns,
-    Folds,
-    LassoSelection,
-    LinearClassifier,
-    SpectralRVQ,
-    StabilitySelection,
-    Table,
-    Tokenizer,
-)
-from speechlasso.demo_corpus import make_demo_corpus
-from speechlasso.evaluation import classification_scores, evaluate
-from speechlasso.folds import divide_folds, fold_examples
-from speechlasso.frequency_penalty import frequency_factors, scale_audio_columns
-from speechlasso.lasso import LassoFit, lasso_path
-from speechlasso.linear_classifier import fit_and_predict
-from speechlasso.manifest import read_manifest
-from speechlasso.selection import (
+from speechlasso.data.demo_corpus import make_demo_corpus
+from speechlasso.data.folds import divide_folds, fold_examples
+from speechlasso.data.manifest import read_manifest
+from speechlasso.data.settings import Columns, Folds, Table
+from speechlasso.evaluation.scores import classification_scores, evaluate
+from speechlasso.lasso.fit import LassoFit, lasso_path
+from speechlasso.selection import controls as selection_controls
+from speechlasso.selection.bag_of_words import BagOfWords, build_bag_of_words, weighting
+from speechlasso.selection.frequency_penalty import frequency_factors, scale_audio_columns
+from speechlasso.selection.path import LassoRows, SelectionPath
+from speechlasso.selection.select import (
     Token,
     TokenSelection,
     select_by_lasso,
     selection_probabilities,
 )
-from speechlasso.selection_path import LassoRows, SelectionPath
-from speechlasso.tokenization import encode_utterances, fit_tokenizer
+from speechlasso.selection.settings import LassoSelection, LinearClassifier, StabilitySelection
+from speechlasso.systems.linear_classifier import fit_and_predict
+from speechlasso.tokenizers.settings import SpectralRVQ, Tokenizer
+from speechlasso.tokenizers.tokenization import encode_utterances, fit_tokenizer
 
 METRICS = {"demo": "macro_f1", "emodb": "uar"}
 LINEAR = LinearClassifier(C=[0.001, 0.01, 0.1])
@@ -157,7 +151,7 @@ class Unit:
 
 class WeightedLasso:
     """A lasso on all training rows whose penalty is lighter for tokens that are met often, as
-    `speechlasso.frequency_penalty` has it; gamma 0 is the ordinary one."""
+    `speechlasso.selection.frequency_penalty` has it; gamma 0 is the ordinary one."""
 
     def __init__(self, unit: Unit, gamma: float):
         factors = frequency_factors(unit.counts, gamma)

@@ -40,8 +40,8 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel
 
-from speechlasso.config import Tokenizer
-from speechlasso.tokenization import fit_tokenizer, load_tokenizer
+from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.tokenization import fit_tokenizer, load_tokenizer
 
 N_THREADS = 2
 SAMPLE_RATE = 16_000
@@ -322,9 +322,9 @@ JOB = """
 import re, sys, time
 from pathlib import Path
 import pandas as pd
-from speechlasso.codes import shard_rows
-from speechlasso.config import Tokenizer
-from speechlasso.tokenization import encode_utterances, load_tokenizer
+from speechlasso.tokenizers.codes import shard_rows
+from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
 folder, n_clips, n_shards, *shards = sys.argv[1:]
 manifest = pd.read_parquet(f"{folder}/manifest.parquet").head(int(n_clips))

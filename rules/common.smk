@@ -8,13 +8,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 import speechlasso
 from snakemake.exceptions import WorkflowError
-from speechlasso.config import load_settings
-from speechlasso.config_sources import with_command_line
+from speechlasso.experiment.load import load_settings
+from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.errors import InputError
-from speechlasso.observations import Observations
-from speechlasso.plan import make_plan, spec_of_shard
-from speechlasso.stages import STAGES
-from speechlasso.summary import read_table, score_lines
+from speechlasso.pipeline.observations import Observations
+from speechlasso.experiment.plan import make_plan, spec_of_shard
+from speechlasso.pipeline.stages import STAGES
+from speechlasso.evaluation.summary import read_table, score_lines
 
 if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
     raise WorkflowError(

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from speechlasso.adaptation import adapt
-from speechlasso.corpus_overlap import corpus_overlap
+from speechlasso.data.folds import fold_examples
+from speechlasso.data.recorded_clips import recorded_digests
+from speechlasso.experiment.job import CHECKPOINT, job
 from speechlasso.files import write_csv, write_json
-from speechlasso.folds import fold_examples
-from speechlasso.job import CHECKPOINT, job
-from speechlasso.processes import in_processes
-from speechlasso.recorded_clips import recorded_digests
-from speechlasso.token_rows import write_token_rows
-from speechlasso.token_text import n_selected
+from speechlasso.language_model.adaptation import adapt
+from speechlasso.language_model.corpus_overlap import corpus_overlap
+from speechlasso.language_model.token_rows import write_token_rows
+from speechlasso.language_model.token_text import n_selected
+from speechlasso.training.processes import in_processes
 
 with job(snakemake) as settings:
     token_texts = pd.read_parquet(snakemake.input.token_texts)

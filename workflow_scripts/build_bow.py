@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from speechlasso.bag_of_words import build_bag_of_words
-from speechlasso.codes import CodeTable
-from speechlasso.folds import fold_examples
-from speechlasso.job import job
+from speechlasso.data.folds import fold_examples
+from speechlasso.experiment.job import job
+from speechlasso.selection.bag_of_words import build_bag_of_words
+from speechlasso.tokenizers.codes import CodeTable
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)

@@ -6,9 +6,9 @@ import job_start  # noqa: F401
 
 from pathlib import Path
 
-from speechlasso.demo_corpus import make_demo_corpus
+from speechlasso.data.demo_corpus import make_demo_corpus
+from speechlasso.experiment.job import job
 from speechlasso.files import write_csv
-from speechlasso.job import job
 
 with job(snakemake) as settings:
     folder = Path(snakemake.output.table).parent

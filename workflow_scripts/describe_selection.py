@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from speechlasso.bag_of_words import BagOfWords
-from speechlasso.codes import CodeTable
+from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_parquet, write_text
-from speechlasso.job import job
-from speechlasso.recorded_clips import RecordedClips
-from speechlasso.selection import lasso_selection_probabilities
-from speechlasso.selection_page import render_selection
-from speechlasso.selection_path import SelectionPath
-from speechlasso.token_evidence import token_evidence, top_occurrences
-from speechlasso.token_selection import TokenSelection
+from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.page import render_selection
+from speechlasso.selection.path import SelectionPath
+from speechlasso.selection.select import lasso_selection_probabilities
+from speechlasso.selection.token_evidence import token_evidence, top_occurrences
+from speechlasso.selection.token_selection import TokenSelection
+from speechlasso.tokenizers.codes import CodeTable
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)

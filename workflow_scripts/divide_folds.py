@@ -6,9 +6,9 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
+from speechlasso.data.folds import divide_folds
+from speechlasso.experiment.job import job
 from speechlasso.files import write_parquet
-from speechlasso.folds import divide_folds
-from speechlasso.job import job
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)

@@ -6,9 +6,9 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
-from speechlasso.evaluation import evaluate
+from speechlasso.evaluation.scores import evaluate
+from speechlasso.experiment.job import job
 from speechlasso.files import write_json
-from speechlasso.job import job
 
 with job(snakemake) as settings:
     predictions = pd.read_parquet(snakemake.input.predictions)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from speechlasso.experiment.job import CHECKPOINT, job
 from speechlasso.files import read_json, write_csv, write_json
-from speechlasso.finetuning import finetune
-from speechlasso.job import CHECKPOINT, job
-from speechlasso.processes import in_processes
+from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.token_rows import read_token_rows
+from speechlasso.language_model.token_text import n_selected
 from speechlasso.provenance import environment
-from speechlasso.recipe import write_recipe
-from speechlasso.token_rows import read_token_rows
-from speechlasso.token_text import n_selected
+from speechlasso.trained_model.recipe import write_recipe
+from speechlasso.training.processes import in_processes
 
 with job(snakemake) as settings:
     folder = Path(snakemake.output.spec).parent

@@ -7,12 +7,12 @@ import job_start  # noqa: F401
 import time
 from pathlib import Path
 
-from speechlasso.bag_of_words import BagOfWords
+from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_json, write_parquet
-from speechlasso.job import job
-from speechlasso.linear_classifier import fit_and_predict
 from speechlasso.provenance import environment
-from speechlasso.token_selection import TokenSelection
+from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.token_selection import TokenSelection
+from speechlasso.systems.linear_classifier import fit_and_predict
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)

@@ -6,9 +6,9 @@ import job_start  # noqa: F401
 
 from pathlib import Path
 
-from speechlasso.bag_of_words import BagOfWords
-from speechlasso.job import job
-from speechlasso.selection_path import LassoRows, SelectionPath
+from speechlasso.experiment.job import job
+from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.path import LassoRows, SelectionPath
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)

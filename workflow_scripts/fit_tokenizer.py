@@ -6,10 +6,10 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
-from speechlasso.folds import fold_examples
-from speechlasso.job import job
-from speechlasso.recorded_clips import RecordedClips
-from speechlasso.tokenization import fit_tokenizer
+from speechlasso.data.folds import fold_examples
+from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.experiment.job import job
+from speechlasso.tokenizers.tokenization import fit_tokenizer
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)

@@ -6,10 +6,10 @@ import job_start  # noqa: F401
 
 from pathlib import Path
 
+from speechlasso.data.manifest import drop_bad_clips, find_clip_problems, read_manifest
+from speechlasso.data.recorded_clips import RecordedClips, checked_and_recorded
+from speechlasso.experiment.job import job
 from speechlasso.files import write_csv, write_parquet
-from speechlasso.job import job
-from speechlasso.manifest import drop_bad_clips, find_clip_problems, read_manifest
-from speechlasso.recorded_clips import RecordedClips, checked_and_recorded
 
 with job(snakemake) as settings:
     # A path with braces cannot be declared; the demo corpus' table is in no setting.

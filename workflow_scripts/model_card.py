@@ -6,9 +6,9 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
+from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_text
-from speechlasso.job import job
-from speechlasso.model_card import render_model_card
+from speechlasso.trained_model.card import render_model_card
 
 with job(snakemake):
     selection, adapt = snakemake.input.selection, snakemake.input.adapt

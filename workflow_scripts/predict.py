@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from speechlasso.experiment.job import job
 from speechlasso.files import write_parquet
-from speechlasso.job import job
-from speechlasso.prediction import predict
+from speechlasso.language_model.prediction import predict
 
 with job(snakemake):
     predictions = predict(

@@ -4,11 +4,11 @@ import job_start  # noqa: F401
 
 # isort: split
 
-from speechlasso.corpus_overlap import transductive_runs
+from speechlasso.evaluation.report import render_report
+from speechlasso.evaluation.summary import read_run, read_table
+from speechlasso.experiment.job import job
 from speechlasso.files import write_text
-from speechlasso.job import job
-from speechlasso.report import render_report
-from speechlasso.summary import read_run, read_table
+from speechlasso.language_model.corpus_overlap import transductive_runs
 
 with job(snakemake):
     page = render_report(

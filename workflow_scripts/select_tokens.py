@@ -6,11 +6,11 @@ import job_start  # noqa: F401
 
 from pathlib import Path
 
-from speechlasso.bag_of_words import BagOfWords
+from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_json
-from speechlasso.job import job
-from speechlasso.selection import select
-from speechlasso.selection_path import SelectionPath
+from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.path import SelectionPath
+from speechlasso.selection.select import select
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from speechlasso import summary
+from speechlasso.evaluation import summary
+from speechlasso.evaluation.run_predictions import read_test_rows
+from speechlasso.experiment.job import job
 from speechlasso.files import write_csv, write_text
-from speechlasso.job import job
-from speechlasso.run_predictions import read_test_rows
 
 with job(snakemake):
     index = snakemake.params.runs

@@ -6,12 +6,12 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
-from speechlasso.codes import CodeTable
+from speechlasso.data.folds import fold_examples
+from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_parquet
-from speechlasso.folds import fold_examples
-from speechlasso.job import job
-from speechlasso.token_selection import TokenSelection
-from speechlasso.token_text import token_texts
+from speechlasso.language_model.token_text import token_texts
+from speechlasso.selection.token_selection import TokenSelection
+from speechlasso.tokenizers.codes import CodeTable
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)

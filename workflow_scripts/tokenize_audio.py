@@ -6,10 +6,10 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
-from speechlasso.codes import shard_rows
-from speechlasso.job import job
-from speechlasso.recorded_clips import RecordedClips
-from speechlasso.tokenization import encode_utterances, load_tokenizer
+from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.experiment.job import job
+from speechlasso.tokenizers.codes import shard_rows
+from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)

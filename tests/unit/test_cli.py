@@ -20,9 +20,10 @@ from tiny_trained_model import make_trained_model
 import speechlasso
 from speechlasso import __version__
 from speechlasso.cli import main
-from speechlasso.config import Settings, json_schema, load_settings
-from speechlasso.config_sources import with_command_line
-from speechlasso.plan import make_plan, spec_of_shard
+from speechlasso.experiment.config_sources import with_command_line
+from speechlasso.experiment.load import json_schema, load_settings
+from speechlasso.experiment.plan import make_plan, spec_of_shard
+from speechlasso.experiment.settings import Settings
 from speechlasso.tokenizers import BACKENDS
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from speechlasso.config import Settings, arm_settings, json_schema, load_settings, merged
 from speechlasso.errors import InputError
+from speechlasso.experiment.load import arm_settings, json_schema, load_settings, merged
+from speechlasso.experiment.settings import Settings
 
 DEFAULTS = Settings().model_dump()
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,8 +7,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from speechlasso.bag_of_words import AudioFeatures, BagOfWords
-from speechlasso.config import (
+from speechlasso.pipeline.stages import SelectTokens
+from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
+from speechlasso.selection.frequency_penalty import frequency_factors
+from speechlasso.selection.path import LassoRows, SelectionPath
+from speechlasso.selection.select import lasso_selection_probabilities, select
+from speechlasso.selection.settings import (
     AllTokens,
     FrequencyLassoSelection,
     LassoSelection,
@@ -17,12 +21,8 @@ from speechlasso.config import (
     RankedSelection,
     StabilitySelection,
 )
-from speechlasso.frequency_penalty import frequency_factors
-from speechlasso.linear_classifier import fit_and_predict
-from speechlasso.selection import lasso_selection_probabilities, select
-from speechlasso.selection_path import LassoRows, SelectionPath
-from speechlasso.stages import SelectTokens
-from speechlasso.token_selection import Token, TokenSelection
+from speechlasso.selection.token_selection import Token, TokenSelection
+from speechlasso.systems.linear_classifier import fit_and_predict
 
 CODES, LAYERS, WORDS = 15, 2, 5
 N = 200

@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from speechlasso import digests
+from speechlasso.data.recorded_clips import RecordedClips, digest_of_clips
 from speechlasso.digests import UNSETTLED, DigestCache, fingerprint
 from speechlasso.errors import InputError
 from speechlasso.files import sha256
-from speechlasso.recorded_clips import RecordedClips, digest_of_clips
 
 
 @pytest.fixture

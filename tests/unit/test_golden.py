@@ -15,27 +15,25 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from speechlasso import stages
-from speechlasso.bag_of_words import build_bag_of_words
-from speechlasso.codes import Codebooks, CodeTable
-from speechlasso.config import (
-    Adapt,
-    Finetune,
-    Folds,
-    LanguageModel,
-    LassoSelection,
-    LinearClassifier,
-    Table,
+from speechlasso.data.demo_corpus import plan_demo_corpus
+from speechlasso.data.folds import divide_folds, fold_examples
+from speechlasso.data.manifest import read_manifest
+from speechlasso.data.settings import Folds, Table
+from speechlasso.evaluation.scores import evaluate
+from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.language_model.token_text import token_texts
+from speechlasso.pipeline import stages
+from speechlasso.selection.bag_of_words import build_bag_of_words
+from speechlasso.selection.path import LassoRows, SelectionPath
+from speechlasso.selection.select import (
+    lasso_selection_probabilities,
+    select_by_lasso,
+    select_random,
 )
-from speechlasso.demo_corpus import plan_demo_corpus
-from speechlasso.evaluation import evaluate
-from speechlasso.folds import divide_folds, fold_examples
-from speechlasso.linear_classifier import fit_and_predict
-from speechlasso.manifest import read_manifest
-from speechlasso.selection import lasso_selection_probabilities, select_by_lasso, select_random
-from speechlasso.selection_path import LassoRows, SelectionPath
-from speechlasso.token_evidence import token_evidence
-from speechlasso.token_text import token_texts
+from speechlasso.selection.settings import LassoSelection, LinearClassifier
+from speechlasso.selection.token_evidence import token_evidence
+from speechlasso.systems.linear_classifier import fit_and_predict
+from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
 GOLDEN = {
@@ -140,9 +138,9 @@ def numbers_of_the_language_model() -> dict[str, object]:
     """Two digits, as processors add in different orders."""
     from tests.unit.tiny_models import made_examples, save_bert
 
-    from speechlasso.adaptation import adapt
-    from speechlasso.finetuning import finetune
-    from speechlasso.prediction import predict
+    from speechlasso.language_model.adaptation import adapt
+    from speechlasso.language_model.finetuning import finetune
+    from speechlasso.language_model.prediction import predict
 
     examples = made_examples(48, 12, n_audio_tokens=10, seed=0)
     with tempfile.TemporaryDirectory() as folder:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlasso.cli import main
-from speechlasso.comparison import compare_arms
 from speechlasso.errors import InputError
+from speechlasso.evaluation.comparison import compare_arms
+from speechlasso.evaluation.summary import read_table
 from speechlasso.files import write_csv
-from speechlasso.summary import read_table
 
 NAMES = ["01", "1", "1.0", "NA", "", "nan", "None", "true", "1e3", 'a"b', "a,b", "a\tb", "a\nb"]
 names = st.sampled_from(NAMES) | st.text(st.characters(exclude_categories=["Cs", "Cc"]))

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from speechlasso.config import Settings, json_schema, load_settings, merged
 from speechlasso.errors import InputError
-from speechlasso.plan import make_plan
+from speechlasso.experiment.load import json_schema, load_settings, merged
+from speechlasso.experiment.plan import make_plan
+from speechlasso.experiment.settings import Settings
 
 NUMBER_OF_PROCESSES_AND_MEMORY = [
     *("*.micro_batch_size", "*.gradient_checkpointing", "*.processes", "lm.compile"),

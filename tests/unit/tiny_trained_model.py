@@ -14,15 +14,17 @@ import pandas as pd
 import soundfile
 from tiny_models import WORDS, save_bert
 
-from speechlasso.codes import CodeTable
-from speechlasso.config import Finetune, LanguageModel, SpectralRVQ, Table, Tokenizer
+from speechlasso.data.settings import Table
 from speechlasso.files import write_json
-from speechlasso.finetuning import finetune
-from speechlasso.recipe import write_recipe
-from speechlasso.stages import Codes, Manifest, Stage, TokenTexts
-from speechlasso.token_selection import Token, TokenSelection
-from speechlasso.token_text import token_texts
-from speechlasso.tokenization import encode_utterances, fit_tokenizer
+from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.settings import Finetune, LanguageModel
+from speechlasso.language_model.token_text import token_texts
+from speechlasso.pipeline.stages import Codes, Manifest, Stage, TokenTexts
+from speechlasso.selection.token_selection import Token, TokenSelection
+from speechlasso.tokenizers.codes import CodeTable
+from speechlasso.tokenizers.settings import SpectralRVQ, Tokenizer
+from speechlasso.tokenizers.tokenization import encode_utterances, fit_tokenizer
+from speechlasso.trained_model.recipe import write_recipe
 
 RATE = 16_000
 BURST_SECONDS = 0.3

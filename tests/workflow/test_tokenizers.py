@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from speechlasso.codes import CodeTable
+from speechlasso.tokenizers.codes import CodeTable
 from tests.unit import tiny_codecs
 
 from .conftest import Workspace

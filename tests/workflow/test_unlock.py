@@ -33,7 +33,7 @@ def locks(workspace):
 
 def unlock(workspace):
     return subprocess.run(
-        [sys.executable, "-m", "speechlasso.unlock"],
+        [sys.executable, "-m", "speechlasso.experiment.unlock"],
         cwd=workspace.folder,
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from speechlasso.trained_model import TrainedModel
+    from speechlasso.trained_model.model import TrainedModel
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,6 @@ def load(
     >>> model = speechlasso.load("results/finetune/full-64ebfb1f3b")
     >>> model.predict(text="We all know what he did.", audio="clip.wav")
     """
-    from speechlasso.trained_model import TrainedModel
+    from speechlasso.trained_model.model import TrainedModel
 
     return TrainedModel(folder, tokenizer=tokenizer, threads=threads)

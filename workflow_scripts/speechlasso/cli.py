@@ -12,7 +12,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.errors import InputError
-from speechlasso.model_commands import add_model_commands
+from speechlasso.trained_model.commands import add_model_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,8 +176,8 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def prune_results(options: argparse.Namespace) -> int:
     """List (or delete) folders of variants that none of the configurations plans."""
-    from speechlasso.plan import RESULTS
-    from speechlasso.stages import STAGES
+    from speechlasso.experiment.plan import RESULTS
+    from speechlasso.pipeline.stages import STAGES
 
     # The experiments named, and always that of config.yaml.
     overlays = dict.fromkeys([None, *options.configfile])
@@ -202,7 +202,7 @@ def prune_results(options: argparse.Namespace) -> int:
 
 def print_comparison(options: argparse.Namespace) -> int:
     """Print a table of arms with their distance to one of them."""
-    from speechlasso.comparison import compare_arms
+    from speechlasso.evaluation.comparison import compare_arms
 
     runs, test_rows = _compared(options)
     found = compare_arms(runs, options.arm, options.metric, test_rows)
@@ -228,9 +228,9 @@ def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, st
     """All runs to compare, and the test rows of those of a single fold."""
     import pandas as pd
 
-    from speechlasso.run_predictions import read_test_rows
-    from speechlasso.seed_average import with_seeds_averaged
-    from speechlasso.summary import chosen_among, read_table
+    from speechlasso.evaluation.run_predictions import read_test_rows
+    from speechlasso.evaluation.seed_average import with_seeds_averaged
+    from speechlasso.evaluation.summary import chosen_among, read_table
 
     path = Path(options.runs)
     runs = read_table(path)
@@ -309,7 +309,7 @@ def _card(backend: Any) -> Iterator[str]:
 
 
 def print_schema(options: argparse.Namespace) -> int:
-    from speechlasso.config import json_schema
+    from speechlasso.experiment.load import json_schema
 
     print(json_schema(), end="")
     return 0
@@ -317,9 +317,9 @@ def print_schema(options: argparse.Namespace) -> int:
 
 def _plans(configfiles: Iterable[str | None], config: Sequence[str]) -> list[Any]:
     """A plan for each experiment file on top of config.yaml, None being config.yaml alone."""
-    from speechlasso.config import load_settings, merged
-    from speechlasso.config_sources import read_config_file, with_command_line
-    from speechlasso.plan import make_plan
+    from speechlasso.experiment.config_sources import read_config_file, with_command_line
+    from speechlasso.experiment.load import load_settings, merged
+    from speechlasso.experiment.plan import make_plan
 
     base = read_config_file("config.yaml")
     overlays = [read_config_file(path) if path else {} for path in configfiles]
@@ -334,7 +334,7 @@ def _arms_using(plan: Any, variant: Any) -> list[str]:
 
 
 def _is_done(plan: Any, variant: Any) -> bool:
-    from speechlasso.plan import spec_of_shard
+    from speechlasso.experiment.plan import spec_of_shard
 
     folder = Path(variant.folder)
     if variant.stage == "codes":

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from speechlasso.config import LanguageModel, Section
+from speechlasso.language_model.settings import LanguageModel
+from speechlasso.section import Section
 
 LIGHT = ("numpy", "pandas", "scipy", "scikit-learn")
 TORCH = ("torch", "transformers", "peft", "tokenizers")
@@ -26,7 +27,7 @@ def environment(settings: Section) -> dict[str, Any]:
     lm = getattr(settings, "lm", None)
     if lm is None:
         return found
-    from speechlasso.devices import best_device, computes_bf16
+    from speechlasso.training.devices import best_device, computes_bf16
 
     # Frozen weights that are not float32 are computed with in bfloat16.
     in_bf16 = getattr(getattr(settings, "adapt", None), "weights", "fp32") != "fp32"

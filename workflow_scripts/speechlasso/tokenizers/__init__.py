@@ -21,8 +21,8 @@ from typing import Protocol
 
 import numpy as np
 
-from speechlasso.config import Tokenizer
 from speechlasso.files import files_of_model
+from speechlasso.tokenizers.settings import Tokenizer
 
 
 class AudioTokenizer(Protocol):

@@ -18,18 +18,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
-from speechlasso.config import Tokenizer
 from speechlasso.errors import InputError
-from speechlasso.files import written_whole
-from speechlasso.tokenizers import residual_kmeans
-from speechlasso.tokenizers.frame_sampling import sample_frames
-from speechlasso.tokenizers.spectral_frames import (
+from speechlasso.features.spectral_frames import (
     FRAME_RATE,
     SAMPLE_RATE,
     STREAMS,
     frame_streams,
 )
-from speechlasso.tokenizers.waveforms import checked
+from speechlasso.features.waveforms import checked
+from speechlasso.files import written_whole
+from speechlasso.tokenizers import residual_kmeans
+from speechlasso.tokenizers.frame_sampling import sample_frames
+from speechlasso.tokenizers.settings import Tokenizer
 
 FORMAT = "speechlasso spectral_rvq 1"  # raise the number when frames or files change their meaning
 N_LAYERS = 4  # every stream once

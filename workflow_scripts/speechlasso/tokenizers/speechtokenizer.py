@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechlasso.config import Tokenizer
-from speechlasso.devices import best_device
 from speechlasso.errors import InputError
+from speechlasso.features.waveforms import checked
+from speechlasso.tokenizers.settings import Tokenizer
 from speechlasso.tokenizers.speechtokenizer_checkpoint import (
     Architecture,
     Weights,
@@ -27,7 +27,7 @@ from speechlasso.tokenizers.speechtokenizer_checkpoint import (
 )
 from speechlasso.tokenizers.speechtokenizer_encoder import Encoder
 from speechlasso.tokenizers.speechtokenizer_lstm import Each
-from speechlasso.tokenizers.waveforms import checked
+from speechlasso.training.devices import best_device
 
 # Clips encoded together: enough to keep the LSTM busy, few enough to bound the memory.
 BATCH_FRAMES = 16_384

@@ -15,12 +15,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from speechlasso.config import Tokenizer
 from speechlasso.errors import InputError
+from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
 from speechlasso.files import written_whole
 from speechlasso.tokenizers import BACKENDS, residual_kmeans
 from speechlasso.tokenizers.frame_sampling import sample_frames
-from speechlasso.tokenizers.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
+from speechlasso.tokenizers.settings import Tokenizer
 
 FORMAT = "speechlasso ssl_units 1"  # raise the number when units or files change their meaning
 

@@ -25,12 +25,12 @@ from transformers import (
     XcodecModel,
 )
 
-from speechlasso.config import Tokenizer
-from speechlasso.devices import best_device
 from speechlasso.errors import InputError
+from speechlasso.features.pretrained_audio import PretrainedAudio, load_pretrained
+from speechlasso.features.torch_encoding import FrameEncoder, Precision
 from speechlasso.tokenizers import BACKENDS
-from speechlasso.tokenizers.pretrained_audio import PretrainedAudio, load_pretrained
-from speechlasso.tokenizers.torch_encoding import FrameEncoder, Precision
+from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.training.devices import best_device
 
 
 @dataclass(frozen=True)

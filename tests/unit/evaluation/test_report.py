@@ -1,0 +1,234 @@
+"""The report: test rows alone, every name as it is, and no figure that costs the page."""
+
+from __future__ import annotations
+
+import logging
+import runpy
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from speechlasso.evaluation import report
+from speechlasso.evaluation.report import render_report
+from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure
+from speechlasso.evaluation.scores import evaluate, predictions_frame
+from speechlasso.evaluation.summary import RunResult, read_table, runs_table, summary_table
+from speechlasso.files import write_json
+from speechlasso.selection.page import render_selection
+from speechlasso.selection.token_selection import Token, TokenSelection
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "workflow_scripts"
+# Pairs of class and predicted class; no number occurs twice in or between the splits.
+CONFUSION = {
+    "train": [[101, 19], [23, 103]],
+    "validation": [[53, 59], [61, 79]],
+    "test": [[7, 11], [13, 17]],
+}
+HOSTILE = ["<b>x</b>", "$", "$$", "^_", "$\\alpha$", "<script>alert(1)</script>", "a&amp;b", "'\""]
+
+
+class Page(HTMLParser):
+    """Tags, rows of tables, and texts of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.rows, self.texts, self.attributes = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attributes]
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] in ("td", "th") and data.strip():
+            self.rows[-1].append(data.strip())
+        if data.strip():
+            self.texts.append(data.strip())
+
+
+def predictions(classes, confusion=CONFUSION):
+    rows = [
+        (split, label, predicted)
+        for split, matrix in confusion.items()
+        for label, counts in zip(classes, matrix, strict=True)
+        for predicted, count in zip(classes, counts, strict=True)
+        for _ in range(count)
+    ]
+    frame = pd.DataFrame(rows, columns=["split", "label", "predicted"])
+    frame.insert(0, "id", [f"u{number}" for number in range(len(frame))])
+    decided = frame["predicted"].map(classes.index).to_numpy()
+    probabilities = np.full((len(frame), len(classes)), 0.3 / len(classes))
+    probabilities[np.arange(len(frame)), decided] += 0.7
+    return predictions_frame(frame, probabilities, classes)
+
+
+def results(arms=("text_only", "lasso"), classes=("calm", "tense"), folds=("0",)):
+    metrics = evaluate(predictions(list(classes)), None)
+    selection = {"tokens": [{"layer": layer} for layer in (0, 0, 2)]}
+    return [RunResult(arm, fold, 1, metrics, selection, {}) for arm in arms for fold in folds]
+
+
+def page_of(results, experiment="mine", summary=None):
+    runs = runs_table(results)
+    summary = summary_table(runs) if summary is None else summary
+    return render_report(experiment, runs, summary, results)
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Run both rule scripts on the files of two folds; the folder of the tables."""
+    monkeypatch.chdir(tmp_path)
+    index = []
+    for arm in ("bow", "lasso[alpha=8]"):
+        for fold in ("01", "NA"):
+            run = {"arm": arm, "fold": fold, "seed": 1}
+            folders = {stage: f"results/{stage}/{arm}-{fold}" for stage in ("evaluate", "linear")}
+            write_json(
+                f"{folders['evaluate']}/metrics.json", evaluate(predictions(["01", "NA"]), None)
+            )
+            write_json(f"{folders['linear']}/training.json", {"train_seconds": 1.0})
+            index.append({**run, **folders})
+    names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
+    tables = SimpleNamespace(**names, index="tables/index.tsv", report="tables/report.html")
+    params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
+    for rule in ("summarise", "report"):
+        run_script(rule, tables, params)
+    return tmp_path / "tables"
+
+
+def run_script(rule, tables, params):
+    class Parameters(dict):
+        __getattr__ = dict.__getitem__
+
+    snakemake = SimpleNamespace(
+        rule=rule, input=tables, output=tables, params=Parameters(params), log=[f"{rule}.log"]
+    )
+    runpy.run_path(str(SCRIPTS / f"{rule}.py"), {"snakemake": snakemake})
+
+
+def test_tables_and_figures_are_of_test_rows_alone(written):
+    html = (written / "report.html").read_text()
+    page = Page(html)
+    labels, predicted = [0] * 18 + [1] * 30, [0] * 7 + [1] * 11 + [0] * 13 + [1] * 17
+    macro_f1 = f1_score(labels, predicted, average="macro")
+    (row,) = [row for row in page.rows if row[0] == "bow" and "01" not in row and "NA" not in row]
+    assert row[1].startswith(f"{macro_f1:.3f}")
+    of_runs = [row for row in page.rows if row[0] == "bow" and ("01" in row or "NA" in row)]
+    assert [row[3] for row in of_runs] == ["48", "48"], "test rows"
+    # Both folds are summed in the matrices.
+    in_figures = {
+        int(text) for text in page.texts if text.isdigit() and text not in ("01", "0", "1")
+    }
+    assert {14, 22, 26, 34} <= in_figures
+    for split in ("train", "validation"):
+        numbers = {number for row in CONFUSION[split] for number in row}
+        assert not numbers & in_figures and not {2 * n for n in numbers} & in_figures
+        scores = evaluate(predictions(["01", "NA"]), None)["splits"][split]
+        for name in ("macro_f1", "uar", "accuracy", "loss"):
+            shown = {f"{scores[name]:.3f}", f"{scores[name]:.4g}"}
+            assert not any(text in shown or text.split()[0] in shown for text in page.texts)
+
+
+def test_every_confusion_is_written_down_by_name(written):
+    table = read_table(written / "confusion.csv")
+    assert list(table) == ["arm", "fold", "seed", "label", "predicted", "count"]
+    assert set(table["fold"]) == {"01", "NA"} == set(table["label"])
+    for _, of_run in table.groupby(["arm", "fold"]):
+        counts = of_run.pivot(index="label", columns="predicted", values="count")
+        assert counts.to_numpy().tolist() == CONFUSION["test"]
+
+
+def test_folds_keep_their_names(written):
+    page = Page((written / "report.html").read_text())
+    assert {row[1] for row in page.rows if row[0] == "bow" and row[2:3] == ["1"]} == {"01", "NA"}
+
+
+def test_names_are_shown_as_they_are_and_change_no_tag():
+    plain = Page(page_of(results(["a", "b"], ["c", "d"], ["e"])))
+    page = Page(page_of(results(HOSTILE, HOSTILE[:2], HOSTILE[2:4]), experiment=HOSTILE[0]))
+    assert set(page.tags) == set(plain.tags)
+    assert not [name for name in page.attributes if name.startswith("on")]
+    for name in HOSTILE:
+        # In three tables and three figures.
+        assert sum(text == name for text in page.texts) >= 6, name
+
+
+def test_classes_in_a_matrix_are_drawn_as_they_are():
+    classes = [*HOSTILE, "$x_{2}$", "\\frac"]
+    matrix = np.ones((len(classes), len(classes)), int).tolist()
+    metrics = {"classes": classes, "splits": {"test": {"confusion": matrix}}}
+    page = Page(confusion_figure("lasso", [RunResult("lasso", "0", 1, metrics, None, {})]))
+    assert all(page.texts.count(name) == 2 for name in classes)
+
+
+def test_long_names_are_cut_in_figures_and_whole_in_tables():
+    arm = "lasso_" + 300 * "x" + "_end"
+    html = page_of(results([arm], ["calm", "y" * 300]))
+    figures = html.split("<svg")[1:]
+    assert all(arm not in figure.split("</svg>")[0] for figure in figures)
+    assert any("…" in text and text.endswith("_end") for text in Page(html).texts)
+    assert arm in {row[0] for row in Page(html).rows if row}
+
+
+def test_a_figure_that_fails_costs_one_sentence(caplog):
+    made = results()
+    summary = summary_table(runs_table(made))
+    with caplog.at_level(logging.ERROR):
+        html = page_of(made, summary=summary[summary["metric"] != "uar"])
+    assert "This figure could not be drawn; the log of the rule tells why." in Page(html).texts
+    assert html.count("<svg") == 3, "the others are drawn"
+    assert "Traceback" in caplog.text and "score_figure" in caplog.text
+
+
+def test_many_classes_show_those_with_most_errors():
+    classes = [f"class {number:03d}" for number in range(150)]
+    matrix = np.diag(np.full(150, 40))
+    confused = list(range(5, 145, 7))
+    assert len(confused) == MOST_CLASSES
+    for number, other in zip(confused, confused[1:] + confused[:1], strict=True):
+        matrix[number, other] = number
+    metrics = {"classes": classes, "splits": {"test": {"confusion": matrix.tolist()}}}
+    texts = Page(confusion_figure("lasso", [RunResult("lasso", "0", 1, metrics, None, {})])).texts
+    assert "20 of 150 classes, those with most errors" in texts
+    shown = [text for text in texts if text.startswith("class ")]
+    assert shown == 2 * [classes[number] for number in confused]
+    assert len(texts) < 500
+
+
+def test_many_arms_show_the_best(monkeypatch):
+    monkeypatch.setattr(report, "MOST_ARMS", 2)
+    made = results([f"arm-{number}" for number in range(4)])
+    runs = runs_table(made)
+    is_best = runs["arm"] == "arm-3"
+    runs.loc[is_best, "macro_f1"] += 0.1
+    html = render_report("mine", runs, summary_table(runs), made)
+    drawn = Page("".join(f"<svg{part.split('</svg>')[0]}</svg>" for part in html.split("<svg")[1:]))
+    assert len({text for text in drawn.texts if text.startswith("arm-")}) == 2
+    assert "arm-3" in drawn.texts
+    assert any("Figures show 2 of 4 arms" in text for text in Page(html).texts)
+    assert len({row[0] for row in Page(html).rows if row and row[0].startswith("arm-")}) == 4
+
+
+@pytest.mark.parametrize("n_classes", [3, 150])
+def test_the_page_of_a_selection_shows_names_as_they_are(n_classes):
+    classes = (HOSTILE + [f"class {number}" for number in range(150)])[:n_classes]
+    tokens = [Token(0, code, code, 1.0 + code) for code in range(4)]
+    weights = {name: [1.0, 0.0, -1.0, 2.0] for name in classes}
+    table = pd.DataFrame({"rank": range(4), "layer": 0, "code": range(4), "weight": 1.0})
+    columns = [f"{kind}_{name}" for kind in ("weight", "df") for name in classes]
+    table = table.join(pd.DataFrame(0.5, index=table.index, columns=columns))
+    occurrences = pd.DataFrame({"rank": [0], "id": ["<i>u</i>"], "clip": ["<b>.wav"]})
+    selection = TokenSelection("lasso", tokens, 64, {"alpha": 8.0}, class_weights=weights)
+    page = Page(render_selection("<b>mine</b>", selection, table, occurrences, None))
+    assert not {"b", "i", "script"} & set(page.tags)
+    assert {"<i>u</i>", "<b>.wav", *HOSTILE[:3]} <= set(page.texts)
+    assert any(text.startswith("<b>mine</b>, of 64") for text in page.texts)
+    shown = [text for text in page.texts if text.startswith("df_")]
+    assert len(shown) == min(n_classes, 30)

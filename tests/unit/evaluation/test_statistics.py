@@ -1,0 +1,148 @@
+"""Intervals against their closed form, and what makes them wider or narrower."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from speechlasso.evaluation.bootstrap import TestRows
+from speechlasso.evaluation.run_predictions import make_test_rows
+from speechlasso.evaluation.scores import evaluate, predictions_frame
+from speechlasso.evaluation.statistics import Statistics, bootstrap_margin, fold_margin
+from speechlasso.evaluation.summary import chosen_on_validation, summary_table
+
+CLASSES = ["a", "b"]
+
+
+def test_the_interval_over_folds_is_the_corrected_resampled_t():
+    # sd 1, three folds, test rows half as many as training rows; t(0.975, 2) = 4.302653.
+    margin = fold_margin(np.array([1.0, 2.0, 3.0]), test_to_train=0.5)
+    assert margin == pytest.approx(4.302653 * np.sqrt(1 / 3 + 0.5), rel=1e-6)
+    # Without shared training rows it is the ordinary one.
+    scores = np.random.default_rng(0).random(7)
+    low, high = stats.t.interval(0.95, 6, scores.mean(), stats.sem(scores))
+    assert fold_margin(scores, 0.0) == pytest.approx((high - low) / 2)
+    assert np.isnan(fold_margin(np.array([1.0]), 0.1))
+
+
+def test_the_interval_of_a_bootstrapped_mean_is_the_t_interval_of_its_units():
+    values = np.random.default_rng(0).normal(size=6)
+    drawn = np.random.default_rng(1).integers(6, size=(200_000, 6))
+    low, high = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    found = bootstrap_margin(values[drawn].mean(axis=1), n_units=6)
+    assert found == pytest.approx((high - low) / 2, rel=0.01)
+    assert np.isnan(bootstrap_margin(np.ones(10), n_units=1))
+
+
+def made_runs(n_folds, seeds, n_copies=1):
+    """Runs of two arms, and their test rows, of groups of four rows; sizes 80, 20 and 20."""
+    runs, test_rows = [], {}
+    for fold in range(n_folds):
+        rows = pd.DataFrame({"id": [f"{fold}-{i:03}" for i in range(120)]})
+        rows["split"] = np.repeat(["train", "validation", "test"], [80, 20, 20])
+        rng = np.random.default_rng(fold)
+        rows["label"] = rng.choice(CLASSES, 120)
+        groups = pd.Series(np.arange(120) // 4, index=rows["id"]).astype(str)
+        for arm in ("x[alpha=1]", "x[alpha=2]"):
+            for seed in range(seeds):
+                probabilities = rng.dirichlet(np.ones(2), 120)
+                frame = predictions_frame(rows, probabilities, CLASSES)
+                splits = evaluate(frame, None)["splits"]
+                for copy in range(n_copies):
+                    run = {"arm": arm, "fold": str(fold), "seed": seed + copy * seeds}
+                    runs += [{**run, "split": split, **scores} for split, scores in splits.items()]
+                    key = arm, str(fold), str(run["seed"])
+                    test_rows[key] = make_test_rows(frame, groups, None)
+    return pd.DataFrame(runs).assign(chosen=""), test_rows
+
+
+def row_of(summary, arm="x[alpha=1]", metric="uar"):
+    return summary.set_index(["arm", "metric"]).loc[(arm, metric)]
+
+
+def test_folds_are_the_unit_and_seeds_are_averaged_first():
+    runs, _ = made_runs(n_folds=5, seeds=3)
+    test = runs[(runs["split"] == "test") & (runs["arm"] == "x[alpha=1]")]
+    by_fold = test.groupby("fold")["uar"].mean()
+    row = row_of(summary_table(runs))
+    assert row["n"] == 5 and row["interval"] == "corrected t over 5 folds"
+    assert row["mean"] == pytest.approx(by_fold.mean())
+    assert row["sd"] == pytest.approx(by_fold.std())
+    margin = stats.t.ppf(0.975, 4) * by_fold.std() * np.sqrt(1 / 5 + 20 / 80)
+    assert row["ci_high"] - row["mean"] == pytest.approx(margin)
+    assert row["seed_sd"] == pytest.approx(np.sqrt(test.groupby("fold")["uar"].var().mean()))
+
+
+@pytest.mark.parametrize("n_folds", [1, 4])
+def test_copies_of_a_seed_make_nothing_surer(n_folds):
+    once = row_of(summary_table(*made_runs(n_folds, seeds=1)))
+    thrice = row_of(summary_table(*made_runs(n_folds, seeds=1, n_copies=3)))
+    shown = ["mean", "n", "ci_low", "ci_high"]
+    assert thrice[shown].tolist() == pytest.approx(once[shown].tolist())
+    assert once[["ci_low", "ci_high"]].notna().all()
+    assert (once["n_seeds"], thrice["n_seeds"]) == (1, 3)
+    assert np.isnan(once["seed_sd"]) and thrice["seed_sd"] == 0
+
+
+def test_of_one_fold_groups_are_resampled():
+    runs, test_rows = made_runs(n_folds=1, seeds=2)
+    row = row_of(summary_table(runs, test_rows), metric="accuracy")
+    assert row["interval"] == "bootstrap over 5 groups, 20 rows" and row["n"] == 1
+    right = [
+        (rows.predictions["label"] == rows.predictions["predicted"]).to_numpy(dtype=float)
+        for (arm, _, _), rows in test_rows.items()
+        if arm == "x[alpha=1]"
+    ]
+    of_group = np.mean(right, axis=0).reshape(5, 4).mean(axis=1)
+    low, high = stats.t.interval(0.95, 4, of_group.mean(), stats.sem(of_group))
+    assert row["ci_low"] == pytest.approx(max(low, 0), abs=0.02)
+    assert row["ci_high"] == pytest.approx(min(high, 1), abs=0.02)
+
+
+def test_differences_of_one_fold_are_paired():
+    runs, test_rows = made_runs(n_folds=1, seeds=1)
+    # The second arm is the first but for a row: their difference is far surer than either.
+    first = TestRows(test_rows["x[alpha=1]", "0", "0"].predictions, None, None)
+    flipped = first.predictions.copy()
+    flipped.loc[0, "predicted"] = "a" if flipped.loc[0, "predicted"] == "b" else "b"
+    margins = []
+    for second in (flipped, first.predictions):
+        pair = {
+            ("x[alpha=1]", "0", "0"): first,
+            ("x[alpha=2]", "0", "0"): TestRows(second, None, None),
+        }
+        found = Statistics(runs, pair)
+        margins.append(found.difference("x[alpha=2]", "x[alpha=1]", "accuracy").margin)
+    assert 0 < margins[0] < found.score("x[alpha=1]", "accuracy").margin / 2
+    assert margins[1] == 0
+
+
+def test_an_arm_chosen_on_validation_has_the_rows_of_the_chosen():
+    runs, test_rows = made_runs(n_folds=1, seeds=2)
+    chosen = chosen_on_validation(runs, "uar")
+    summary = summary_table(pd.concat([runs, chosen]), test_rows)
+    behind = chosen.drop_duplicates("seed").set_index("seed")["chosen"]
+    expected = Statistics(
+        runs.merge(chosen[["chosen", "seed"]].drop_duplicates(), on="seed").assign(arm="one"),
+        {("one", "0", str(seed)): test_rows[arm, "0", str(seed)] for seed, arm in behind.items()},
+    )
+    row = row_of(summary, "x[alpha chosen on validation]", "accuracy")
+    margin = expected.score("one", "accuracy").margin
+    assert row["ci_high"] - row["mean"] == pytest.approx(min(margin, 1 - row["mean"]))
+
+
+def test_a_perfect_score_is_not_taken_for_certain():
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(30)], "label": ["a", "b"] * 15})
+    rows["split"] = np.repeat(["train", "validation", "test"], 10)
+    frame = predictions_frame(rows, np.array([[0.9, 0.1], [0.1, 0.9]] * 15), CLASSES)
+    splits = evaluate(frame, None)["splits"]
+    for folds in (["0"], ["0", "1"]):
+        runs = pd.DataFrame(
+            {"arm": "x", "fold": fold, "seed": 1, "split": split, **scores}
+            for fold in folds
+            for split, scores in splits.items()
+        )
+        row = row_of(summary_table(runs, {("x", "0", "1"): make_test_rows(frame, None, None)}), "x")
+        assert row["mean"] == 1 and np.isnan(row["ci_low"]) and np.isnan(row["ci_high"])

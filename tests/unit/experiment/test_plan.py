@@ -1,0 +1,579 @@
+"""The plan: equal work shares a folder, different work never does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlasso.data.recorded_clips import CLIPS, RecordedClips, checked_and_recorded
+from speechlasso.errors import InputError
+from speechlasso.experiment.load import load_settings, merged
+from speechlasso.experiment.plan import make_plan
+from speechlasso.experiment.settings import Settings
+from speechlasso.files import write_json
+from speechlasso.pipeline.observations import Observations
+
+
+def plan(**overrides):
+    return make_plan(load_settings(merged(Settings().model_dump(), overrides)))
+
+
+def keys_by_stage(a_plan):
+    return {stage: set(a_plan.keys(stage)) for stage in a_plan.variants}
+
+
+def changed_stages(before, after):
+    a, b = keys_by_stage(before), keys_by_stage(after)
+    return {stage for stage in a if a[stage] != b[stage]}
+
+
+AFTER_SELECTION = {
+    *("select", "description", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate")
+}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ({"select": {"lasso": {"alpha": 20}}}, AFTER_SELECTION),
+        ({"finetune": {"epochs": 3}}, {"finetune", "predict", "evaluate"}),
+        ({"adapt": {"epochs": 3}}, {"adapt", "finetune", "predict", "evaluate"}),
+        ({"finetune": {"linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
+        ({"bow": {"layers": 2}}, {"bow", "path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"inputs": "audio"}}}, {"path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"n_subsamples": 3}}}, {"description"}),
+        ({"experiment": {"name": "other"}}, set()),
+        ({"finetune": {"lora": {"rank": 2}}}, set()),
+        ({"dataset": {"table": {"path": "unused.csv"}}}, set()),
+        ({"dataset": {"table": {"columns": {"audio": None}}}}, set()),
+    ],
+)
+def test_a_change_reaches_the_stages_that_read_it_and_no_other(override, changed):
+    assert changed_stages(plan(), plan(**override)) == changed
+
+
+def test_text_only_needs_no_audio_stage():
+    alone = plan(experiment={"arms": ["text_only"]})
+    for stage in ("tokenizer", "codes", "bow", "select", "adapt", "linear"):
+        assert alone.keys(stage) == []
+
+
+def test_a_new_seed_adds_training_and_random_draws_only():
+    more = keys_by_stage(plan(seeds=[1, 2, 3]))
+    before = keys_by_stage(plan())
+    assert all(before[stage] <= more[stage] for stage in before)
+    changed = {stage for stage in before if before[stage] != more[stage]}
+    assert changed == AFTER_SELECTION - {"linear", "description"}
+    assert len(more["select"] - before["select"]) == 1  # the random one
+
+
+def test_arms_share_equal_work():
+    arms = {"again": {"select": "lasso"}}
+    assert keys_by_stage(plan()) == keys_by_stage(
+        plan(arms=arms, experiment={"arms": [*Settings().experiment.arms, "again"]})
+    )
+
+
+def test_a_number_has_one_folder_however_it_is_written():
+    written = [{"select": {"lasso": {"alpha": alpha}}} for alpha in (20, 20.0, "2e1")]
+    assert len({tuple(plan(**override).keys("select")) for override in written}) == 1
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.floats(0.01, 1e4), min_size=2, max_size=5, unique=True),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=3, unique=True),
+)
+def test_different_settings_never_share_a_folder(alphas, seeds):
+    plans = [plan(select={"lasso": {"alpha": alpha}}, seeds=seeds) for alpha in alphas]
+    for stage in ("select", "adapt", "finetune"):
+        owned = [set(a_plan.keys(stage)) for a_plan in plans]
+        text_arms = set.intersection(*owned)
+        assert sum(len(keys - text_arms) for keys in owned) == len(set().union(*owned) - text_arms)
+
+
+def test_a_list_of_alphas_runs_every_arm_that_reads_it_once_for_each():
+    swept = plan(select={"lasso": {"alpha": [4, 8]}}, seeds=[1])
+    assert {run.arm for run in swept.runs} == {
+        "text_only",
+        *(f"{arm}[alpha={alpha}]" for alpha in (4, 8) for arm in Settings().experiment.arms[1:]),
+    }
+    assert len(swept.keys("path")) == 1, "all alphas lie on one path"
+    single = keys_by_stage(plan(select={"lasso": {"alpha": 8}}, seeds=[1]))
+    assert all(single[stage] <= keys_by_stage(swept)[stage] for stage in single)
+
+
+def test_an_alpha_that_is_not_read_changes_nothing():
+    sized = [plan(select={"lasso": {"n_tokens": 30, "alpha": alpha}}) for alpha in (1, "cv")]
+    assert keys_by_stage(sized[0]) == keys_by_stage(sized[1])
+
+
+@pytest.mark.parametrize(
+    "setting", [{"splice": 0.5}, {"token_dropout": 0.3}, {"new_rows_rate": 10.0}]
+)
+def test_settings_about_audio_tokens_concern_only_arms_that_read_them(setting):
+    plain, changed = plan(), plan(finetune=setting)
+    same = set(plain.keys("finetune")) & set(changed.keys("finetune"))
+    text_only = {run.folders()["finetune"] for run in plain.runs if run.arm == "text_only"}
+    assert {f"results/finetune/{key}" for key in same} == text_only
+
+
+def test_controls_take_their_size_from_a_lasso():
+    select = {
+        "chi": {"method": "chi_square"},
+        "stable": {"method": "stability", "like": "lasso"},
+    }
+    arms = {"chi": {"select": "chi"}, "stable": {"select": "stable"}}
+    made = plan(select=select, arms=arms, experiment={"arms": ["chi", "stable"]}, seeds=[1])
+    for run in made.runs:
+        (like,) = [v.upstream["like"] for v in run.with_ancestors() if "like" in v.upstream][:1]
+        assert like.settings.selection.method == "lasso"
+        assert f"/{'chi_square' if run.arm == 'chi' else 'stability'}-" in run.folders()["select"]
+
+
+def test_keys_are_the_same_in_another_process():
+    program = (
+        "from speechlasso.experiment.load import load_settings; "
+        "from speechlasso.experiment.plan import make_plan; "
+        "import sys; print(make_plan(load_settings({})).keys('finetune')); "
+        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, "planning must not import torch or scikit-learn"
+    assert run.stdout.strip() == str(plan().keys("finetune"))
+
+
+def test_folders_say_what_they_hold():
+    for stage in plan().variants:
+        for key in plan().keys(stage):
+            assert re.fullmatch(r"[A-Za-z0-9_.-]+-[0-9a-f]{10}", key)
+
+
+def test_index_names_the_runs_own_folders():
+    a_plan = plan()
+    by_run = {(row["arm"], row["seed"]): row for row in a_plan.index()}
+    assert len(by_run) == len(a_plan.runs) == 10
+    assert by_run["lasso", 1]["select"] == by_run["lasso", 2]["select"]
+    assert "/random-" in by_run["random", 1]["select"]
+    assert by_run["random", 1]["select"] != by_run["random", 2]["select"]
+    assert "select" not in by_run["text_only", 1]
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [(f"u{i}", "hello", "ab"[i % 2], "x.wav", f"s{i % 3}") for i in range(12)]
+    path = tmp_path / "table.csv"
+    pd.DataFrame(rows, columns=["id", "text", "label", "audio", "speaker"]).to_csv(
+        path, index=False
+    )
+    return str(path)
+
+
+def leave_one_speaker_out(table, **folds):
+    return {
+        "source": "table",
+        "table": {"path": table, "columns": {"group": "speaker"}},
+        "folds": {"method": "leave_one_group_out", **folds},
+    }
+
+
+def test_leave_one_group_out_makes_one_fold_per_group(table):
+    a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
+    assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
+    assert len(a_plan.keys("tokenizer")) == 3
+    assert {len(a_plan.shards(codes)) for codes in a_plan.variants["codes"].values()} == {3}
+
+
+def test_running_one_fold_alone_shares_its_folders(table):
+    all_folds = keys_by_stage(plan(dataset=leave_one_speaker_out(table)))
+    one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
+    assert all(one[stage] <= all_folds[stage] for stage in one)
+    assert len(one["bow"]) == 1
+
+
+def test_an_unknown_fold_is_refused(table):
+    with pytest.raises(InputError, match=r"dataset\.folds\.only: no fold is named 's9'"):
+        plan(dataset=leave_one_speaker_out(table, only=["s9"]))
+
+
+def test_a_missing_table_is_an_input_error():
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+        plan(dataset=leave_one_speaker_out("nowhere.csv"))
+
+
+def test_a_pretrained_tokenizer_encodes_once_for_all_folds(tmp_path):
+    dataset = {"folds": {"method": "grouped", "n_folds": 3}}
+    learned = make_plan(Settings(dataset=dataset))
+    assert len(learned.variants["codes"]) == len(learned.variants["tokenizer"]) == 3
+    pretrained = make_plan(Settings(dataset=dataset, tokenizer={"method": "mimi"}))
+    assert len(pretrained.variants["codes"]) == 1
+    assert not pretrained.variants["tokenizer"]
+
+
+def test_missing_files_of_a_tokenizer_are_all_named():
+    files = {"checkpoint": "no/such.pt", "config": "no/such.json"}
+    with pytest.raises(InputError) as error:
+        make_plan(Settings(tokenizer={"method": "speechtokenizer", **files}))
+    assert all(path in str(error.value) for path in files.values())
+
+
+def test_the_frequency_lasso_shares_the_path_of_the_lasso_with_its_exponent():
+    ways = ({"method": "frequency_lasso"}, {"method": "lasso", "frequency_exponent": 0.5})
+    select = {
+        "lasso": {"method": "lasso"},
+        "random": {"method": "random"},
+        "all": {"method": "all"},
+    }
+    arms = {"mine": {"select": "mine"}}
+    paths = [
+        make_plan(
+            Settings(experiment={"arms": ["mine"]}, select=select | {"mine": way}, arms=arms)
+        ).keys("path")
+        for way in ways
+    ]
+    assert paths[0] == paths[1] and len(paths[0]) == 1
+
+
+def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_read_them():
+    finetune = {"method": "lora", "learning_rate": [1e-3, 2e-3], "lora": {"rank": [8, 16]}}
+    arms = ["text_only", "lasso", "bow_linear"]
+    swept = plan(finetune=finetune, seeds=[1], experiment={"arms": arms})
+    pairs = [f"[learning_rate={rate},rank={rank}]" for rate in (0.001, 0.002) for rank in (8, 16)]
+    expected = [f"{arm}{pair}" for arm in ("text_only", "lasso") for pair in pairs]
+    assert [run.arm for run in swept.runs] == [*expected, "bow_linear"]
+    of_run = {
+        run.arm: next(v for v in run.evaluation.with_ancestors() if v.stage == "finetune")
+        for run in swept.runs
+        if run.arm != "bow_linear"
+    }
+    settings = of_run["lasso[learning_rate=0.002,rank=8]"].settings.finetune
+    assert (settings.learning_rate, settings.lora.rank) == (0.002, 8)
+    assert len(swept.keys("adapt")) == 1
+
+    # Ranks are not read without LoRA.
+    full = plan(finetune=finetune | {"method": "full"}, seeds=[1], experiment={"arms": ["lasso"]})
+    assert [run.arm for run in full.runs] == [
+        "lasso[learning_rate=0.001]",
+        "lasso[learning_rate=0.002]",
+    ]
+
+
+def test_a_corpus_to_adapt_to_is_tokenised_by_each_folds_tokenizer_and_selection(table, tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    rows = [f"c{i},c{i}.wav,words" for i in range(7)]
+    corpus.write_text("\n".join(["id,audio,text", *rows]) + "\n")
+    options = {
+        "dataset": leave_one_speaker_out(table),
+        "audio": {"shard_size": 5},
+        "experiment": {"arms": ["text_only", "lasso"]},
+    }
+    without = plan(**options)
+    with_corpus = plan(**options, adapt={"corpus": {"path": str(corpus)}})
+    assert len(with_corpus.keys("manifest")) == 2
+    before, after = keys_by_stage(without), keys_by_stage(with_corpus)
+    for stage in ("select", "tokenizer", "bow"):
+        assert before[stage] == after[stage]
+    assert not before["adapt"] & after["adapt"]
+    new = {key: with_corpus["codes", key] for key in after["codes"] - before["codes"]}
+    assert len(new) == 3
+    assert {len(with_corpus.shards(codes)) for codes in new.values()} == {2}
+    assert {len(with_corpus.shards(with_corpus["codes", key])) for key in before["codes"]} == {3}
+    for key in after["adapt"]:
+        texts = with_corpus["adapt", key].upstream["token_texts"]
+        assert texts.upstream["codes"].key in new and "folds" not in texts.upstream
+    finetuned = [with_corpus["finetune", key] for key in after["finetune"]]
+    of_lasso = [variant for variant in finetuned if "adapt" in variant.upstream]
+    assert all("folds" in variant.upstream["token_texts"].upstream for variant in of_lasso)
+
+
+def test_adapting_to_test_rows_is_told():
+    arms = {"seen": {"select": "lasso", "override": {"adapt": {"splits": ["train", "test"]}}}}
+    a_plan = plan(arms=arms, experiment={"arms": ["seen", "lasso", "text_only"]})
+    assert a_plan.transductive_arms() == ["seen"]
+
+
+def test_a_table_of_text_alone_has_no_codes(tmp_path):
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label,split\na,x,train\nb,y,val\nc,x,test\n")
+    columns = {"id": None, "audio": None, "split": "split"}
+    arms = {
+        "words": {"inputs": ["text"]},
+        "counts": {"inputs": ["text"], "classifier": "linear"},
+    }
+    a_plan = plan(
+        dataset={"source": "table", "table": {"path": str(table), "columns": columns}},
+        arms=arms,
+        experiment={"arms": list(arms)},
+    )
+    assert not a_plan.keys("codes") and not a_plan.keys("tokenizer")
+    assert a_plan.keys("bow") and a_plan.keys("finetune")
+
+
+def test_values_that_are_not_read_or_repeated_make_no_runs_of_their_own():
+    select = {"lasso": {"alpha": [4, 8], "n_tokens": 20}}
+    finetune = {"learning_rate": [1e-3, 1e-3]}
+    runs = plan(select=select, finetune=finetune, seeds=[1], experiment={"arms": ["lasso"]}).runs
+    assert [run.arm for run in runs] == ["lasso[learning_rate=0.001]"]
+
+
+def test_starting_rows_do_not_touch_text_alone():
+    arms = {"experiment": {"arms": ["text_only"]}}
+    keys = [keys_by_stage(plan(lm={"new_rows": start}, **arms)) for start in ("mean", "random")]
+    assert keys[0] == keys[1]
+
+
+def test_with_a_corpus_no_split_is_read(tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    corpus.write_text("id,audio,text\na,a.wav,words\n")
+    plans = [
+        plan(adapt={"corpus": {"path": str(corpus)}, "splits": splits})
+        for splits in (["train"], ["test"])
+    ]
+    assert plans[0].keys("adapt") == plans[1].keys("adapt")
+    assert plans[1].transductive_arms() == []
+
+
+def test_bad_clips_of_a_corpus_are_skipped_as_those_of_the_table_are(table, tmp_path):
+    corpus = tmp_path / "corpus.csv"
+    corpus.write_text("id,audio,text\na,a.wav,words\n")
+    for on_bad in ("error", "skip"):
+        a_plan = plan(
+            dataset=leave_one_speaker_out(table),
+            adapt={"corpus": {"path": str(corpus)}},
+            audio={"on_bad": on_bad, "max_bad_share": 0.3},
+        )
+        settings = [manifest.settings for manifest in a_plan.variants["manifest"].values()]
+        assert [(s.on_bad, s.max_bad_share) for s in settings] == [(on_bad, 0.3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"select": {"lasso": {"layers": [1, 4]}}}, "layers 4 are not .* which are 0, 1, 2, 3 "),
+        ({"bow": {"layers": 2}, "select": {"lasso": {"layers": [0]}}}, "which are 2, 3 "),
+        ({"bow": {"layers": 5}}, "bow.layers: 5, but the speech tokenizer has 4"),
+    ],
+)
+def test_codec_layers_that_there_will_not_be_are_told_before_anything_runs(override, message):
+    with pytest.raises(InputError, match=message):
+        plan(**override)
+
+
+def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic_regression_none():
+    def n_linear(method):
+        arms = {"arms": ["bow_linear"]}
+        return len(plan(experiment=arms, finetune={"linear": {"method": method}}).keys("linear"))
+
+    assert (n_linear("logistic_regression"), n_linear("dummy")) == (1, 2)
+    layers = plan(select={"lasso": {"layers": [1, 2]}})
+    draws = [
+        variant.settings
+        for variant in layers.variants["select"].values()
+        if variant.settings.selection.method == "random"
+    ]
+    assert sorted((draw.seed, draw.fold) for draw in draws) == [(1, "given"), (2, "given")]
+    assert all(draw.layers == [1, 2] for draw in draws)
+
+
+def test_what_tables_and_intervals_read_of_each_run():
+    a_plan = plan(seeds=[1, 2])
+    runs = {run.arm: run for run in a_plan.runs}
+    expected = {
+        "text_only": ["evaluate/metrics.json", "finetune/training.json"],
+        "bow_linear": [
+            *("evaluate/metrics.json", "linear/training.json", "select/selection.json"),
+        ],
+        "lasso": [
+            *("evaluate/metrics.json", "finetune/training.json"),
+            *("adapt/training_log.csv", "select/selection.json"),
+        ],
+    }
+    for arm, files in expected.items():
+        folders = runs[arm].folders()
+        paths = [folders[file.split("/")[0]] + "/" + file.split("/")[1] for file in files]
+        assert runs[arm].files() == paths
+        assert set(paths) <= set(a_plan.run_files())
+        predicted = folders["linear" if arm == "bow_linear" else "predict"]
+        assert runs[arm].test_row_files() == [
+            f"{predicted}/predictions.parquet",
+            f"{folders['manifest']}/manifest.parquet",
+            f"{folders['evaluate']}/spec.json",
+        ]
+    assert len(a_plan.run_files()) == len(set(a_plan.run_files()))
+    assert set(a_plan.test_row_files()) == {f for run in a_plan.runs for f in run.test_row_files()}
+    several = plan(dataset={"folds": {"method": "stratified", "n_folds": 2}}, seeds=[1])
+    assert several.test_row_files() == []
+
+
+def test_a_selection_by_a_rule_has_a_page_of_evidence_and_one_by_chance_has_none():
+    a_plan = plan(seeds=[1])
+    described = {run.arm for run in a_plan.runs if run.description}
+    assert described == {"audio_only", "lasso", "bow_linear"}
+    lasso = next(run for run in a_plan.runs if run.arm == "lasso")
+    assert f"{lasso.description.folder}/page.html" in a_plan.description_files()
+    assert {v.stage for v in lasso.description.with_ancestors()} >= {"select", "path", "codes"}
+
+
+def test_the_demo_has_as_many_rows_as_its_speakers_speak():
+    demo = {"train_speakers": 5, "validation_speakers": 3, "test_speakers": 2}
+    a_plan = plan(dataset={"demo": demo | {"utterances_per_speaker": 7}})
+    assert list(a_plan.n_rows.values()) == [70]
+
+
+def test_codes_keep_the_division_in_which_they_are_complete(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    demo = {"train_speakers": 5, "validation_speakers": 3, "test_speakers": 2}
+    demo |= {"utterances_per_speaker": 7}
+
+    def shards():
+        a_plan = plan(dataset={"demo": demo}, audio={"shard_size": 30})
+        (codes,) = a_plan.variants["codes"].values()
+        return codes.folder, a_plan.shards(codes)
+
+    folder, first = shards()
+    assert first == [f"{folder}/shard-{i}-of-3.parquet" for i in range(3)]
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("shard-0-of-2", "shard-1-of-2"):
+        assert shards()[1] == first, "not all parts of two are written"
+        (tmp_path / folder / f"{name}.spec.json").touch()
+        assert shards()[1] == first, "a record without its codes"
+        (tmp_path / folder / f"{name}.parquet").touch()
+    assert shards()[1] == [f"{folder}/shard-{i}-of-2.parquet" for i in range(2)]
+    for i in range(3):
+        for kind in ("spec.json", "parquet"):
+            (tmp_path / folder / f"shard-{i}-of-3.{kind}").touch()
+    assert shards()[1] == first, "the division asked for, if it is complete"
+
+
+def test_folders_begin_with_what_their_stage_does(table):
+    def labels(a_plan):
+        return {
+            stage: {key.rpartition("-")[0] for key in a_plan.keys(stage)}
+            for stage in a_plan.variants
+        }
+
+    assert labels(plan()) == {
+        "corpus": {"espeak"},
+        "manifest": {"demo"},
+        "folds": {"given"},
+        "tokenizer": {"spectral_rvq"},
+        "codes": {"spectral_rvq"},
+        "bow": {"counts"},
+        "path": {"joint"},
+        "select": {"lasso", "random"},
+        "description": {"lasso"},
+        "token_texts": {"text", "audio", "text-audio"},
+        "adapt": {"all-MiniLM-L6-v2"},
+        "finetune": {"full"},
+        "linear": {"text-audio"},
+        "predict": {"lm"},
+        "evaluate": {"metrics"},
+    }
+    mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))
+    assert (mine["manifest"], mine["folds"]) == ({"table"}, {"leave_one_group_out"})
+    assert mine["adapt"] == {"where_else"}
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """Settings of an experiment on a table of three clips, with a local language model."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        soundfile.write(f"{name}.wav", np.full(1000, 0.1 * ord(name) % 1), 16_000)
+    with open("table.csv", "w") as table:
+        table.write("id,audio,text,label,split\n")
+        table.writelines(f"{name},{name}.wav,word,x,train\n" for name in "abc")
+    os.mkdir("lm")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        Path("lm", name).write_text("old")
+    return {
+        "dataset": {
+            "source": "table",
+            "table": {"path": "table.csv", "columns": {"split": "split"}},
+        },
+        "lm": {"name": "lm"},
+        "seeds": [1],
+    }
+
+
+def record_clips(a_plan):
+    """Leave what the manifest's job leaves of the clips."""
+    (key,) = a_plan.keys("manifest")
+    clips = {}
+    check = checked_and_recorded(clips)
+    for name in "abc":
+        check(f"{name}.wav")
+    RecordedClips(clips).write(Path(a_plan["manifest", key].folder, CLIPS))
+
+
+def test_another_table_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
+    before = plan(**own_data)
+    old = Path("table.csv").read_text()
+    Path("table.csv").write_text(old.replace(",x,", ",y,"))
+    os.utime("table.csv", (1, 1))
+    assert changed_stages(before, plan(**own_data)) == set(AFTER_SELECTION) | {
+        *("manifest", "folds", "tokenizer", "codes", "bow", "path")
+    }
+    Path("table.csv").write_text(old)
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_another_model_changes_what_is_trained_from_it(own_data):
+    before = plan(**own_data)
+    Path("lm/model.safetensors").write_text("new")
+    changed = {"adapt", "finetune", "predict", "evaluate"}
+    assert changed_stages(before, plan(**own_data)) == changed
+    Path("lm/model.safetensors").write_text("old")
+    Path("lm/README.md").write_text("new")
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
+    before = plan(**own_data)
+    record_clips(before)
+    assert changed_stages(before, plan(**own_data)) == set()
+    old = Path("b.wav").read_bytes()
+    shutil.copy("a.wav", "b.wav")
+    changed = plan(**own_data)
+    assert "manifest" in changed_stages(before, changed)
+    # The old manifest's folder is where changes are noticed: it is no folder to prune.
+    assert {f"results/manifest/{key}" for key in before.keys("manifest")} < (
+        changed.reached_folders()
+    )
+    assert list(changed.watched()) == [
+        "the table table.csv",
+        "3 clips, of which 1 changed since they were recorded",
+        "the model files lm",
+    ]
+    os.remove("b.wav")
+    missing = plan(**own_data)
+    assert len({a_plan.keys("manifest")[0] for a_plan in (before, changed, missing)}) == 3
+    Path("b.wav").write_bytes(old)
+    assert changed_stages(before, plan(**own_data)) == set()
+
+
+def test_jobs_plan_from_what_the_run_wrote_down_without_any_of_the_files(own_data):
+    record_clips(plan(**own_data))
+    shutil.copy("a.wav", "b.wav")
+    by_run = plan(**own_data)
+    by_run.observations.write("observed.json")
+    settings = load_settings(merged(Settings().model_dump(), own_data))
+    for path in ("a.wav", "b.wav", "c.wav", "table.csv"):
+        os.remove(path)
+    by_job = make_plan(settings, Observations("observed.json"))
+    assert keys_by_stage(by_job) == keys_by_stage(by_run)
+    assert by_job.n_rows == by_run.n_rows
+    write_json("observed.json", {"folds": ["given"]})
+    with pytest.raises(InputError, match=r"observed\.json: is of another configuration"):
+        make_plan(settings, Observations("observed.json"))

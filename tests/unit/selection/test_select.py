@@ -1,0 +1,523 @@
+"""Selections: what is kept, and that nothing but training rows decides it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
+
+from speechlasso.errors import InputError
+from speechlasso.lasso.fit import certify, fit_lasso, predict_probabilities
+from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords, weighting
+from speechlasso.selection.path import LassoRows, SelectionPath
+from speechlasso.selection.select import (
+    TokenSelection,
+    choose_alpha,
+    keep_important,
+    lasso_selection_probabilities,
+    select_all,
+    select_by_lasso,
+    select_random,
+    select_ranked,
+    select_stable,
+)
+from speechlasso.selection.settings import (
+    FrequencyLassoSelection,
+    LassoSelection,
+    LinearClassifier,
+    RankedSelection,
+    StabilitySelection,
+)
+from speechlasso.systems.linear_classifier import fit_and_predict
+
+FEATURES = AudioFeatures(first_layer=1, n_layers=2, codebook_size=10)
+N = 160
+LASSO = LassoSelection(method="lasso", alpha=2.0)
+
+
+def make_bow(seed=0):
+    """Audio token 3 (layer 1, code 3) tells class x, token 15 (layer 2, code 5) class y; word 0
+    tells class z."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(["x", "y", "z"], N)
+    audio = rng.poisson(1.0, (N, 20))
+    audio[:, 3] += 4 * (labels == "x")
+    audio[:, 15] += 4 * (labels == "y")
+    text = rng.poisson(0.5, (N, 6))
+    text[:, 0] += 3 * (labels == "z")
+    split = np.repeat(["train", "validation", "test"], [100, 30, 30])
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(N)], "label": labels, "split": split})
+    return BagOfWords(
+        rows, sp.csr_array(audio), sp.csr_array(text), FEATURES, [f"w{i}" for i in range(6)]
+    )
+
+
+def lasso(bow, metric="macro_f1", **changes):
+    """The selection of a lasso, its path fitted anew."""
+    settings = LASSO.model_copy(update=changes)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings))
+    return select_by_lasso(bow, path, settings, metric, None)
+
+
+def drawn(n_tokens, *, layers=None, seed=1, fold="given"):
+    return indices(select_random(make_bow(), n_tokens, layers=layers, seed=seed, fold=fold))
+
+
+def indices(selection):
+    return [token.index for token in selection.tokens]
+
+
+def test_the_lasso_finds_the_tokens_that_tell_the_class():
+    selection = lasso(make_bow())
+    heaviest = sorted(selection.tokens, key=lambda token: -token.weight)[:2]
+    assert {(token.layer, token.code) for token in heaviest} == {(1, 3), (2, 5)}
+    evidence = selection.evidence
+    assert evidence["C"] == 0.5
+    assert evidence["duality_gap"] < 1e-3
+    assert evidence["holdout_macro_f1"] > 0.8
+    assert evidence["n_fit_rows"] == 80
+
+
+def test_words_compete_but_are_never_selected():
+    selection = lasso(make_bow())
+    assert all(index < len(FEATURES) for index in indices(selection))
+    assert selection.evidence["n_nonzero_text"] >= 1
+    alone = lasso(make_bow(), inputs="audio")
+    assert alone.evidence["n_nonzero_text"] == 0
+    assert len(alone.tokens) > len(selection.tokens), "without words, audio must explain class z"
+
+
+def test_labels_outside_the_training_rows_change_nothing():
+    bow = make_bow()
+    shuffled = bow.rows.copy()
+    outside = shuffled["split"] != "train"
+    shuffled.loc[outside, "label"] = shuffled.loc[outside, "label"].to_numpy()[::-1]
+    other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
+    assert not shuffled["label"].equals(bow.rows["label"])
+    first, second = (lasso(b) for b in (bow, other))
+    assert first.to_json() == second.to_json()
+
+
+def test_counts_outside_the_training_rows_change_nothing():
+    bow = make_bow()
+    audio = bow.audio.toarray()
+    audio[100:] = 7
+    other = BagOfWords(bow.rows, sp.csr_array(audio), bow.text, bow.features, bow.words)
+    first, second = (lasso(b) for b in (bow, other))
+    assert first.to_json() == second.to_json()
+
+
+def test_an_alpha_that_keeps_nothing_says_from_where_on():
+    with pytest.raises(InputError, match=r"alpha 1000 no audio token .* vanish from [\d.]+ on"):
+        lasso(make_bow(), alpha=1000.0)
+
+
+def test_a_class_too_rare_to_hold_out_is_an_input_error():
+    bow = make_bow()
+    bow.rows.loc[0, "label"] = "rare"
+    with pytest.raises(InputError, match="100 training rows cannot be divided"):
+        lasso(bow)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"threshold": "mean"}, [4]),  # the mean over the five features that occur is 2.8
+        ({"threshold": "mean", "n_occurring": 7}, [1, 4]),  # that over seven is 2
+        ({"threshold": "nonzero"}, [1, 2, 4]),
+        ({"threshold": "top_k", "top_k": 1}, [4]),
+        ({"threshold": "top_k", "top_k": 99}, [1, 2, 4]),
+    ],
+)
+def test_thresholds(settings, expected):
+    importance = np.array([0.0, 2.0, 1.0, 0.0, 5.0, 6.0, 0.0])
+    settings = {"n_occurring": 5, **settings}
+    kept = keep_important(importance, n_audio_features=5, **settings)
+    assert kept.tolist() == expected
+
+
+def test_the_rows_that_score_the_lasso_are_of_other_groups_than_those_that_fit_it():
+    bow = make_bow()
+    groups = np.array([f"s{i // 10}" for i in range(N)])
+    grouped = BagOfWords(
+        bow.rows.assign(group=groups), bow.audio, bow.text, bow.features, bow.words
+    )
+    rows = LassoRows.of(grouped, LASSO)
+    assert len(rows.held_out) == 20
+    assert not set(rows.groups[rows.fit]) & set(rows.groups[rows.held_out])
+
+
+def test_the_path_begins_where_all_weights_vanish_and_is_certified():
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows)
+    assert len(path.table) == 50
+    assert path.table["n_audio"][0] == path.table["n_text"][0] == 0
+    assert path.table["n_audio"].iloc[-1] > 5
+    assert path.table["converged"].all()
+    assert (path.table["duality_gap"] <= 1e-4).all()
+    assert path.table["alpha"].iloc[0] / path.table["alpha"].iloc[-1] == pytest.approx(100)
+
+
+def test_an_alpha_on_the_path_costs_only_the_choice_and_one_off_it_is_refined(monkeypatch):
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows)
+    assert path.at(path.fits[7].alpha, rows) is path.fits[7]
+    between = float(np.sqrt(path.fits[7].alpha * path.fits[8].alpha))
+    refined = path.at(between, rows)
+    gap = certify(
+        rows.weighted[0], rows.labels[rows.fit], between, refined.coef, refined.intercept
+    ).relative_gap
+    assert gap <= 1e-4
+    cold = rows.fit_to(rows.counts[rows.fit], rows.labels[rows.fit], between)
+    assert refined.objective == pytest.approx(cold.objective, rel=2e-4)
+    assert refined.iterations <= cold.iterations
+
+
+def test_a_path_survives_the_disk(tmp_path):
+    rows = LassoRows.of(make_bow(), LASSO)
+    path = SelectionPath.fitted(rows)
+    path.save(tmp_path)
+    loaded = SelectionPath.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.table, path.table)
+    for before, after in zip(path.fits, loaded.fits, strict=True):
+        np.testing.assert_array_equal(before.coef, after.coef)
+        np.testing.assert_array_equal(before.intercept, after.intercept)
+        assert list(before.classes) == list(after.classes)
+        assert (before.alpha, before.objective) == (after.alpha, after.objective)
+
+
+@pytest.mark.parametrize("n_tokens", [2, 3])
+def test_a_number_of_tokens_can_be_asked_for(n_tokens):
+    selection = lasso(make_bow(), n_tokens=n_tokens)
+    assert len(selection.tokens) == n_tokens
+    assert selection.evidence["duality_gap"] <= 1e-4
+
+
+def weak_signal():
+    """Tokens 3, 7 and 15 tell one of two classes a little; eight speakers."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["x", "y"], 120)
+    audio = rng.poisson(1.0, (120, 20))
+    for token, label in ((3, "x"), (15, "y"), (7, "x")):
+        audio[:, token] += rng.poisson(1.0, 120) * (labels == label)
+    text = rng.poisson(0.5, (120, 6))
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(120)], "label": labels, "split": "train"})
+    rows["group"] = rng.integers(0, 8, 120).astype(str)
+    words = [f"w{i}" for i in range(6)]
+    return BagOfWords(rows, sp.csr_array(audio), sp.csr_array(text), FEATURES, words)
+
+
+def alpha_of_a_plain_loop(bow, alphas, settings):
+    """Cross-validated macro-F1 without any of the library's choosing."""
+    counts, labels = sp.hstack([bow.audio, bow.text], format="csr"), bow.rows["label"].to_numpy()
+    divider = StratifiedGroupKFold if "group" in bow.rows else StratifiedKFold
+    folds = divider(settings.cv_folds, shuffle=True, random_state=settings.seed)
+    rows = []
+    for inside, outside in folds.split(labels, labels, bow.rows.get("group")):
+        weights = weighting().fit(counts[inside])
+        for alpha in alphas:
+            fit = fit_lasso(weights.transform(counts[inside]), labels[inside], alpha)
+            probabilities = predict_probabilities(fit, weights.transform(counts[outside]))
+            predicted = fit.classes[probabilities.argmax(axis=1)]
+            audio = fit.importance[:20]
+            n_tokens = ((audio >= fit.importance.mean()) & (audio > 0)).sum()
+            rows.append((alpha, f1_score(labels[outside], predicted, average="macro"), n_tokens))
+    table = pd.DataFrame(rows, columns=["alpha", "f1", "n_tokens"]).groupby("alpha")
+    mean, error = table["f1"].mean(), table["f1"].sem()
+    mean = mean[table["n_tokens"].mean() >= 1]
+    best = mean[mean == mean.max()].index.max()
+    within = error[best] if settings.one_standard_error else 0
+    return mean[mean >= mean[best] - within].index.max()
+
+
+def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
+    bow = weak_signal()
+    ungrouped = replace(bow, rows=bow.rows.drop(columns="group"))
+    path = SelectionPath.fitted(LassoRows.of(bow, LASSO))
+    path = SelectionPath(path.fits[:36:5], path.table[:36:5])
+    keep = partial(keep_important, n_audio_features=20, threshold="mean")
+    chosen = {}
+    for name, rows, changes in (
+        ("plain", bow, {}),
+        ("one standard error", bow, {"one_standard_error": True}),
+        ("more folds", bow, {"cv_folds": 5}),
+        ("no groups", ungrouped, {}),
+    ):
+        settings = LASSO.model_copy(update={"alpha": "cv", "cv_folds": 3, **changes})
+        lasso_rows = LassoRows.of(rows, settings)
+        chosen[name] = choose_alpha(lasso_rows, path, settings, keep, "macro_f1", None)
+        assert chosen[name] == alpha_of_a_plain_loop(rows, path.table["alpha"], settings), name
+    plain = chosen.pop("plain")
+    assert plain not in chosen.values(), "these data cannot show a setting that is not read"
+
+
+@pytest.mark.parametrize("multi_class", ["multinomial", "one_vs_rest"])
+@pytest.mark.parametrize("off_the_path", [False, True])
+def test_a_selection_is_of_the_lasso_that_its_settings_name(multi_class, off_the_path):
+    """Weights, rows, penalties and class names, against a fit of its own."""
+    bow = make_bow()
+    settings = LASSO.model_copy(update={"multi_class": multi_class, "seed": 5, "holdout": 0.3})
+    rows = LassoRows.of(bow, settings)
+    path = SelectionPath.fitted(rows)
+    alpha = float(np.sqrt(path.fits[20].alpha * path.fits[21].alpha))
+    alpha = alpha if off_the_path else path.fits[20].alpha
+    settings = settings.model_copy(update={"alpha": alpha})
+    selection = select_by_lasso(bow, path, settings, "macro_f1", None)
+
+    fit_rows, _ = train_test_split(
+        np.arange(100), test_size=0.3, random_state=5, stratify=bow.rows["label"][:100]
+    )
+    fit_rows = np.sort(fit_rows)
+    counts = sp.hstack([bow.audio, bow.text], format="csr")[fit_rows]
+    features = weighting().fit_transform(counts)
+    labels = bow.rows["label"].to_numpy()[fit_rows]
+    fit = fit_lasso(features, labels, alpha, multi_class=multi_class, tolerance=1e-7)
+    importance = np.abs(fit.coef).sum(axis=0)
+    kept = np.flatnonzero(importance[:20] >= importance.mean())
+    assert indices(selection) == kept.tolist()
+    np.testing.assert_allclose(
+        [token.weight for token in selection.tokens], importance[kept], rtol=0.02, atol=0.01
+    )
+    assert list(selection.class_weights) == ["x", "y", "z"]
+    for row, weights in zip(fit.coef, selection.class_weights.values(), strict=True):
+        np.testing.assert_allclose(weights, row[kept], rtol=0.02, atol=0.01)
+    evidence = selection.evidence
+    assert (evidence["n_fit_rows"], evidence["alpha"], evidence["converged"]) == (70, alpha, True)
+    assert evidence["alpha_max"] == pytest.approx(fit.alpha_max)
+    assert evidence["objective"] == pytest.approx(fit.objective, rel=1e-3)
+    assert abs(evidence["n_nonzero_audio"] - (importance[:20] > 0).sum()) <= 1
+    assert abs(evidence["n_nonzero_text"] - (importance[20:] > 0).sum()) <= 1
+
+
+def test_a_size_that_no_alpha_has_is_told(caplog):
+    """The mean over all features cannot be reached by all of them."""
+    largest = len(lasso(make_bow(), n_tokens=20).tokens)
+    assert 0 < largest < 20
+    assert re.search(rf"no alpha keeps 20 tokens; [\d.]+ keeps {largest}$", caplog.text.strip())
+    caplog.clear()
+    assert len(lasso(make_bow(), n_tokens=2).tokens) == 2
+    assert not caplog.records
+
+
+def test_half_samples_are_of_the_settings_alpha_number_and_seed():
+    bow = make_bow()
+
+    def probabilities(**changes):
+        settings = LASSO.model_copy(update={"alpha": 1.0, "threshold": "nonzero", **changes})
+        return lasso_selection_probabilities(bow, settings, lasso(bow, **settings.model_dump()))
+
+    found = probabilities(n_subsamples=4)
+    assert set(found) <= {0, 0.25, 0.5, 0.75, 1.0} and len(set(found)) > 2
+    assert not np.array_equal(found, probabilities(n_subsamples=4, seed=7))
+    assert (probabilities(n_subsamples=4, alpha=4.0) < found).any()
+    assert (probabilities(n_subsamples=4, threshold="top_k", top_k=1).sum()) == 1
+    assert probabilities(n_subsamples=0) is None
+    assert set(probabilities(n_subsamples=1)) == {0, 1}
+
+
+def test_layers_limit_the_choice_and_indices_stay_those_of_the_bag_of_words():
+    selection = lasso(make_bow(), layers=[2])
+    assert {token.layer for token in selection.tokens} == {2}
+    assert 15 in indices(selection)
+    heaviest = max(selection.tokens, key=lambda token: token.weight)
+    assert (heaviest.layer, heaviest.code) == (2, 5)
+
+
+def test_a_frequency_exponent_prefers_tokens_that_are_met_often():
+    """Tokens 3 and 4 tell class x equally well, but 4 occurs in a few utterances only."""
+    bow = make_bow()
+    counts = bow.audio.toarray()
+    labels = bow.rows["label"].to_numpy()
+    counts[:, 4] = 0
+    counts[np.flatnonzero(labels == "x")[:6], 4] = 9
+    rare = BagOfWords(bow.rows, sp.csr_array(counts), bow.text, bow.features, bow.words)
+    weight = {}
+    for exponent in (0.0, 1.0):
+        tokens = lasso(rare, alpha=0.5, threshold="nonzero", frequency_exponent=exponent).tokens
+        weight[exponent] = {token.index: token.weight for token in tokens}
+    assert weight[0.0].get(4, 0) > 0
+    assert weight[1.0].get(4, 0) / weight[1.0][3] < weight[0.0][4] / weight[0.0][3]
+
+
+def test_the_frequency_lasso_is_the_lasso_with_an_exponent():
+    bow = make_bow()
+    settings = FrequencyLassoSelection(method="frequency_lasso", alpha=2.0)
+    path = SelectionPath.fitted(LassoRows.of(bow, settings))
+    named = select_by_lasso(bow, path, settings, "macro_f1", None)
+    assert named.tokens == lasso(bow, alpha=2.0, frequency_exponent=0.5).tokens
+    assert named.tokens != lasso(bow, alpha=2.0).tokens
+    assert named.method == "frequency_lasso"
+
+
+def test_frequencies_of_held_out_rows_change_nothing():
+    bow = make_bow()
+    audio = bow.audio.toarray()
+    audio[100:] = 0
+    other = BagOfWords(bow.rows, sp.csr_array(audio), bow.text, bow.features, bow.words)
+    first, second = (lasso(b, frequency_exponent=0.5) for b in (bow, other))
+    assert first.to_json() == second.to_json()
+
+
+@pytest.mark.parametrize("changes", [{"weighting": "counts"}, {"scaling": "none"}])
+def test_weighting_and_scaling_can_be_left_out(changes):
+    assert {3, 15} <= set(indices(lasso(make_bow(), alpha=0.5, **changes)))
+
+
+@pytest.mark.parametrize("method", ["chi_square", "mutual_information"])
+def test_ranked_controls_find_the_telling_tokens_on_training_rows(method):
+    bow = make_bow()
+    selection = select_ranked(bow, RankedSelection(method=method), n_tokens=2)
+    assert indices(selection) == [3, 15]
+    shuffled = bow.rows.copy()
+    outside = shuffled["split"] != "train"
+    shuffled.loc[outside, "label"] = "x"
+    other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
+    again = select_ranked(other, RankedSelection(method=method), n_tokens=2)
+    assert again.to_json() == selection.to_json()
+
+
+def test_the_most_frequent_tokens():
+    bow = make_bow()
+    selection = select_ranked(bow, RankedSelection(method="most_frequent"), n_tokens=4)
+    totals = bow.audio[:100].sum(axis=0)
+    assert set(indices(selection)) == set(np.argsort(-totals, kind="stable")[:4])
+
+
+def test_stability_selection_finds_the_telling_tokens():
+    settings = StabilitySelection(method="stability", alpha=2.0, n_subsamples=10)
+    selection = select_stable(make_bow(), settings, n_tokens=2)
+    assert indices(selection) == [3, 15]
+    assert all(token.weight == 1.0 for token in selection.tokens)
+
+
+def test_selection_probabilities_of_a_lasso():
+    bow = make_bow()
+    probabilities = lasso_selection_probabilities(bow, LASSO, lasso(bow))
+    assert probabilities.shape == (20,)
+    assert probabilities[[3, 15]].tolist() == [1.0, 1.0]
+    assert probabilities.mean() < 0.8
+
+
+def test_the_random_control_draws_anew_for_each_seed_and_never_twice_the_same_token():
+    draws = [drawn(8, seed=seed) for seed in range(20)]
+    assert all(len(set(draw)) == 8 for draw in draws)
+    assert len({tuple(draw) for draw in draws}) == 20
+    assert draws[0] == drawn(8, seed=0)
+    counts = np.bincount(np.concatenate([drawn(8, seed=seed) for seed in range(500)]), minlength=20)
+    # Each of 20 tokens is expected 200 times, with a standard deviation of about 11.
+    assert abs(counts - 200).max() < 50
+
+
+def test_the_random_control_draws_anew_in_each_fold():
+    draws = [drawn(8, seed=1, fold=str(fold)) for fold in range(10)]
+    assert len({tuple(draw) for draw in draws}) == 10
+    assert draws[3] == drawn(8, seed=1, fold="3")
+
+
+def test_the_random_control_draws_from_the_layers_of_the_selection_it_copies():
+    draws = [set(drawn(5, seed=seed, layers=[2])) for seed in range(40)]
+    assert set().union(*draws) == set(range(10, 20))
+
+
+@pytest.mark.parametrize("method", ["chi_square", "mutual_information", "most_frequent"])
+def test_ranked_controls_choose_from_the_layers_of_the_selection_they_copy(method):
+    settings = RankedSelection(method=method)
+    everywhere = select_ranked(make_bow(), settings, 20)
+    second = [token for token in everywhere.tokens if token.layer == 2]
+    assert 2 < len(second) < len(everywhere.tokens)
+    assert select_ranked(make_bow(), settings, 20, layers=[2]).tokens == second
+
+
+@pytest.mark.parametrize("layers", [[0], [1, 3]])
+def test_layers_that_are_not_counted_are_an_error_that_names_those_that_are(layers):
+    with pytest.raises(InputError, match=r"layers [03] are not among .* which are 1, 2 "):
+        lasso(make_bow(), layers=layers)
+    with pytest.raises(InputError, match="which are 1, 2 "):
+        drawn(3, layers=layers)
+
+
+def test_selections_survive_json():
+    for selection in (
+        select_all(make_bow()),
+        select_random(make_bow(), 3, layers=None, seed=1, fold="0"),
+        lasso(make_bow(), "uar"),
+    ):
+        value = json.loads(json.dumps(selection.to_json(), allow_nan=False))
+        assert TokenSelection.from_json(value).to_json() == selection.to_json()
+        assert {"method", "alpha", "C", "objective", "duality_gap", "n_features"} <= set(value)
+
+
+def test_ranks_lead_back_to_the_codecs_own_layers():
+    selection = select_random(make_bow(), 6, layers=None, seed=3, fold="0")
+    ranks = selection.rank_of_code(n_layers=3, codebook_size=10)
+    assert (ranks[0] == -1).all(), "layer 0 is not used"
+    for rank, token in enumerate(selection.tokens):
+        assert ranks[token.layer, token.code] == rank
+    assert (ranks >= 0).sum() == 6
+
+
+def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validation():
+    bow = make_bow()
+    settings = LinearClassifier(C=[1e-9, 0.01, 1.0])
+    selection = lasso(bow)
+    predictions, training = fit_and_predict(
+        bow, selection, ["text", "audio"], settings, "macro_f1", None
+    )
+    scores = dict(training["validation_macro_f1"])
+    assert set(scores) == set(settings.C)
+    assert scores[training["C"]] == max(scores.values())
+    assert predictions["id"].tolist() == bow.rows["id"].tolist()
+    test = predictions[predictions["split"] == "test"]
+    assert (test["label"] == test["predicted"]).mean() > 0.8
+    text, _ = fit_and_predict(bow, None, ["text"], settings, "macro_f1", None)
+    text_test = text[text["split"] == "test"]
+    assert (text_test["label"] == text_test["predicted"]).mean() < 0.8
+    np.testing.assert_array_equal(
+        predictions["n_audio_tokens"], bow.audio[:, indices(selection)].sum(axis=1)
+    )
+
+
+def test_texts_without_any_word_are_told_to_the_linear_baseline():
+    bow = make_bow()
+    mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
+    with pytest.raises(InputError, match="no training text has a word to count"):
+        fit_and_predict(mute, None, ["text"], LinearClassifier(), "macro_f1", None)
+    selection = lasso(mute, alpha=1.0)
+    fit_and_predict(mute, selection, ["text", "audio"], LinearClassifier(C=[0.1]), "macro_f1", None)
+
+
+def test_the_dummy_is_chance():
+    settings = LinearClassifier(method="dummy")
+    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+    hits = (predictions["label"] == predictions["predicted"]).mean()
+    assert 0.2 < hits < 0.5
+    assert set(predictions["predicted"]) == {"x", "y", "z"}
+
+
+def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
+    def labels(method, seed):
+        settings = LinearClassifier(method=method, C=[0.1])
+        predictions, _ = fit_and_predict(
+            make_bow(), None, ["text"], settings, "macro_f1", None, seed
+        )
+        return predictions["predicted"].tolist()
+
+    assert labels("dummy", 1) == labels("dummy", 1) != labels("dummy", 2)
+    assert labels("logistic_regression", 1) == labels("logistic_regression", 2)
+
+
+def test_the_linear_baselines_weighting_is_a_setting():
+    loss = {}
+    for method in ("tfidf", "counts"):
+        settings = LinearClassifier(C=[0.1], weighting=method, scaling="none")
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+        loss[method] = predictions["p_x"].to_numpy()
+    assert not np.allclose(loss["tfidf"], loss["counts"])

@@ -1,0 +1,167 @@
+"""From clips to codes: batches, decoding ahead, and the register of tokenizers."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.digests import fingerprint
+from speechlasso.errors import InputError
+from speechlasso.tokenizers import BACKENDS, tokenization, tokenizer_files
+from speechlasso.tokenizers.settings import Tokenizer, TokenizerMethod
+from speechlasso.tokenizers.tokenization import (
+    encode_utterances,
+    fit_tokenizer,
+    load_tokenizer,
+    one_ahead,
+)
+
+RATE = 16_000
+SETTINGS = Tokenizer(spectral_rvq={"codebook_size": 8, "max_frames": 500})
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Utterances of unequal length, one of two clips."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(6):
+        paths.append(str(folder / f"{number}.wav"))
+        soundfile.write(paths[-1], rng.normal(0, 0.1, 4000 + 1700 * number), RATE)
+    clips = [[path] for path in paths[:4]] + [paths[4:]]
+    return pd.DataFrame({"id": list("abcde"), "audio": clips})
+
+
+@pytest.fixture(scope="module")
+def tokenizer(manifest):
+    return fit_tokenizer(SETTINGS, manifest)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.6, 1000])
+def test_codes_do_not_depend_on_what_is_encoded_together(manifest, tokenizer, monkeypatch, seconds):
+    alone = {
+        row["id"]: encode_utterances(tokenizer, pd.DataFrame([row])).codes[row["id"]]
+        for row in manifest.to_dict("records")
+    }
+    monkeypatch.setattr(tokenization, "BATCH_SECONDS", seconds)
+    together = encode_utterances(tokenizer, manifest)
+    assert list(together.codes) == list(manifest["id"])
+    for row_id, codes in together.codes.items():
+        np.testing.assert_array_equal(codes, alone[row_id])
+
+
+def test_a_saved_tokenizer_gives_the_same_codes(manifest, tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "tokenizer.safetensors")
+    loaded = load_tokenizer(SETTINGS, tmp_path / "tokenizer.safetensors")
+    for codes, again in zip(
+        encode_utterances(tokenizer, manifest).codes.values(),
+        encode_utterances(loaded, manifest).codes.values(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(codes, again)
+
+
+def test_a_clip_that_vanished_is_named(manifest, tokenizer):
+    gone = manifest.assign(audio=[["/nowhere/clip.wav"]] * len(manifest))
+    with pytest.raises(InputError, match="/nowhere/clip.wav"):
+        encode_utterances(tokenizer, gone)
+
+
+def test_a_clip_that_was_replaced_since_the_manifest_was_made_is_refused(
+    manifest, tokenizer, tmp_path
+):
+    paths = [str(shutil.copy(clip, tmp_path)) for clips in manifest["audio"] for clip in clips]
+    copies = pd.DataFrame({"id": list("abcdef"), "audio": [[path] for path in paths]})
+    clips = RecordedClips({path: fingerprint(path) for path in paths})
+    codes = encode_utterances(tokenizer, copies, clips).codes
+    np.testing.assert_array_equal(codes["c"], encode_utterances(tokenizer, copies).codes["c"])
+    shutil.copy(paths[0], paths[2])
+    with pytest.raises(InputError, match=r"2\.wav: is not the clip that the manifest lists"):
+        encode_utterances(tokenizer, copies, clips)
+    with pytest.raises(InputError, match=r"2\.wav: is not the clip that the manifest lists"):
+        fit_tokenizer(SETTINGS, copies, clips=clips)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), max_size=20),
+    most=st.integers(1, 60),
+)
+def test_batches_keep_order_and_bound(lengths, most):
+    waveforms = [np.full(length, number) for number, length in enumerate(lengths)]
+    batches = list(tokenization._batches(waveforms, most))
+    flat = [waveform for batch in batches for waveform in batch]
+    assert [waveform[0] for waveform in flat] == list(range(len(lengths)))
+    sizes = [sum(map(len, batch)) for batch in batches]
+    assert all(size <= most or len(batch) == 1 for size, batch in zip(sizes, batches, strict=True))
+    # Nothing is split without need.
+    following = [len(batch[0]) for batch in batches[1:]]
+    assert all(size + more > most for size, more in zip(sizes, following, strict=False))
+
+
+def test_one_ahead_is_one_ahead_and_no_more():
+    made = []
+    second_made = threading.Event()
+
+    def items():
+        for number in range(4):
+            made.append(number)
+            if number == 1:
+                second_made.set()
+            yield number
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 0
+    assert second_made.wait(10)  # made while this thread has not asked for it
+    assert made == [0, 1]
+    assert list(ahead) == [1, 2, 3]
+
+
+def test_one_ahead_passes_errors_on_in_their_place():
+    def items():
+        yield 1
+        raise InputError("broken clip")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(InputError, match="broken clip"):
+        next(ahead)
+
+
+def test_every_method_has_a_backend_that_reads_known_settings():
+    assert set(BACKENDS) == set(get_args(TokenizerMethod))
+    for backend in BACKENDS.values():
+        assert set(backend.reads) < set(Tokenizer.model_fields)
+        module = backend.load_module()
+        assert callable(module.load)
+        assert hasattr(module, "fit") == backend.learns
+
+
+def test_settings_that_a_backend_does_not_read_change_nothing():
+    mine = Tokenizer(method="mimi", n_layers=4, checkpoint="elsewhere.pt", spectral_rvq={"seed": 9})
+    assert mine.as_read() == Tokenizer(method="mimi", n_layers=4)
+
+
+def test_files_of_a_tokenizer(tmp_path):
+    for name in ("model.safetensors", "config.json", "README.md", ".gitattributes"):
+        (tmp_path / name).touch()
+    files = tokenizer_files(Tokenizer(method="dac", model=str(tmp_path)))
+    names = ("config.json", "model.safetensors")
+    assert files == {f"model/{name}": f"{tmp_path}/{name}" for name in names}
+    assert tokenizer_files(Tokenizer(method="dac", model="descript/dac_16khz")) == {}
+    published = Tokenizer(method="speechtokenizer", checkpoint="a.pt", config="b.json")
+    assert tokenizer_files(published) == {"checkpoint": "a.pt", "config": "b.json"}
+
+
+def test_speechtokenizer_needs_its_files():
+    with pytest.raises(ValueError, match=r"needs tokenizer\.checkpoint and tokenizer\.config"):
+        Tokenizer(method="speechtokenizer")

@@ -1,0 +1,222 @@
+"""Folds: which utterances train, validate and test.
+
+A fold divides the manifest into train, validation and test; the validation part is always taken
+from what would train. Where there are groups (speakers), no group is in two parts of a fold, unless
+the table's own split or `stratified`, which divides rows one by one, has put it there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.data.holdout import draw_groups
+from speechlasso.data.settings import Folds
+from speechlasso.errors import InputError
+from speechlasso.section import SPLITS
+
+logger = logging.getLogger(__name__)
+
+GIVEN_FOLD = "given"
+_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
+
+
+def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
+    """Names of the folds to run: "given", "0", "1", ..., or the groups left out.
+
+    Raises
+    ------
+    InputError
+        When `folds.only` names a fold that does not exist, or there are too few groups.
+    """
+    if folds.method == "given":
+        names = [GIVEN_FOLD]
+    elif folds.method == "leave_one_group_out":
+        _check_groups(groups, folds)
+        names = list(groups)
+    else:
+        names = [str(index) for index in range(folds.n_folds)]
+    if folds.only is None:
+        return names
+    unknown = [name for name in folds.only if name not in names]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise InputError(
+            f"dataset.folds.only: no fold is named {unknown[0]!r}{hint} Folds: {', '.join(names)}"
+        )
+    return list(dict.fromkeys(folds.only))
+
+
+def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
+    """Assign every utterance to a part of every fold.
+
+    Parameters
+    ----------
+    manifest
+        Columns id, label and, as the method needs them, split and group.
+
+    Returns
+    -------
+    pandas.DataFrame
+        fold, id, split; n_folds x n_utterances rows.
+
+    Raises
+    ------
+    InputError
+        When a part would be empty, a class has no training row or training rows have one class
+        only, for all folds at once.
+    """
+    frames, problems = [], []
+    for name, split in _divisions(manifest, folds):
+        split = _with_validation(manifest, split, folds, name)
+        problems += _fold_problems(manifest, split, name, _in_groups(manifest, folds))
+        frames.append(pd.DataFrame({"fold": name, "id": manifest["id"], "split": split}))
+    if problems:
+        raise InputError.listing(
+            "These folds cannot be used:",
+            problems,
+            "Correct the labels, or choose other dataset.folds settings.",
+        )
+    _warn_of_divided_groups(manifest, frames)
+    return pd.concat(frames, ignore_index=True)
+
+
+def fold_examples(manifest: pd.DataFrame, folds: pd.DataFrame, fold: str) -> pd.DataFrame:
+    """The manifest with the split of one fold, joined by id; columns as in the manifest."""
+    split = folds.loc[folds["fold"] == fold, ["id", "split"]]
+    return manifest.drop(columns="split", errors="ignore").merge(split, on="id", validate="1:1")
+
+
+def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.ndarray]]:
+    """Each fold's name and its (n_utterances,) array of split names, yet without validation."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if folds.method == "given":
+        yield GIVEN_FOLD, _given_split(manifest)
+    elif folds.method == "leave_one_group_out":
+        _check_groups(manifest["group"].unique(), folds)
+        for group in sorted(manifest["group"].unique()):
+            yield group, np.where(manifest["group"] == group, "test", "train")
+    else:
+        _check_enough(manifest, folds)
+        kind, groups = StratifiedKFold, None
+        if folds.method == "grouped":
+            kind, groups = StratifiedGroupKFold, manifest["group"]
+        divider = kind(folds.n_folds, shuffle=True, random_state=folds.seed)
+        parts = divider.split(manifest, manifest["label"], groups)
+        for index, (_, test) in enumerate(parts):
+            split = np.full(len(manifest), "train", dtype=object)
+            split[test] = "test"
+            yield str(index), split
+
+
+def _given_split(manifest: pd.DataFrame) -> np.ndarray:
+    split = manifest["split"].str.lower().replace(_ALIASES)
+    unknown = ~split.isin(SPLITS)
+    if unknown.any():
+        rows = [f"{row.id}: {row.split!r}" for row in manifest[unknown].itertuples()]
+        raise InputError.listing(
+            f"{unknown.sum()} rows have an unknown split:", rows, f"Use {', '.join(SPLITS)}."
+        )
+    return split.to_numpy(dtype=object)
+
+
+def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
+    if folds.method == "grouped":
+        _check_groups(manifest["group"].unique(), folds)
+        what, count = "groups", manifest["group"].nunique()
+    else:
+        what, count = "rows in the smallest class", manifest["label"].value_counts().min()
+    if count < folds.n_folds:
+        raise InputError(
+            f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
+            f"but there are {count}"
+        )
+
+
+def _check_groups(groups: Sequence[str], folds: Folds) -> None:
+    if len(groups) < 3:
+        raise InputError(
+            f"dataset.folds.method: {folds.method} needs at least three groups: one to test, one "
+            f"to validate and one to train, but there are {len(groups)} "
+            f"({', '.join(sorted(groups))}). Use method: stratified, which divides rows whatever "
+            "their group, or method: given with a split of your own."
+        )
+
+
+def _with_validation(
+    manifest: pd.DataFrame, split: np.ndarray, folds: Folds, name: str
+) -> np.ndarray:
+    """Move `validation_share` of the training rows to validation, unless the split has some."""
+    if (split == "validation").any():
+        return split
+    training = np.flatnonzero(split == "train")
+    # Each fold draws on its own, and the same whichever folds run beside it.
+    rng = np.random.default_rng([folds.seed, *name.encode()])
+    labels = manifest["label"].to_numpy()[training]
+    if _in_groups(manifest, folds):
+        groups = manifest["group"].to_numpy()[training]
+        chosen = draw_groups(labels, groups, folds.validation_share, rng)
+    else:
+        chosen = _stratified(labels, folds.validation_share, rng)
+    split = split.astype(object)
+    split[training[chosen]] = "validation"
+    return split
+
+
+def _in_groups(manifest: pd.DataFrame, folds: Folds) -> bool:
+    """Whether validation rows are whole groups; `stratified` divides rows as its test rows are."""
+    return "group" in manifest and folds.method != "stratified"
+
+
+def _stratified(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        # A class keeps at least one training row.
+        n_chosen = min(max(1, round(share * len(rows))), len(rows) - 1)
+        chosen[rows[:n_chosen]] = True
+    return chosen
+
+
+def _fold_problems(
+    manifest: pd.DataFrame, split: np.ndarray, name: str, in_groups: bool
+) -> Iterator[str]:
+    for part in SPLITS:
+        if not (split == part).any():
+            spared = part == "validation" and in_groups
+            why = ": no group can be spared without losing the last training rows of a class"
+            yield f"fold {name}: there are no {part} rows{why if spared else ''}"
+    trained = set(manifest["label"][split == "train"])
+    if len(trained) == 1:
+        yield (
+            f"fold {name}: all training rows have the label {trained.copy().pop()!r}; a classifier "
+            "needs rows of two classes or more"
+        )
+    unseen = manifest[~manifest["label"].isin(trained)]
+    for label, rows in unseen.groupby("label"):
+        ids = ", ".join(rows["id"].head(3)) + (", ..." if len(rows) > 3 else "")
+        parts = " and ".join(sorted(set(split[rows.index])))
+        yield (
+            f"fold {name}: label {label!r} has no training row, but {len(rows)} in {parts} ({ids})"
+        )
+
+
+def _warn_of_divided_groups(manifest: pd.DataFrame, folds: Sequence[pd.DataFrame]) -> None:
+    if "group" not in manifest:
+        return
+    # Row i of each fold is row i of the manifest.
+    n_parts = [fold["split"].groupby(manifest["group"].to_numpy()).nunique() for fold in folds]
+    divided = pd.concat(n_parts).loc[lambda n: n > 1].index.unique()
+    if len(divided):
+        logger.warning(
+            "%d groups (%s) are in several parts of a fold: scores may be flattered by groups that "
+            "training rows have as well",
+            len(divided),
+            ", ".join(map(str, divided[:5])) + (", ..." if len(divided) > 5 else ""),
+        )

@@ -1,0 +1,114 @@
+"""The clips of a manifest as they were when it was made, so that later readers get these bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from speechlasso.digests import UNSETTLED, FileStatus, Fingerprint, file_status, fingerprint
+from speechlasso.errors import InputError
+from speechlasso.files import write_parquet
+
+CLIPS = "clips.parquet"
+_COLUMNS = ["clip", "sha256", *FileStatus._fields]
+
+
+@dataclass(frozen=True)
+class RecordedClips:
+    """Fingerprints of the distinct clips of a manifest; None for those that could not be read."""
+
+    fingerprints: Mapping[str, Fingerprint | None]
+    _verified: dict[str, FileStatus] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path) -> RecordedClips:
+        rows = zip(*(pd.read_parquet(path)[column].tolist() for column in _COLUMNS), strict=True)
+        return cls(
+            {
+                clip: Fingerprint(digest, FileStatus(*status)) if isinstance(digest, str) else None
+                for clip, digest, *status in rows
+            }
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Columns clip, sha256 (null where there was no file) and the status on disk."""
+        rows = [
+            (clip, mark and mark.sha256, *(mark.status if mark else UNSETTLED))
+            for clip, mark in sorted(self.fingerprints.items())
+        ]
+        write_parquet(path, pd.DataFrame(rows, columns=_COLUMNS).astype({"sha256": "string"}))
+
+    @property
+    def digests(self) -> dict[str, str | None]:
+        return {clip: mark and mark.sha256 for clip, mark in self.fingerprints.items()}
+
+    def require_digest(self, planned: str | None) -> None:
+        """See that the clips are those that a manifest was planned for, if it was for certain ones.
+
+        Raises
+        ------
+        InputError
+            If not.
+        """
+        if planned not in (None, digest_of_clips(self.digests)):
+            raise InputError("Clips were replaced since the run was planned; run snakemake again.")
+
+    def require_unchanged(self, clips: Sequence[str]) -> None:
+        """See that clips are those that the manifest lists. A clip whose status is the recorded one
+        is not read.
+
+        Raises
+        ------
+        InputError
+            Naming the first clip that holds something else.
+        """
+        for clip in clips:
+            recorded, status = self.fingerprints[clip], file_status(clip)
+            if recorded is None or status is None:
+                continue  # reading it will say what is wrong
+            if status in (recorded.status, self._verified.get(clip)):
+                continue
+            found = fingerprint(clip)
+            if found is None or found.sha256 != recorded.sha256:
+                raise InputError(
+                    f"{clip}: is not the clip that the manifest lists, but was replaced since; "
+                    "run snakemake again, which then looks at all clips anew"
+                )
+            self._verified[clip] = found.status
+
+
+def recorded_digests(paths: Iterable[str]) -> dict[str, str | None]:
+    """SHA-256 of the clips of several manifests, by their paths."""
+    return {
+        clip: digest for path in paths for clip, digest in RecordedClips.read(path).digests.items()
+    }
+
+
+def is_the_users(clip: str) -> bool:
+    """Whether the workflow has not written the clip itself (the demo corpus, sound in tables)."""
+    return not clip.startswith("results/")
+
+
+def digest_of_clips(digests: Mapping[str, str | None]) -> str:
+    """One digest for the content of many clips of the user's, by their paths."""
+    users = sorted(filter(is_the_users, digests))
+    lines = (f"{digests[clip] or 'missing'} {clip}" for clip in users)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def checked_and_recorded(fingerprints: dict[str, Fingerprint | None]) -> Callable[[str], float]:
+    """As `check_clip`, and puts the clip's fingerprint into the dictionary on the way."""
+    from speechlasso.audio.clip_check import (
+        check_clip,  # decoders, which planning a run does not need
+    )
+
+    def check(clip: str) -> float:
+        # Before it is decoded: should it be replaced in between, later readers will find out.
+        fingerprints[clip] = fingerprint(clip)
+        return check_clip(clip)
+
+    return check

@@ -1,0 +1,96 @@
+"""Settings of the data: where they lie, and how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    PositiveInt,
+)
+
+from speechlasso.section import Section, Seed
+
+
+class DemoCorpus(Section):
+    train_speakers: PositiveInt = 8
+    """Voices in the training split."""
+    validation_speakers: PositiveInt = 3
+    """Voices in the validation split."""
+    test_speakers: PositiveInt = 4
+    """Voices in the test split."""
+    utterances_per_speaker: PositiveInt = 40
+    """Utterances of each voice."""
+    seed: Seed = 1
+    """Draws words, prosody and noise."""
+
+
+class Columns(Section):
+    id: str | None = "id"
+    """Column with the unique id of each utterance; null: its line number in the table."""
+    text: str | None = "text"
+    """Column with the transcript; null: there is none, and only arms that read audio alone can
+    run."""
+    label: str = "label"
+    """Column with the class."""
+    audio: str | None = "audio"
+    """Column with the clip, or several clips joined by `audio_separator`; null: there is none, and
+    only arms that read text can run."""
+    split: str | None = None
+    """Column with train, validation or test; needed for folds.method: given."""
+    group: str | None = None
+    """Column that folds must not divide, such as the speaker."""
+    start: str | None = None
+    """Column with the second at which the utterance starts in its clip, for utterances cut out of
+    long recordings."""
+    end: str | None = None
+    """Column with the second at which the utterance ends in its clip."""
+
+
+class Table(Section):
+    path: str | None = None
+    """CSV, TSV, Parquet or JSONL file with one utterance a row."""
+    audio_root: str | None = None
+    """Folder the clips' paths start from; by default the table's own folder."""
+    audio_separator: Annotated[str, Field(min_length=1)] = "|"
+    """Stands between the clips of one utterance."""
+    columns: Columns = Columns()
+    """Names of the table's columns."""
+
+    def as_read(self, without: Collection[str] = ()) -> Self:
+        columns = self.columns.with_defaults(*without)
+        table = self.model_copy(update={"columns": columns})
+        return table if columns.audio else table.with_defaults("audio_root", "audio_separator")
+
+
+class Folds(Section):
+    method: Literal["given", "stratified", "grouped", "leave_one_group_out"] = "given"
+    """given: the table's split column; stratified: by class; grouped: whole groups;
+    leave_one_group_out: each group is the test set once."""
+    n_folds: Annotated[int, Field(ge=2)] = 5
+    """Number of folds (stratified and grouped)."""
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Part of a fold's training rows kept for validation; whole groups where there are groups,
+    unless rows are divided one by one (stratified)."""
+    seed: Seed = 1
+    """Draws folds and validation parts."""
+    only: list[str] | None = None
+    """Run these folds alone, by name: "0", "1", ... or a group's name."""
+
+    def as_read(self) -> Self:
+        # Which folds run does not change how they are divided.
+        folds = self.with_defaults("only")
+        has_number = self.method in ("stratified", "grouped")
+        return folds if has_number else folds.with_defaults("n_folds")
+
+
+class Dataset(Section):
+    source: Literal["demo", "table"] = "demo"
+    """demo: speech synthesised on the spot; table: your own recordings."""
+    demo: DemoCorpus = DemoCorpus()
+    """Settings of the demo corpus."""
+    table: Table = Table()
+    """Where your own data lie."""
+    folds: Folds = Folds()
+    """How utterances are divided into training, validation and test rows."""

@@ -1,0 +1,101 @@
+"""What the runs of an experiment predicted, read from where its index says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speechlasso.errors import InputError
+from speechlasso.evaluation.bootstrap import TestRows
+from speechlasso.evaluation.decision import Threshold
+from speechlasso.files import read_json
+
+
+def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
+    """Predictions of one run, as `evaluation.predictions_frame` makes them.
+
+    Parameters
+    ----------
+    run
+        A row of index.tsv: predict or linear is the folder they lie in.
+    root
+        What the folders start from.
+
+    Raises
+    ------
+    InputError
+        If they are not there any more.
+    """
+    return pd.read_parquet(
+        _existing(root / _folder(run, "predict", "linear"), "predictions.parquet")
+    )
+
+
+def decision_threshold(run: Mapping[str, Any], root: Path) -> Threshold | None:
+    """What the run decided by; None takes the likeliest class."""
+    folder = _folder(run, "finetune")
+    if folder is None:
+        return None
+    return read_json(_existing(root / folder, "config.json")).get("decision_threshold")
+
+
+def positive_label(run: Mapping[str, Any], root: Path) -> str | None:
+    """The class that the run's positive_f1 is about."""
+    return read_json(_existing(root / run["evaluate"], "spec.json"))["settings"]["positive_label"]
+
+
+def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
+    """The group of each utterance of the run's manifest, by id; None where groups are not known."""
+    manifest = pd.read_parquet(_existing(root / run["manifest"], "manifest.parquet"))
+    return manifest.set_index("id")["group"] if "group" in manifest else None
+
+
+def make_test_rows(
+    predictions: pd.DataFrame, groups: pd.Series | None, positive: str | None
+) -> TestRows:
+    """The test rows among predictions, in the order of their ids."""
+    rows = predictions[predictions["split"] == "test"].sort_values("id", ignore_index=True)
+    of_rows = None if groups is None else groups.loc[rows["id"]].to_numpy()
+    return TestRows(rows, of_rows, positive)
+
+
+def read_test_rows(index: pd.DataFrame, root: Path) -> dict[tuple[str, str, str], TestRows]:
+    """Test rows of every run, by arm, fold and seed (as text).
+
+    Parameters
+    ----------
+    index
+        As index.tsv has it.
+    root
+        What its folders start from.
+    """
+    runs = index.to_dict("records")
+    groups = {run["manifest"]: groups_of_rows(run, root) for run in _first(runs, "manifest")}
+    return {
+        (run["arm"], str(run["fold"]), str(run["seed"])): make_test_rows(
+            read_predictions(run, root), groups[run["manifest"]], positive_label(run, root)
+        )
+        for run in runs
+    }
+
+
+def _first(runs: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """The first run of each value."""
+    return list({run[key]: run for run in reversed(runs)}.values())
+
+
+def _folder(run: Mapping[str, Any], *stages: str) -> str | None:
+    """The folder of the first of some stages that the run passes through."""
+    folders = [run.get(stage) for stage in stages]
+    # Experiments without a linear arm, or of such arms alone, lack a column; mixed ones have gaps.
+    return next((folder for folder in folders if isinstance(folder, str)), None)
+
+
+def _existing(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the experiment again")
+    return path

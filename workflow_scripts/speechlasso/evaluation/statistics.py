@@ -1,0 +1,190 @@
+"""How sure a mean test score is, and a difference between two arms.
+
+The unit is the fold: seeds of a fold are averaged first, since they share its rows and, in arms
+that draw nothing, are copies of each other. Folds of one corpus share training rows, so their
+scores are not independent either: over several folds the variance of the mean is corrected as
+Nadeau and Bengio (2003, "Inference for the generalization error", Machine Learning 52, section 3,
+the corrected resampled t) propose. Over a single fold test rows are resampled (`bootstrap`), by
+whole groups where they are known, the same ones for every arm. docs/statistics.md has the coverage
+of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.evaluation.bootstrap import TestRows, resampled_scores
+
+CONFIDENCE = 0.95
+# Scores that differ by less differ by rounding alone.
+_ROUNDING = 1e-12
+
+
+def fold_margin(scores: np.ndarray, test_to_train: float) -> float:
+    """Half the width of the corrected resampled t-interval of a mean over folds.
+
+    Parameters
+    ----------
+    scores
+        Of each fold, or differences, (n_folds,); NaN comes back for fewer than two.
+    test_to_train
+        Test rows of a fold, divided by its training rows. Validation rows are neither: they choose,
+        but no weight learns from them, which makes the interval wider than if they counted as
+        training rows.
+    """
+    n = len(scores)
+    if n < 2:
+        return np.nan
+    return _t(n - 1) * float(np.std(scores, ddof=1)) * np.sqrt(1 / n + test_to_train)
+
+
+def bootstrap_margin(resampled: np.ndarray, n_units: int) -> float:
+    """Half the width of an interval whose standard error is that of a bootstrap.
+
+    With few units the distribution of resampled scores is too narrow by sqrt(1 - 1 / n_units), and
+    its quantiles know nothing of how uncertain that width is; Student's t with n_units - 1 degrees
+    of freedom does (Hesterberg 2015, "What teachers should know about the bootstrap", The American
+    Statistician 69, sections 3 and 4).
+
+    Parameters
+    ----------
+    resampled
+        Scores, or differences, of the resamples, (n_resamples,).
+    n_units
+        How many groups or rows each of them draws.
+    """
+    if n_units < 2:
+        return np.nan
+    error = float(np.std(resampled, ddof=1)) * np.sqrt(n_units / (n_units - 1))
+    return _t(n_units - 1) * error
+
+
+def _t(degrees_of_freedom: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over folds, `margin` being half of its 95 % interval."""
+
+    mean: float
+    sd: float
+    """Sample standard deviation over folds; NaN for one."""
+    n: int
+    """Folds."""
+    margin: float
+    """NaN where nothing says how sure the mean is."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.mean - self.margin, self.mean + self.margin
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Estimates from the runs of an experiment.
+
+    Parameters
+    ----------
+    runs
+        As `summary.runs_table` makes it.
+    test_rows
+        Of each run, by arm, fold and seed (as text); read for an experiment of a single fold.
+    """
+
+    runs: pd.DataFrame
+    test_rows: Mapping[tuple[str, str, str], TestRows] = field(default_factory=dict)
+    _resampled: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def _test(self) -> pd.DataFrame:
+        return self.runs[self.runs["split"] == "test"]
+
+    @cached_property
+    def _is_one_fold(self) -> bool:
+        return self.runs["fold"].nunique() == 1
+
+    def score(self, arm: str, metric: str) -> Estimate:
+        """The mean test score of an arm.
+
+        Its margin is NaN where all folds, or all resamples, have the same score, as when every
+        prediction is right: such data cannot tell how sure it is.
+        """
+        found = self._estimate(arm, self._by_fold(arm, metric), self._resamples(arm, metric))
+        if found.margin < _ROUNDING:
+            return Estimate(found.mean, found.sd, found.n, np.nan)
+        return found
+
+    def difference(self, arm: str, reference: str, metric: str) -> Estimate:
+        """The mean difference, arm minus reference, over folds that both have, on the same rows."""
+        scores = (self._by_fold(arm, metric) - self._by_fold(reference, metric)).dropna()
+        if scores.empty:
+            return Estimate(np.nan, np.nan, 0, np.nan)
+        resampled = [self._resamples(name, metric) for name in (arm, reference)]
+        paired = None if any(each is None for each in resampled) else resampled[0] - resampled[1]
+        return self._estimate(arm, scores, paired)
+
+    def seed_sd(self, arm: str, metric: str) -> float:
+        """Spread over the seeds of a fold, which is training noise: sample standard deviation,
+        pooled over folds; NaN for a single seed."""
+        variances = self._scores(arm, metric).groupby(level="fold").var(ddof=1).dropna()
+        return float(np.sqrt(variances.mean())) if len(variances) else np.nan
+
+    def n_seeds(self, arm: str) -> int:
+        """Seeds of a fold, the largest number where folds differ."""
+        return int(self._of(arm).groupby("fold").size().max())
+
+    def method(self, arm: str) -> str:
+        """How the arm's intervals are made, for people; empty where there is none."""
+        n_folds = self._of(arm)["fold"].nunique()
+        if not self._is_one_fold:
+            return f"corrected t over {n_folds} folds" if n_folds > 1 else ""
+        rows = self._rows(arm)
+        return f"bootstrap over {rows[0].description}" if rows else ""
+
+    def _estimate(self, arm: str, scores: pd.Series, resampled: np.ndarray | None) -> Estimate:
+        values = scores.to_numpy()
+        sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+        if resampled is not None:
+            margin = bootstrap_margin(resampled, self._rows(arm)[0].units.max() + 1)
+        else:
+            margin = fold_margin(values, self._test_to_train(arm))
+        return Estimate(float(values.mean()), sd, len(values), margin)
+
+    def _of(self, arm: str) -> pd.DataFrame:
+        return self._test[self._test["arm"] == arm]
+
+    def _scores(self, arm: str, metric: str) -> pd.Series:
+        return self._of(arm).set_index("fold")[metric].dropna().astype(float)
+
+    def _by_fold(self, arm: str, metric: str) -> pd.Series:
+        """Seeds averaged."""
+        return self._scores(arm, metric).groupby(level="fold", sort=False).mean()
+
+    def _test_to_train(self, arm: str) -> float:
+        of_arm = self.runs[self.runs["arm"] == arm]
+        n_rows = of_arm.groupby("split")["n_examples"].mean()
+        return float(n_rows["test"] / n_rows["train"])
+
+    def _rows(self, arm: str) -> list[TestRows]:
+        """Of each seed of the only fold; those of the arm that was chosen, where one was."""
+        of_arm = self._of(arm)
+        chosen = of_arm.get("chosen", of_arm["arm"]).replace("", np.nan).fillna(of_arm["arm"])
+        keys = zip(chosen, of_arm["fold"].astype(str), of_arm["seed"].astype(str), strict=True)
+        rows = [self.test_rows.get(key) for key in keys]
+        return [] if any(each is None for each in rows) else rows
+
+    def _resamples(self, arm: str, metric: str) -> np.ndarray | None:
+        if not self._is_one_fold:
+            return None
+        if arm not in self._resampled:
+            rows = self._rows(arm)
+            self._resampled[arm] = resampled_scores(rows) if rows else {}
+        return self._resampled[arm].get(metric)

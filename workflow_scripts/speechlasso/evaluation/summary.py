@@ -1,0 +1,254 @@
+"""Tables over all runs of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.errors import InputError
+from speechlasso.evaluation.bootstrap import TestRows
+from speechlasso.evaluation.scores import METRICS
+from speechlasso.evaluation.statistics import Statistics
+from speechlasso.files import read_json
+
+RUN_COLUMNS = [
+    "arm",
+    "fold",
+    "seed",
+    "split",
+    "n_examples",
+    "n_audio_tokens",
+    *METRICS,
+    "cut_share",
+    "mean_text_tokens",
+    "mean_audio_tokens",
+    "perplexity_before",
+    "perplexity_after",
+    "train_seconds",
+    "peak_memory_mb",
+    "chosen",
+]
+SUMMARY_COLUMNS = [
+    *("arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"),
+    *("interval", "n_seeds", "seed_sd"),
+]
+CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
+# Names, which stay as they are: 01 is a speaker, and so is NA.
+TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted", "interval", "chosen")
+# Time and memory differ from run to run; the summary must not.
+SUMMARISED = [*METRICS, "cut_share"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run left behind: its metrics, its selection (if any), its training record, and the
+    log of its adaptation (if any)."""
+
+    arm: str
+    fold: str
+    seed: int
+    metrics: dict[str, Any]
+    selection: dict[str, Any] | None
+    training: dict[str, Any]
+    adaptation: pd.DataFrame | None = None
+
+
+def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
+    """Read what a run left in its stages' folders."""
+    training = folders.get("finetune") or folders["linear"]
+    select = folders.get("select")
+    return RunResult(
+        arm,
+        fold,
+        seed,
+        read_json(f"{folders['evaluate']}/metrics.json"),
+        read_json(f"{select}/selection.json") if select else None,
+        read_json(f"{training}/training.json"),
+        pd.read_csv(f"{folders['adapt']}/training_log.csv") if "adapt" in folders else None,
+    )
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read runs.csv, summary.csv, index.tsv or confusion.csv as they were written.
+
+    Names are texts; an empty cell of another column is missing.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; give one of results/experiments/NAME/")
+    separator = "\t" if Path(path).suffix == ".tsv" else ","
+    columns = pd.read_csv(path, sep=separator, nrows=0).columns
+    return pd.read_csv(
+        path,
+        sep=separator,
+        dtype={name: str for name in columns if name in TEXT_COLUMNS},
+        keep_default_na=False,
+        na_values={name: [""] for name in columns if name not in TEXT_COLUMNS},
+    )
+
+
+def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """One row per run and split, with the columns `RUN_COLUMNS`.
+
+    n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
+    example; cut_share the share of examples too long for the LM; perplexity_before and
+    perplexity_after those of texts held out from adaptation; chosen is empty here, and the arm
+    behind a row of `chosen_on_validation`.
+    """
+    rows = [
+        {
+            "arm": result.arm,
+            "fold": result.fold,
+            "seed": result.seed,
+            "split": split,
+            "n_audio_tokens": len(result.selection["tokens"]) if result.selection else 0,
+            "train_seconds": result.training.get("train_seconds"),
+            "peak_memory_mb": result.training.get("peak_memory_mb"),
+            "chosen": "",
+            **_perplexities(result.adaptation),
+            **scores,
+        }
+        for result in results
+        for split, scores in result.metrics["splits"].items()
+    ]
+    return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
+
+
+def confusion_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """Test examples of every run by class and predicted class, without pairs that never occur."""
+    rows = [
+        [result.arm, result.fold, result.seed, label, predicted, count]
+        for result in results
+        for label, counts in zip(result.metrics["classes"], _test_confusion(result), strict=True)
+        for predicted, count in zip(result.metrics["classes"], counts, strict=True)
+        if count
+    ]
+    return pd.DataFrame(rows, columns=CONFUSION_COLUMNS)
+
+
+def _test_confusion(result: RunResult) -> list[list[int]]:
+    return result.metrics["splits"]["test"]["confusion"]
+
+
+def _perplexities(adaptation: pd.DataFrame | None) -> dict[str, float]:
+    if adaptation is None:
+        return {}
+    perplexity = adaptation["held_out_perplexity"]
+    return {
+        "perplexity_before": perplexity[adaptation["epoch"] == 0].item(),
+        "perplexity_after": perplexity[adaptation["best"]].item(),
+    }
+
+
+def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What an arm that sweeps a setting scores when its validation rows choose the value.
+
+    Of the arms `NAME[KEY=VALUE,...]` the one with the best validation score stands in, for each
+    fold and seed, as `NAME[KEY, ... chosen on validation]`; of equal ones the first.
+
+    Parameters
+    ----------
+    runs
+        As `runs_table` makes it.
+    metric
+        One of `evaluation.METRICS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `runs` under their new names, the old ones in the column `chosen`; none where
+        nothing is swept.
+    """
+    swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
+    keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
+    family = swept["name"] + "[" + keys + " chosen on validation]"
+    return _best_of_families(runs.assign(family=family).dropna(subset="family"), metric)
+
+
+def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:
+    """What some arms score when the validation rows of each fold choose between them.
+
+    As `chosen_on_validation`, but between these arms, of whatever name; the rows returned are named
+    `ARM or ARM, chosen on validation`.
+    """
+    candidates = runs[runs["arm"].isin(arms)]
+    family = " or ".join(arms) + ", chosen on validation"
+    return _best_of_families(candidates.assign(family=family), metric)
+
+
+def _best_of_families(candidates: pd.DataFrame, metric: str) -> pd.DataFrame:
+    validation = candidates[candidates["split"] == "validation"]
+    # The smallest loss is the best one, the largest of any other score.
+    best_first = validation.sort_values(metric, ascending=metric == "loss", kind="stable")
+    best = best_first.drop_duplicates(["family", "fold", "seed"])
+    chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
+    chosen = chosen.sort_values("family", kind="stable")
+    return chosen.assign(arm=chosen["family"], chosen=chosen["arm"]).drop(columns="family")
+
+
+def summary_table(
+    runs: pd.DataFrame, test_rows: Mapping[tuple[str, str, str], TestRows] | None = None
+) -> pd.DataFrame:
+    """Each arm's mean test scores and how sure they are, a row per arm and metric.
+
+    Parameters
+    ----------
+    runs
+        As `runs_table` makes it.
+    test_rows
+        As `run_predictions.read_test_rows` returns them, for an experiment of a single fold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        arm, metric; mean over n folds, seeds averaged first; sd over folds, empty for one; ci_low
+        and ci_high, the ends of the 95 % interval, which ends where the score does; interval, how
+        it was made; n_seeds of a fold; seed_sd, the spread over them (`Statistics.seed_sd`).
+    """
+    statistics = Statistics(runs, test_rows or {})
+    scored = runs[runs["split"] == "test"].groupby("arm", sort=False)[SUMMARISED].count()
+    rows = [
+        _summary_row(statistics, arm, metric)
+        for arm, counts in scored.iterrows()
+        for metric in SUMMARISED
+        if counts[metric]
+    ]
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def _summary_row(statistics: Statistics, arm: str, metric: str) -> list[Any]:
+    found = statistics.score(arm, metric)
+    low, high = np.clip(found.interval, 0, np.inf if metric == "loss" else 1)
+    return [
+        *(arm, metric, found.mean, found.sd, found.n, low, high),
+        *(statistics.method(arm), statistics.n_seeds(arm), statistics.seed_sd(arm, metric)),
+    ]
+
+
+def score_lines(summary: pd.DataFrame, metric: str) -> str:
+    """One line per arm with its mean test score, for the terminal."""
+    rows = summary[summary["metric"] == metric]
+    width = rows["arm"].str.len().max()
+    methods = [name for name in rows["interval"].dropna().unique() if name]
+    interval = f" [95 % interval: {', '.join(methods)}]" if methods else ""
+    seeds = ", sd over seeds" if rows["seed_sd"].notna().any() else ""
+    lines = [f"{'arm':<{width}}  test {metric}{interval}{seeds}"]
+    for row in rows.itertuples():
+        of_seeds = "" if pd.isna(row.seed_sd) else f"  {row.seed_sd:.3f} over {row.n_seeds} seeds"
+        score = with_interval(row.mean, row.ci_low, row.ci_high)
+        lines.append(f"{row.arm:<{width}}  {score}{of_seeds}")
+    return "\n".join(lines)
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A score as people read it, 0.864 [0.810, 0.912]; without the ends where they are NaN."""
+    return f"{mean:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")

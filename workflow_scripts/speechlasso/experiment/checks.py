@@ -1,0 +1,110 @@
+"""Mistakes that lie between keys of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from speechlasso.experiment.messages import as_list, as_mapping, did_you_mean, names_of
+from speechlasso.experiment.settings import Experiment, Settings
+
+
+def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes that lie between keys, looked for even where single keys are wrong as well."""
+    selections = as_mapping(raw.get("select")) or as_mapping(Settings().model_dump()["select"])
+    arms = as_mapping(raw.get("arms")) or as_mapping(Settings().model_dump()["arms"])
+    experiment = as_mapping(raw.get("experiment"))
+    names = as_list(experiment.get("arms"))
+    for name in sorted({name for name in names if names.count(name) > 1}, key=str):
+        yield f"experiment.arms: each arm once, but {name!r} stands there {names.count(name)} times"
+    for position, name in enumerate(names):
+        if name not in arms:
+            yield f"experiment.arms.{position}: no arm is named {name!r}{did_you_mean(name, arms)}"
+    for name, arm in arms.items():
+        yield from _arm_problems(f"arms.{name}", as_mapping(arm), selections)
+    for name, selection in selections.items():
+        yield from _selection_problems(f"select.{name}", as_mapping(selection), selections)
+    yield from _dataset_problems(as_mapping(raw.get("dataset")))
+    yield from _silent_problems(raw, arms)
+    yield from _adapt_problems("", as_mapping(raw.get("adapt")))
+    evaluate = as_mapping(raw.get("evaluate"))
+    if evaluate.get("metric") == "positive_f1" and evaluate.get("positive_label") is None:
+        yield "evaluate.positive_label: metric positive_f1 needs to know the positive class"
+
+
+def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:
+    reads_audio = "audio" in as_list(arm.get("inputs", ["text", "audio"]))
+    name = arm.get("select")
+    if reads_audio and name is None:
+        yield f"{path}.select: an arm that reads audio needs a selection: {names_of(selections)}"
+    if not reads_audio and name is not None:
+        yield f"{path}.select: an arm without audio among its inputs has nothing to select"
+    yield from _adapt_problems(
+        f"{path}.override.", as_mapping(as_mapping(arm.get("override")).get("adapt"))
+    )
+    if name is not None and name not in selections:
+        yield f"{path}.select: no selection is named {name!r}{did_you_mean(name, selections)}"
+
+
+def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
+    if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
+        yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
+    with_own_size = ("lasso", "frequency_lasso", "all")
+    if selection.get("method") not in with_own_size:
+        like = selection.get("like", "lasso")
+        if not isinstance(like, str) or like not in selections:
+            yield f"{path}.like: no selection is named {like!r}{did_you_mean(like, selections)}"
+        elif as_mapping(selections[like]).get("method") not in with_own_size:
+            yield f"{path}.like: {like!r} takes its size from another; name a lasso"
+
+
+def _adapt_problems(path: str, adapt: Mapping) -> Iterator[str]:
+    corpus = adapt.get("corpus")
+    if corpus is None:
+        return
+    if as_mapping(corpus).get("path") is None:
+        yield f"{path}adapt.corpus.path: the path of the corpus' table is missing"
+    if as_mapping(as_mapping(corpus).get("columns")).get("audio", "audio") is None:
+        yield f"{path}adapt.corpus.columns.audio: null, but audio tokens are learned from audio"
+
+
+def _dataset_problems(dataset: Mapping) -> Iterator[str]:
+    if dataset.get("source") != "table":
+        return
+    table = as_mapping(dataset.get("table"))
+    columns = as_mapping(table.get("columns"))
+    method = as_mapping(dataset.get("folds")).get("method", "given")
+    if table.get("path") is None:
+        yield "dataset.table.path: source: table needs the path of the table"
+    if method == "given" and columns.get("split") is None:
+        yield "dataset.table.columns.split: folds.method: given needs the split column's name"
+    if method in ("grouped", "leave_one_group_out") and columns.get("group") is None:
+        yield f"dataset.table.columns.group: folds.method: {method} needs the group column's name"
+
+
+def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
+    """Arms of the experiment that read text or audio where a table has none."""
+    chosen = as_list(as_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
+    inputs = {
+        name: as_list(as_mapping(arms.get(name)).get("inputs", ["text", "audio"]))
+        for name in chosen
+    }
+    dataset = as_mapping(raw.get("dataset"))
+    if dataset.get("source") == "table":
+        yield from _missing_inputs("dataset.table", as_mapping(dataset.get("table")), inputs)
+    # Arms that read text alone adapt to no corpus.
+    adapted = {name: read for name, read in inputs.items() if "audio" in read}
+    corpus = as_mapping(as_mapping(raw.get("adapt")).get("corpus"))
+    if as_mapping(corpus.get("columns")).get("text", "text") is None:
+        yield from _missing_inputs("adapt.corpus", corpus, adapted)
+
+
+def _missing_inputs(path: str, table: Mapping, inputs: Mapping[str, list]) -> Iterator[str]:
+    columns = as_mapping(table.get("columns"))
+    for missing, other in (("audio", "text"), ("text", "audio")):
+        readers = [name for name, read in inputs.items() if missing in read]
+        if readers and columns.get(missing, missing) is None:
+            yield (
+                f"{path}.columns.{missing}: null, but these arms read {missing}: "
+                f"{names_of(readers)}; name the column, or run arms with inputs: [{other}]"
+            )

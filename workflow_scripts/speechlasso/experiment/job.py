@@ -1,0 +1,104 @@
+"""What every rule script does around its one call: logs, messages, the spec beside the result."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from speechlasso import __version__
+from speechlasso.digests import DIGESTS, DigestCache
+from speechlasso.errors import InputError
+from speechlasso.experiment.load import merged
+from speechlasso.files import write_json
+from speechlasso.pipeline.stages import STAGES, Stage
+from speechlasso.provenance import environment
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint"
+"""Folder, beside spec.json, with what a job goes on from when it was stopped."""
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a rule script's body.
+
+    Messages, progress bars and tracebacks go to the rule's log. An `InputError` shows its message
+    alone and ends the job with exit code 1. When the body ends well, spec.json is written last, and
+    a checkpoint is of no more use.
+
+    Yields
+    ------
+    Stage
+        The job's settings; None for rules outside the plan's stages.
+    """
+    spec = snakemake.params.get("spec")
+    settings = _settings(spec, snakemake.params.get("computation")) if spec else None
+    with _logged(snakemake.log[0]):
+        started = time.perf_counter()
+        try:
+            files = _DataFiles(spec, settings)
+            files.require_unchanged()
+            yield settings
+            files.require_unchanged()
+        except InputError as error:
+            logger.error("%s", error)
+            sys.exit(1)
+        except Exception:
+            logger.exception("%s failed", snakemake.rule)
+            sys.exit(1)
+        if spec:
+            write_json(snakemake.output.spec, _full_spec(spec, settings))
+            shutil.rmtree(Path(snakemake.output.spec).parent / CHECKPOINT, ignore_errors=True)
+        logger.info("%s done in %.1f s", snakemake.rule, time.perf_counter() - started)
+
+
+def _settings(spec: dict[str, Any], computation: dict[str, Any] | None) -> Stage:
+    """What the key covers, and what changes only how the job computes."""
+    return STAGES[spec["stage"]].model_validate(merged(spec["settings"], computation or {}))
+
+
+@contextmanager
+def _logged(log: str) -> Iterator[None]:
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", buffering=1, encoding="utf-8") as stream:
+        logging.basicConfig(
+            stream=stream,
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            force=True,
+        )
+        logging.captureWarnings(True)
+        yield
+
+
+class _DataFiles:
+    """The user's files that a job reads by itself, which hold what its key says."""
+
+    def __init__(self, spec: dict[str, Any] | None, settings: Stage | None) -> None:
+        self._paths = settings.data_files() if settings else {}
+        self._planned = spec["data"] if spec else {}
+        self._cache = DigestCache(DIGESTS) if self._paths else None
+
+    def require_unchanged(self) -> None:
+        if self._cache is None:
+            return
+        found = self._cache.digests(self._paths.values())
+        changed = [p for name, p in self._paths.items() if found[p] != self._planned.get(name)]
+        if changed:
+            raise InputError.listing(
+                "Files were replaced since the run was planned:", changed, "Run snakemake again."
+            )
+
+
+def _full_spec(spec: dict[str, Any], settings: Stage) -> dict[str, Any]:
+    """The spec with every default spelled out, for people and for old results."""
+    return {**spec, "settings": settings.model_dump(mode="json"), "speechlasso": __version__} | {
+        "environment": environment(settings)
+    }

@@ -1,0 +1,75 @@
+"""From the raw configuration to settings, or to one message that lists every mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import (
+    ValidationError,
+)
+
+from speechlasso.errors import InputError
+from speechlasso.experiment.checks import cross_problems
+from speechlasso.experiment.messages import as_mapping, readable_problems
+from speechlasso.experiment.settings import OVERRIDABLE_SECTIONS, Settings
+
+
+def load_settings(raw: Mapping[str, Any]) -> Settings:
+    """Validate a raw configuration.
+
+    Raises
+    ------
+    InputError
+        Listing every mistake with its key path.
+    """
+    problems = list(dict.fromkeys([*_schema_problems(raw), *cross_problems(raw)]))
+    if problems:
+        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        raise InputError.listing(f"The configuration has {count}:", problems)
+    return Settings.model_validate(raw)
+
+
+def json_schema() -> str:
+    """JSON Schema of the configuration, for editors that check and complete YAML."""
+    return json.dumps(Settings.model_json_schema(), indent=2) + "\n"
+
+
+def arm_settings(settings: Settings, arm_name: str) -> Settings:
+    """The settings that hold for one arm: the experiment's with the arm's override on top."""
+    override = settings.arms[arm_name].override
+    return Settings.model_validate(merged(settings.model_dump(), override))
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep merge: mappings are merged key by key, anything else is replaced."""
+    result = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            value = merged(result[key], value)
+        result[key] = value
+    return result
+
+
+def _schema_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        Settings.model_validate(raw)
+    except ValidationError as error:
+        yield from readable_problems(error)
+        return
+    for name, arm in as_mapping(raw.get("arms")).items():
+        yield from _override_problems(raw, name, as_mapping(arm).get("override", {}))
+
+
+def _override_problems(raw: Mapping[str, Any], arm: str, override: Any) -> Iterator[str]:
+    path = f"arms.{arm}.override"
+    for section in as_mapping(override):
+        if section not in OVERRIDABLE_SECTIONS:
+            allowed = ", ".join(OVERRIDABLE_SECTIONS)
+            yield f"{path}.{section}: an arm can override these sections only: {allowed}"
+            return
+    try:
+        Settings.model_validate(merged(raw, override))
+    except ValidationError as error:
+        yield from (f"{path}.{problem}" for problem in readable_problems(error))

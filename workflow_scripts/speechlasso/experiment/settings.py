@@ -1,0 +1,56 @@
+"""The whole configuration of an experiment, assembled from the settings of its parts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    Field,
+)
+
+from speechlasso.audio.settings import Audio
+from speechlasso.data.settings import Dataset
+from speechlasso.evaluation.settings import Evaluate
+from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.section import Name, Section, Seed
+from speechlasso.selection.settings import BagOfWords, Selection, default_selections
+from speechlasso.systems.settings import Arm, default_arms
+from speechlasso.tokenizers.settings import Tokenizer
+
+
+def _each_once(seeds: list[int]) -> list[int]:
+    """After 01, 1.0 and 1 became the same number."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"each seed once, but got {seeds}")
+    return seeds
+
+
+OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
+
+
+class Experiment(Section):
+    name: Name = "demo"
+    """Folder of the tables and the report: results/experiments/<name>/."""
+    arms: list[str] = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
+    """The conditions to compare, by their names under `arms`."""
+
+
+class Settings(Section):
+    """The whole configuration of one experiment."""
+
+    experiment: Experiment = Experiment()
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_each_once)] = [1, 2]
+    """One run of every arm and fold for each."""
+    dataset: Dataset = Dataset()
+    audio: Audio = Audio()
+    tokenizer: Tokenizer = Tokenizer()
+    bow: BagOfWords = BagOfWords()
+    select: dict[Name, Selection] = Field(default_factory=default_selections)
+    """Ways to choose audio tokens, by name."""
+    lm: LanguageModel = LanguageModel()
+    adapt: Adapt = Adapt()
+    finetune: Finetune = Finetune()
+    evaluate: Evaluate = Evaluate()
+    arms: dict[Name, Arm] = Field(default_factory=default_arms)
+    """Conditions to compare, by name; experiment.arms says which ones run."""

@@ -1,0 +1,144 @@
+"""Hidden states of self-supervised speech models and of Whisper's encoder, as frames.
+
+Sources: HuBERT (Hsu et al. 2021), WavLM (Chen et al. 2022), Whisper (Radford et al. 2023).
+
+HuBERT and WavLM read a clip normalised as their feature extractor says, 50 frames a second, the
+first one of 25 ms. Whisper reads log-mel spectra of 30 s, silence added at the end; the frames of
+the silence are dropped. In all of them every frame attends to all others (and the models with
+`feat_extract_norm: group` normalise over the clip), so the frames of a clip longer than 30 s, cut
+into overlapping windows, come close to those of the whole clip but cannot equal them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import HubertModel, WavLMModel, WhisperModel
+
+from speechlasso.errors import InputError
+from speechlasso.features.pretrained_audio import PretrainedAudio, load_pretrained
+from speechlasso.features.torch_encoding import FrameEncoder, Precision
+from speechlasso.training.devices import best_device
+
+SAMPLE_RATE = 16_000  # Hz, of all these models
+WINDOW_SECONDS = 30.0  # Whisper's; the others were trained on shorter ones
+CONTEXT = 1 / 6  # of a window: 5 s
+SPECTRA_AT_ONCE = 4  # each costs as much as 30 s of sound, however short the clip
+MODELS = {"hubert": HubertModel, "wavlm": WavLMModel, "whisper": WhisperModel}
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """Encoder to frames of `size` features, float32 (n_frames, size) for a clip."""
+
+    encoder: FrameEncoder
+    size: int
+
+
+def load_hidden_states(
+    name: str, revision: str | None, layer: int, precision: Precision
+) -> HiddenStates:
+    """Open a model up to one layer.
+
+    Parameters
+    ----------
+    name, revision
+        Local directory or hub id, and its commit.
+    layer
+        Index into transformers' `hidden_states`: 0 is the input embedding, n the output of the
+        n-th layer.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, is of another type, or has fewer layers; for bf16 without a
+        GPU.
+    """
+    pretrained = load_pretrained(name, revision, MODELS, precision)
+    config, rate = pretrained.model.config, pretrained.extractor.sampling_rate
+    n_layers = config.num_hidden_layers
+    if layer > n_layers:
+        raise InputError(
+            f"tokenizer.ssl_units.layer: {layer} is more than the {n_layers} layers of {name!r} "
+            "(0 is the input embedding)"
+        )
+    if rate != SAMPLE_RATE:
+        raise InputError(f"tokenizer.model: {name!r} takes {rate} Hz, expected {SAMPLE_RATE}")
+    build = _of_spectra if config.model_type == "whisper" else _of_waveforms
+    return HiddenStates(build(pretrained, layer, precision), config.hidden_size)
+
+
+def _of_waveforms(pretrained: PretrainedAudio, layer: int, precision: Precision) -> FrameEncoder:
+    """HuBERT and WavLM."""
+    model = pretrained.model
+    model.encoder.layers = _layers_up_to(model.encoder.layers, layer)
+
+    def network(sounds: torch.Tensor) -> np.ndarray:
+        return _as_array(model(sounds, output_hidden_states=True).hidden_states[layer])
+
+    window = int(WINDOW_SECONDS * SAMPLE_RATE)
+    return FrameEncoder(
+        network=network,
+        prepare=pretrained.prepare,
+        sample_rate=SAMPLE_RATE,
+        hop=math.prod(model.config.conv_stride),
+        shortest=_reach(model.config.conv_kernel, model.config.conv_stride),
+        window=window,
+        context=int(CONTEXT * window),
+        precision=precision,
+        device=best_device(),
+    )
+
+
+def _of_spectra(pretrained: PretrainedAudio, layer: int, precision: Precision) -> FrameEncoder:
+    """Whisper, which hears every window as a clip of its own."""
+    encoder, extractor = pretrained.model.encoder, pretrained.extractor
+    encoder.layers = _layers_up_to(encoder.layers, layer)
+    hop = extractor.hop_length * encoder.conv1.stride[0] * encoder.conv2.stride[0]
+
+    def network(sounds: torch.Tensor) -> np.ndarray:
+        waveforms = sounds.cpu().numpy()
+        features = extractor(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        spectra = features["input_features"].to(sounds.device)
+        n_frames = math.ceil(sounds.shape[1] / hop)
+        states = [
+            encoder(part, output_hidden_states=True).hidden_states[layer][:, :n_frames]
+            for part in spectra.split(SPECTRA_AT_ONCE)
+        ]
+        return _as_array(torch.cat(states))
+
+    return FrameEncoder(
+        network=network,
+        prepare=lambda waveform: waveform,
+        sample_rate=SAMPLE_RATE,
+        hop=hop,
+        shortest=1,
+        window=extractor.n_samples,
+        context=int(CONTEXT * extractor.n_samples),
+        precision=precision,
+        device=best_device(),
+    )
+
+
+def _layers_up_to(layers: torch.nn.ModuleList, layer: int) -> torch.nn.ModuleList:
+    """The layers to run for `hidden_states[layer]`.
+
+    One more than needed: some models normalise what their last layer returns, so `layer` must not
+    become the last one unless it is.
+    """
+    return layers[: layer + 1]
+
+
+def _as_array(states: torch.Tensor) -> np.ndarray:
+    return states.float().cpu().numpy()
+
+
+def _reach(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Samples that one frame of a stack of convolutions is computed from."""
+    reach = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        reach = (reach - 1) * stride + kernel
+    return reach

@@ -1,0 +1,382 @@
+"""Fine-tune a language model to classify token texts.
+
+Source: "A Simple Method to Enhance Pre-trained Language Models with Speech Tokens for
+Classification" (arXiv 2512.07571), section on fine-tuning. LoRA: arXiv 2106.09685.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from speechlasso.errors import InputError
+from speechlasso.evaluation.decision import Threshold, tuned_threshold
+from speechlasso.evaluation.scores import classification_scores
+from speechlasso.evaluation.settings import Metric
+from speechlasso.files import give_ordinary_rights
+from speechlasso.language_model.encoding import encode
+from speechlasso.language_model.new_row_training import (
+    is_new_rows,
+    stop_training_new_rows,
+    train_new_rows,
+)
+from speechlasso.language_model.prediction import class_probabilities
+from speechlasso.language_model.pretrained import (
+    LoadedModel,
+    extend_with_audio_tokens,
+    load_model,
+    load_tokenizer,
+    set_rows,
+)
+from speechlasso.language_model.sequence_augmentation import with_audio_spliced, with_tokens_dropped
+from speechlasso.language_model.settings import Finetune, LanguageModel, LoRA
+from speechlasso.language_model.token_rows import TokenRows
+from speechlasso.language_model.token_text import MARKERS, new_token_names
+from speechlasso.language_model.vocabulary import vocabulary_digest
+from speechlasso.training.batching import length_grouped_batches, model_inputs
+from speechlasso.training.devices import best_device, computing, peak_memory_mb
+from speechlasso.training.loop import Batch, Task, train
+from speechlasso.training.processes import process_number
+
+# Names of the layers that make queries and values, one tuple for each family of models; where keys
+# come out of the same layer, they are adapted along.
+ATTENTION_LAYERS = (
+    ("q_proj", "v_proj"),  # Llama, Qwen, Gemma, OPT, Mistral
+    ("query", "value"),  # BERT, RoBERTa, ELECTRA
+    ("query_proj", "value_proj"),  # DeBERTa 2 and 3
+    ("q_lin", "v_lin"),  # DistilBERT
+    ("q", "v"),  # MPNet
+    ("in_proj",),  # DeBERTa 1
+    ("Wqkv",),  # ModernBERT
+    ("query_key_value",),  # Pythia
+    ("qkv_proj",),  # Phi 3
+    ("c_attn",),  # GPT-2
+)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    log: pd.DataFrame
+    """Columns epoch, train_loss, accuracy, macro_f1, uar, positive_f1, loss (all on validation
+    rows), seconds, best."""
+    train_seconds: float
+    peak_memory_mb: float
+
+
+def finetune(
+    examples: pd.DataFrame,
+    model_folder: Path,
+    *,
+    lm: LanguageModel,
+    settings: Finetune,
+    metric: Metric,
+    positive_label: str | None,
+    n_audio_tokens: int | None,
+    token_rows: TokenRows | None,
+    seed: int,
+    threads: int,
+    checkpoint_folder: Path,
+) -> FinetuneResult:
+    """Train on the training rows, keep the epoch that is best on the validation rows, save it.
+
+    Parameters
+    ----------
+    examples
+        Columns `id`, `label`, `split`, `text` and `audio_tokens`; test rows are not looked at.
+    model_folder
+        Gets the model and its tokenizer as `transformers` saves them: they load with
+        `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package.
+    metric, positive_label
+        The validation score that chooses the epoch, and the class that positive_f1 is about.
+    n_audio_tokens
+        Size of the selection; None for text alone, which adds nothing to the vocabulary.
+    token_rows
+        Adapted rows of the new tokens to start from; None starts from the mean row and noise.
+    seed
+        Draws the classification head, rows that are not adapted, batches and dropout.
+    threads
+        Processor threads to compute with.
+    checkpoint_folder
+        Where a long run leaves what it needs to go on after a stop.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded or extended, rows do not fit it, or a split has no rows.
+    """
+    started = time.perf_counter()
+    examples = examples[examples["split"].isin(["train", "validation"])]
+    classes = _classes(examples)
+    if settings.decision_threshold == "tuned" and len(classes) != 2:
+        raise InputError(
+            "finetune.decision_threshold: tuned is for two classes, but these data have "
+            f"{len(classes)}; set it to half"
+        )
+    with computing(threads, seed):
+        tokenizer = load_tokenizer(lm)
+        loaded = load_model(
+            lm,
+            AutoModelForSequenceClassification,
+            seed=seed,
+            # A classifier of other classes keeps all but its head.
+            ignore_mismatched_sizes=True,
+            num_labels=len(classes),
+            id2label=dict(enumerate(classes)),
+            label2id={name: index for index, name in enumerate(classes)},
+        )
+        loaded.model.config.pad_token_id = tokenizer.pad_token_id
+        token_ids = _new_tokens(tokenizer, loaded.model, lm, n_audio_tokens, token_rows, seed)
+        encoded = examples.assign(
+            input_ids=encode(tokenizer, examples, lm.max_length)["input_ids"],
+            class_index=examples["label"].map(loaded.model.config.label2id),
+        )
+        model = _trainable(loaded, token_ids, settings)
+        log = train(
+            model,
+            _task(
+                loaded.model,
+                encoded,
+                classes,
+                settings,
+                metric,
+                positive_label,
+                token_ids[len(MARKERS) :],
+                seed,
+            ),
+            settings,
+            weight_decay=settings.weight_decay,
+            rate_of=lambda name: settings.new_rows_rate if is_new_rows(name) else 1.0,
+            precision=lm.precision,
+            seed=seed,
+            checkpoint_folder=checkpoint_folder,
+            title="finetune",
+        )
+        classifier = _plain(loaded.model, model)
+        if settings.decision_threshold == "tuned":
+            classifier.config.decision_threshold = _threshold(
+                classifier, encoded, classes, settings, metric, positive_label
+            )
+        classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
+        if process_number() == 0:
+            classifier.save_pretrained(model_folder)
+            # safetensors makes its files private.
+            give_ordinary_rights(model_folder / "model.safetensors")
+            tokenizer.save_pretrained(model_folder)
+    return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb())
+
+
+def classification_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, focal_gamma: float
+) -> torch.Tensor:
+    """Sum over examples of -w (1 - p)^gamma log p, p being the probability of the example's class.
+
+    The focal loss of Lin et al., arXiv 1708.02002, section 3.2; with gamma 0 it is cross-entropy.
+
+    Parameters
+    ----------
+    logits
+        (n, n_classes).
+    labels
+        int64 (n,).
+    weights
+        w of each class, float32 (n_classes,).
+    """
+    log_p = logits.float().log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+    # 1 - p as expm1 keeps its digits, and a floor keeps the power's slope finite.
+    doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(torch.float32).tiny)
+    return -(weights[labels] * doubt**focal_gamma * log_p).sum()
+
+
+def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
+    """n / (present classes * n_c) for each class c of the training rows; float32, (n_classes,)."""
+    counts = np.bincount(class_index, minlength=n_classes)
+    # A class without training rows has no weight to give: its value is never used.
+    n_present = np.count_nonzero(counts)
+    return (len(class_index) / (n_present * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _classes(examples: pd.DataFrame) -> list[str]:
+    for split in ("train", "validation"):
+        if not (examples["split"] == split).any():
+            raise InputError(
+                f"fine-tuning needs {split} rows, but there are none; change dataset.folds"
+            )
+    # A class that only validation rows have is one the model is bound to miss, not an error.
+    return sorted(set(examples["label"]))
+
+
+def _new_tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    lm: LanguageModel,
+    n_audio_tokens: int | None,
+    token_rows: TokenRows | None,
+    seed: int,
+) -> list[int]:
+    if n_audio_tokens is None:
+        return []
+    token_ids = extend_with_audio_tokens(
+        tokenizer, model, n_audio_tokens, start=lm.new_rows, seed=seed
+    )
+    if token_rows is not None:
+        if token_rows.names != new_token_names(n_audio_tokens):
+            raise InputError(
+                f"the adapted rows are of {len(token_rows.names)} tokens, but this selection needs "
+                f"{len(token_ids)}; adapt the model to this selection"
+            )
+        set_rows(model, token_ids, token_rows.vectors)
+    return token_ids
+
+
+def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) -> torch.nn.Module:
+    """The model with the parameters trainable that the method trains.
+
+    The classification head and the new tokens' rows always are.
+    """
+    model = loaded.model
+    if settings.method == "full":
+        # Rows within the matrix would learn at its rate.
+        if token_ids and settings.new_rows_rate != 1:
+            train_new_rows(model, token_ids)
+        return model
+    model.requires_grad_(False)
+    if settings.method == "lora":
+        model = _with_lora(model, settings.lora)
+    if token_ids:
+        train_new_rows(loaded.model, token_ids)
+    body = f"{loaded.model.base_model_prefix}."
+    head = [p for name, p in loaded.model.named_parameters() if not name.startswith(body)]
+    for parameter in (*head, *loaded.newly_initialised):
+        parameter.requires_grad_(True)
+    return model
+
+
+def _with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
+    # Importing peft takes seconds, and full fine-tuning never needs it.
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets or _queries_and_values(model),
+    )
+    try:
+        with warnings.catch_warnings():
+            # About names that peft uses of transformers, and a setting that it corrects itself.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out")
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise InputError(f"finetune.lora.targets: {error}") from error
+
+
+def _queries_and_values(model: PreTrainedModel) -> list[str]:
+    """What the model calls the linear layers of its attention that make queries and values."""
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    for layers in ATTENTION_LAYERS:
+        if names.issuperset(layers):
+            return list(layers)
+    raise InputError(
+        f"finetune.lora.targets: which layers of a {model.config.model_type} model make queries "
+        "and values is not known here; name them"
+    )
+
+
+def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedModel:
+    """The classifier with all that was trained beside its weights merged into them."""
+    stop_training_new_rows(classifier)
+    return classifier if model is classifier else model.merge_and_unload()
+
+
+def _threshold(
+    classifier: PreTrainedModel,
+    examples: pd.DataFrame,
+    classes: list[str],
+    settings: Finetune,
+    metric: Metric,
+    positive_label: str | None,
+) -> Threshold:
+    """The decision threshold that is best on validation rows.
+
+    It is one for the positive label or, without one, for the class that is rarer in training.
+    """
+    counts = examples.loc[examples["split"] == "train", "label"].value_counts()
+    validation = examples[examples["split"] == "validation"]
+    sequences = validation["input_ids"].tolist()
+    probabilities = class_probabilities(classifier.eval(), sequences, settings.part_size)
+    labels = validation["class_index"].to_numpy()
+
+    def score(predicted: np.ndarray) -> float:
+        return classification_scores(labels, probabilities, classes, positive_label, predicted)[
+            metric
+        ]
+
+    return tuned_threshold(probabilities, classes, positive_label or counts.index[-1], score)
+
+
+def _task(
+    classifier: PreTrainedModel,
+    examples: pd.DataFrame,
+    classes: list[str],
+    settings: Finetune,
+    metric: Metric,
+    positive_label: str | None,
+    audio_token_ids: list[int],
+    seed: int,
+) -> Task:
+    rows, validation = (examples[examples["split"] == split] for split in ("train", "validation"))
+    sequences = rows["input_ids"].tolist()
+    targets, validation_targets = (
+        part["class_index"].to_numpy(dtype=np.int64) for part in (rows, validation)
+    )
+    weights = np.ones(len(classes), dtype=np.float32)
+    if settings.class_weights == "balanced":
+        weights = class_weights(targets, len(classes))
+    weights = torch.from_numpy(weights).to(best_device())
+
+    def batches(epoch: int) -> list[Batch]:
+        rng = np.random.default_rng([seed, epoch])
+        heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
+        heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
+        lengths = np.array([len(ids) for ids in heard])
+        return [
+            model_inputs([heard[row] for row in batch], classifier.config.pad_token_id)
+            | {"labels": torch.from_numpy(targets[batch])}
+            for batch in length_grouped_batches(lengths, settings.batch_size, rng)
+        ]
+
+    def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        return classification_loss(logits, batch["labels"], weights, settings.focal_gamma)
+
+    def total_weight(batch: Batch) -> float:
+        return float(weights[batch["labels"]].sum())
+
+    def validate(_: torch.nn.Module) -> dict[str, float]:
+        probabilities = class_probabilities(
+            classifier, validation["input_ids"].tolist(), settings.part_size
+        )
+        return classification_scores(validation_targets, probabilities, classes, positive_label)
+
+    return Task(
+        batches,
+        loss,
+        total_weight,
+        validate,
+        metric=metric,
+        greater_is_better=True,
+        untrained_is_candidate=False,
+        validation_rows=[*validation["input_ids"], validation_targets],
+        padded_tensors=("input_ids", "attention_mask"),
+    )

@@ -1,0 +1,117 @@
+"""Settings of the language model, its adaptation and its fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    PositiveInt,
+)
+
+from speechlasso.data.settings import Table
+from speechlasso.section import HOW_ONLY, SPLITS, PositiveFloat, Section, Share, ordered
+from speechlasso.selection.settings import LinearClassifier
+from speechlasso.training.settings import Training
+
+
+class LanguageModel(Section):
+    name: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Hub name or local directory of a causal or masked language model."""
+    revision: str | None = None
+    """Commit, tag or branch on the hub; pin it so that a run can be repeated."""
+    max_length: Annotated[int, Field(ge=16)] = 256
+    """Longest token text, in LM tokens; longer ones are cut, never their closing marker."""
+    compile: Annotated[bool, HOW_ONLY] = False
+    """Let torch.compile translate the model first: minutes, which long runs on a GPU earn back;
+    needs a C++ compiler."""
+    new_rows: Literal["mean", "markers", "random"] = "mean"
+    """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
+    that the marker names spell, plus small noise; or normal noise alone."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast where it is fast (GPUs; Intel's processors with AMX, AMD's with
+    AVX512-BF16), else fp32."""
+
+    def as_read(self, has_new_rows: bool = True, has_own_precision: bool = True) -> Self:
+        lm = self if has_new_rows else self.with_defaults("new_rows")
+        return lm if has_own_precision else lm.with_defaults("precision")
+
+
+class Adapt(Training):
+    corpus: Table | None = None
+    """Unlabelled utterances to learn the new tokens from, in place of the fold's own rows."""
+    splits: Annotated[
+        list[Literal[SPLITS]],
+        Field(min_length=1),
+        ordered(SPLITS),
+    ] = ["train"]
+    """The fold's rows to learn from, unless there is a corpus; with validation or test rows
+    adaptation is transductive, and the report says so."""
+    epochs: PositiveInt = 5
+    """Most passes over the adaptation texts."""
+    learning_rate: PositiveFloat = 3e-3
+    """Peak learning rate of the new embedding rows."""
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+    """Share of the adaptation texts kept out to measure the loss."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of tokens masked for a masked language model."""
+    weights: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
+    """How the frozen weights are stored meanwhile; int8 and nf4 need bitsandbytes and a GPU. With
+    anything but fp32, lm.precision is bf16 for this stage."""
+
+    def as_read(self) -> Self:
+        # A corpus is upstream, and its key says more.
+        return self.with_defaults("corpus", "splits") if self.corpus else self
+
+
+class LoRA(Section):
+    rank: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 64
+    """Rank of the low-rank updates; a list runs every arm once for each."""
+    alpha: PositiveFloat = 16
+    """Scale of the updates (alpha / rank)."""
+    dropout: Share = 0.1
+    """Dropout on the updates' input."""
+    targets: list[str] | None = None
+    """Names of the linear layers to update; by default queries and values."""
+
+
+class Finetune(Training):
+    method: Literal["full", "lora", "head"] = "full"
+    """Train all weights, low-rank updates, or the classification head and new rows alone."""
+    epochs: PositiveInt = 10
+    """Most passes over the training rows."""
+    learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] = 3e-4
+    """Peak learning rate; a list runs every arm once for each."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
+    new_rows_rate: PositiveFloat = 1.0
+    """The new tokens' embedding rows learn at so many times the learning rate."""
+    splice: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training examples whose audio tokens go on, from a random moment, as those of
+    another example of the same class, drawn anew every epoch."""
+    token_dropout: Share = 0.0
+    """Share of each training example's audio tokens that is left out, drawn anew every epoch."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Weight each class in the loss by its inverse frequency, or not."""
+    focal_gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Focal loss: weigh each example by (1 - p) ** this, p being the probability of its class, so
+    that what the model is sure of counts less. 0 is cross-entropy."""
+    decision_threshold: Literal["half", "tuned"] = "half"
+    """Binary tasks: predict evaluate.positive_label (or the rarer class) from probability 0.5 on,
+    or from the one that scores best on validation rows."""
+    lora: LoRA = LoRA()
+    """Settings of method: lora."""
+    linear: LinearClassifier = LinearClassifier()
+    """Settings of arms with classifier: linear."""
+
+    def as_read(self, reads_audio: bool) -> Self:
+        """As the language model reads it; `linear` is for the other arms."""
+        finetune = self.with_defaults("linear")
+        if not reads_audio:
+            finetune = finetune.with_defaults("splice", "token_dropout", "new_rows_rate")
+        return finetune if self.method == "lora" else finetune.with_defaults("lora")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a score decides on an epoch or a threshold."""
+        return self.epochs > 1 or self.decision_threshold == "tuned"

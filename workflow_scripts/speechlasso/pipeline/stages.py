@@ -1,0 +1,260 @@
+"""The stages of the pipeline: what each one's settings are and which version its behaviour has.
+
+A stage's settings, its version and the keys of what it reads make its key (see `plan`). Raise
+`version` whenever a stage computes something else from the same settings: finished results of
+the old version then keep their folder and new ones get another.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar
+
+from speechlasso.data.settings import DemoCorpus, Folds, Table
+from speechlasso.evaluation.settings import Metric
+from speechlasso.files import files_of_model
+from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.section import HOW_ONLY, Section
+from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier, Selection
+from speechlasso.systems.settings import Arm
+from speechlasso.tokenizers import tokenizer_files
+from speechlasso.tokenizers.settings import Tokenizer
+
+
+class Stage(Section):
+    """Settings of one stage; subclasses add the fields."""
+
+    name: ClassVar[str]
+    rule: ClassVar[str]
+    version: ClassVar[int] = 1
+    files: ClassVar[tuple[str, ...]] = ()
+    """What later stages read of it, where they read several files together."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """How the folder's name begins."""
+
+    def hashed_settings(self) -> dict[str, Any]:
+        """Settings that differ from their defaults, so that a new optional key changes no hash.
+
+        Whoever changes a default raises the stage's version.
+        """
+        return self.of_result().model_dump(mode="json", exclude_defaults=True)
+
+    def data_files(self) -> dict[str, str]:
+        """The user's files that the stage itself reads, by their names in spec.json.
+
+        What they hold is part of the key. Clips are not among them: `manifest` records those.
+        """
+        return {}
+
+
+class Corpus(Stage):
+    name, rule = "corpus", "demo_corpus"
+    demo: DemoCorpus
+
+    @property
+    def label(self) -> str:
+        return "espeak"
+
+
+class Manifest(Stage):
+    name, rule = "manifest", "manifest"
+    version = 2
+    table: Table
+    on_bad: str = "error"
+    max_bad_share: Annotated[float, HOW_ONLY] = 0.05
+    without: list[str] = []
+
+    @property
+    def label(self) -> str:
+        return "table" if self.table.path else "demo"
+
+    def data_files(self) -> dict[str, str]:
+        return {"table": self.table.path} if self.table.path else {}
+
+
+class FoldDivision(Stage):
+    name, rule = "folds", "divide_folds"
+    version = 2
+    folds: Folds
+
+    @property
+    def label(self) -> str:
+        return self.folds.method
+
+
+class OfTokenizer(Stage):
+    tokenizer: Tokenizer
+
+    @property
+    def label(self) -> str:
+        return self.tokenizer.method
+
+    def data_files(self) -> dict[str, str]:
+        return tokenizer_files(self.tokenizer)
+
+
+class FitTokenizer(OfTokenizer):
+    name, rule = "tokenizer", "fit_tokenizer"
+    fold: str
+
+
+class Codes(OfTokenizer):
+    name, rule = "codes", "tokenize_audio"
+
+
+class BagOfWordsCounts(Stage):
+    name, rule = "bow", "build_bow"
+    version = 3
+    files = ("rows.parquet", "audio_counts.npz", "text_counts.npz", "vocabulary.json")
+    bow: BagOfWords
+    fold: str
+
+    @property
+    def label(self) -> str:
+        return "counts"
+
+
+class LassoPath(Stage):
+    name, rule = "path", "fit_path"
+    version = 2
+    files = ("path.parquet", "coefficients.npz")
+    fitting: LassoFitting
+
+    @property
+    def label(self) -> str:
+        return self.fitting.inputs
+
+
+class SelectTokens(Stage):
+    name, rule = "select", "select_tokens"
+    version = 2
+    selection: Selection
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+    seed: int | None = None
+    """With `fold`, what the random control draws from."""
+    fold: str | None = None
+    layers: list[int] | None = None
+    """Codec layers of the selection whose size this one has."""
+
+    @property
+    def label(self) -> str:
+        return self.selection.method
+
+
+class DescribeSelection(Stage):
+    name, rule = "description", "describe_selection"
+    selection: Selection
+
+    @property
+    def label(self) -> str:
+        return self.selection.method
+
+
+class TokenTexts(Stage):
+    name, rule = "token_texts", "token_texts"
+    inputs: list[str]
+    fold: str | None = None
+
+    @property
+    def label(self) -> str:
+        return "-".join(self.inputs)
+
+
+class AdaptLM(Stage):
+    name, rule = "adapt", "adapt_lm"
+    version = 3
+    lm: LanguageModel
+    adapt: Adapt
+    seed: int
+    fold: str | None = None
+    """Whose validation and test rows are looked for in the corpus, if there is one."""
+    by_id: bool = True
+    """Whether both tables have ids to look by."""
+
+    @property
+    def label(self) -> str:
+        return self.lm.name.rstrip("/").split("/")[-1]
+
+    def data_files(self) -> dict[str, str]:
+        return files_of_model("lm", self.lm.name)
+
+
+class FinetuneLM(Stage):
+    name, rule = "finetune", "finetune"
+    version = 2
+    files = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+    lm: LanguageModel
+    finetune: Finetune
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return self.finetune.method
+
+    def data_files(self) -> dict[str, str]:
+        return files_of_model("lm", self.lm.name)
+
+
+class FitLinear(Stage):
+    name, rule = "linear", "fit_linear"
+    version = 2
+    inputs: list[str]
+    linear: LinearClassifier
+    metric: Metric = "macro_f1"
+    positive_label: str | None = None
+    seed: int | None = None
+    """Of the dummy's draws; logistic regression draws nothing."""
+
+    @property
+    def label(self) -> str:
+        return "-".join(self.inputs)
+
+
+class Predict(Stage):
+    name, rule = "predict", "predict"
+
+    @property
+    def label(self) -> str:
+        return "lm"
+
+
+class Evaluate(Stage):
+    name, rule = "evaluate", "evaluate"
+    version = 2
+    positive_label: str | None = None
+
+    @property
+    def label(self) -> str:
+        return "metrics"
+
+
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (
+        Corpus,
+        Manifest,
+        FoldDivision,
+        FitTokenizer,
+        Codes,
+        BagOfWordsCounts,
+        LassoPath,
+        SelectTokens,
+        DescribeSelection,
+        TokenTexts,
+        AdaptLM,
+        FinetuneLM,
+        FitLinear,
+        Predict,
+        Evaluate,
+    )
+}
+
+
+def reads_audio(arm: Arm) -> bool:
+    return "audio" in arm.inputs

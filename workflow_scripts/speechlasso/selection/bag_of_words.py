@@ -1,0 +1,196 @@
+"""Bags of words: how often each word and each audio token occurs in an utterance.
+
+Source: arXiv 2512.07571, section on token selection. Counts are stored raw; weighting them
+(`weighting`) learns from training rows and is left to those who fit a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from speechlasso.files import read_json, write_json, write_parquet, written_whole
+from speechlasso.selection.codec_layers import counted_layers
+from speechlasso.tokenizers.codes import CodeTable
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """Which (layer, code) each audio feature counts; feature l * codebook_size + c is code c of
+    the l-th used layer."""
+
+    first_layer: int
+    n_layers: int
+    codebook_size: int
+
+    def __len__(self) -> int:
+        return self.n_layers * self.codebook_size
+
+    @property
+    def layers(self) -> range:
+        """The codec's own layers that are counted."""
+        return range(self.first_layer, self.first_layer + self.n_layers)
+
+    def layer_and_code(self, index: int) -> tuple[int, int]:
+        """The codec's own layer (0-based, over all its layers) and the code of a feature."""
+        layer, code = divmod(int(index), self.codebook_size)
+        return self.first_layer + layer, code
+
+
+@dataclass(frozen=True)
+class BagOfWords:
+    """Counts of one fold's utterances.
+
+    Attributes
+    ----------
+    rows
+        id, label, split, and group where utterances have one; row i belongs to row i of the
+        matrices.
+    audio
+        Counts, CSR int32, (n_utterances, n_audio_features).
+    text
+        Counts, CSR int32, (n_utterances, n_words); words of the training texts only.
+    features
+        What the columns of `audio` count.
+    words
+        What the columns of `text` count.
+    """
+
+    rows: pd.DataFrame
+    audio: sp.csr_array
+    text: sp.csr_array
+    features: AudioFeatures
+    words: list[str]
+
+    def rows_in(self, split: str) -> np.ndarray:
+        return np.flatnonzero(self.rows["split"] == split)
+
+    def save(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        write_parquet(folder / "rows.parquet", self.rows)
+        for name, matrix in (("audio", self.audio), ("text", self.text)):
+            with written_whole(folder / f"{name}_counts.npz") as temporary:
+                sp.save_npz(temporary, matrix)
+        vocabulary = {"audio": vars(self.features), "words": self.words}
+        write_json(folder / "vocabulary.json", vocabulary)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> BagOfWords:
+        folder = Path(folder)
+        vocabulary = read_json(folder / "vocabulary.json")
+        return cls(
+            pd.read_parquet(folder / "rows.parquet"),
+            sp.load_npz(folder / "audio_counts.npz"),
+            sp.load_npz(folder / "text_counts.npz"),
+            AudioFeatures(**vocabulary["audio"]),
+            vocabulary["words"],
+        )
+
+
+def build_bag_of_words(
+    examples: pd.DataFrame, codes: CodeTable | None, layers: int | None, lowercase: bool
+) -> BagOfWords:
+    """Count words and audio tokens.
+
+    Parameters
+    ----------
+    examples
+        Columns id, label, split, and maybe text and group.
+    codes
+        Holds the codes of every id; None where there is no audio.
+    layers
+        Use the last so many layers of the codes; None: all.
+    lowercase
+        Fold the case of words before counting.
+    """
+    texts = examples["text"] if "text" in examples else pd.Series("", index=examples.index)
+    text, words = count_words(texts, examples["split"] == "train", lowercase)
+    features, arrays = AudioFeatures(0, 0, 0), [np.empty((0, 0), dtype=np.int64)] * len(examples)
+    if codes is not None:
+        features = used_features(codes, layers)
+        arrays = [codes.codes[row_id] for row_id in examples["id"]]
+    return BagOfWords(
+        rows=examples.filter(["id", "label", "split", "group"]).reset_index(drop=True),
+        audio=count_audio_tokens(arrays, features),
+        text=text,
+        features=features,
+        words=words,
+    )
+
+
+def used_features(codes: CodeTable, layers: int | None) -> AudioFeatures:
+    counted = counted_layers(codes.codebooks.n_layers, layers)
+    return AudioFeatures(counted.start, len(counted), codes.codebooks.codebook_size)
+
+
+def count_audio_tokens(codes: Sequence[np.ndarray], features: AudioFeatures) -> sp.csr_array:
+    """Count each (layer, code): CSR int32, (n_utterances, len(features))."""
+    offsets = np.arange(features.n_layers)[:, None] * features.codebook_size
+    indices, counts, ends = [], [], [0]
+    for array in codes:
+        used = array[features.first_layer : features.first_layer + features.n_layers]
+        found, count = np.unique((used + offsets).ravel(), return_counts=True)
+        indices.append(found)
+        counts.append(count)
+        ends.append(ends[-1] + len(found))
+    parts = (np.concatenate(counts).astype(np.int32), np.concatenate(indices), np.array(ends))
+    return sp.csr_array(parts, shape=(len(codes), len(features)))
+
+
+def count_words(
+    texts: pd.Series, training: pd.Series, lowercase: bool
+) -> tuple[sp.csr_array, list[str]]:
+    """Count the training texts' words in all texts; without any word, a matrix of no columns.
+
+    What a word is differs from scikit-learn's default in scripts with marks or without blanks: see
+    `words`.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    from speechlasso.selection.words import words
+
+    vectorizer = CountVectorizer(
+        lowercase=lowercase, tokenizer=words, token_pattern=None, dtype=np.int32
+    )
+    try:
+        vectorizer.fit(texts[training])
+    except ValueError:  # scikit-learn's word for an empty vocabulary
+        return sp.csr_array((len(texts), 0), dtype=np.int32), []
+    return sp.csr_array(vectorizer.transform(texts)), vectorizer.get_feature_names_out().tolist()
+
+
+def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
+    """TF-IDF, then unit variance without centring (everything stays sparse); scikit-learn's
+    defaults, as the paper has them. Either step can be left out. Fit it on training rows only:
+    features that do not occur in these rows are zero ever after, as words are that no training text
+    has, and so take no part in the length of later rows.
+
+    Parameters
+    ----------
+    counts
+        "tfidf", or "counts" to take them as they are.
+    scaling
+        "unit_variance", or "none".
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    from speechlasso.lasso.occurring import OccurringFeatures
+
+    # Without its step a pipeline still turns counts into floats and learns nothing.
+    unchanged = FunctionTransformer(_as_floats, accept_sparse=True)
+    return make_pipeline(
+        OccurringFeatures(),
+        TfidfTransformer() if counts == "tfidf" else unchanged,
+        StandardScaler(with_mean=False) if scaling == "unit_variance" else unchanged,
+    )
+
+
+def _as_floats(counts: sp.csr_array) -> sp.csr_array:
+    return counts.astype(np.float64)

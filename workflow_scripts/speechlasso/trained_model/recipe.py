@@ -1,0 +1,156 @@
+"""The recipe of a model folder: all that prediction from clips needs besides the language model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from speechlasso.errors import InputError
+from speechlasso.files import sha256, write_json, written_whole
+from speechlasso.section import Section
+from speechlasso.tokenizers import BACKENDS, tokenizer_files
+from speechlasso.tokenizers.settings import Tokenizer
+
+RECIPE = "speechlasso.json"
+SELECTION = "selection.json"
+SPEECH_TOKENIZER = "speech_tokenizer.safetensors"
+Role = Literal["id", "text", "audio", "start", "end"]
+PLACES = ("checkpoint", "config", "model")
+"""Settings that say where files of a speech tokenizer lie."""
+
+
+class Recipe(Section):
+    """How clips and words became what the language model was trained on."""
+
+    format: Literal["speechlasso model 1"] = "speechlasso model 1"
+    """Raised when files of this kind change their meaning."""
+    inputs: list[Literal["text", "audio"]]
+    """What the model reads."""
+    columns: dict[Role, str | None]
+    """What the training table calls the columns that prediction reads; None for those it lacks."""
+    audio_separator: str
+    """Stood between the clips of one utterance."""
+    tokenizer: Tokenizer | None = None
+    """The speech tokenizer; None for text alone."""
+    sha256: dict[str, str] = {}
+    """Of each local file that a pretrained speech tokenizer was read from, by what it is."""
+
+    @classmethod
+    def from_specs(cls, specs: Iterable[Mapping[str, Any]]) -> Recipe:
+        """Gather it from the spec.json of the manifest, the codes (if any) and the token texts."""
+        of_stage = {spec["stage"]: spec for spec in specs}
+        table = of_stage["manifest"]["settings"]["table"]
+        codes = of_stage.get("codes", {"settings": {}})
+        return cls(
+            inputs=of_stage["token_texts"]["settings"]["inputs"],
+            columns={role: table["columns"][role] for role in get_args(Role)},
+            audio_separator=table["audio_separator"],
+            tokenizer=codes["settings"].get("tokenizer"),
+            sha256=codes.get("data", {}),
+        )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Recipe:
+        """Read the recipe in a model folder.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is of another format.
+        """
+        path = Path(folder, RECIPE)
+        if not path.is_file():
+            raise InputError(
+                f"{folder}: not a trained model, which is a folder with {RECIPE} in it; give one "
+                "of results/finetune/ (results/experiments/NAME/index.tsv names that of each run)"
+            )
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise InputError.listing(
+                f"{path}: not a recipe that this version of speechlasso reads:",
+                (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()),
+                "Use the version that made the model, or run the workflow's rule finetune again.",
+            ) from error
+
+    @property
+    def reads_audio(self) -> bool:
+        return "audio" in self.inputs
+
+    def tokenizer_from(self, places: Mapping[str, str]) -> Tokenizer | None:
+        """Settings of the speech tokenizer, its files being those that the model was trained with.
+
+        Parameters
+        ----------
+        places
+            Where the files of a pretrained tokenizer lie, if not where they did in training:
+            {"checkpoint": path, "config": path} or {"model": folder}.
+
+        Raises
+        ------
+        InputError
+            Listing the places that there are no files for, or the files that are missing or others.
+        """
+        unread = sorted(places) if self.tokenizer is None else _unread(self.tokenizer, places)
+        if unread:
+            raise InputError(
+                f"The model's speech tokenizer is not read from any {' or '.join(unread)}; leave "
+                "out what tokenizer says of it."
+            )
+        if self.tokenizer is None:
+            return None
+        tokenizer = self.tokenizer.model_copy(update=dict(places))
+        if problems := list(_file_problems(tokenizer, self.sha256)):
+            raise InputError.listing(
+                f"The files of the speech tokenizer {tokenizer.method} are not at hand:",
+                problems,
+                "Say where they lie: --tokenizer checkpoint=FILE --tokenizer config=FILE, or "
+                "--tokenizer model=FOLDER.",
+            )
+        return tokenizer
+
+
+def _unread(tokenizer: Tokenizer, places: Mapping[str, str]) -> list[str]:
+    """The places that the tokenizer does not read from."""
+    read = BACKENDS[tokenizer.method].reads
+    return [key for key in places if key not in PLACES or key not in read]
+
+
+def _file_problems(tokenizer: Tokenizer, recorded: Mapping[str, str]) -> Iterator[str]:
+    paths = tokenizer_files(tokenizer).values()
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        yield from (f"{path}: no such file" for path in missing)
+        return
+    found = {sha256(path) for path in paths}
+    for name, digest in recorded.items():
+        if digest not in found:
+            yield f"the {name} of the training (sha256 {digest}) is not among them"
+
+
+def write_recipe(
+    folder: str | Path,
+    specs: Iterable[Mapping[str, Any]],
+    selection: str | Path | None,
+    speech_tokenizer: str | Path | None,
+) -> None:
+    """Put a recipe into a model folder, with copies of the files that it needs.
+
+    Parameters
+    ----------
+    specs
+        As `Recipe.from_specs` takes them.
+    selection, speech_tokenizer
+        The selection.json behind the audio tokens and the file of a speech tokenizer that was
+        learned, where there are such.
+    """
+    for source, name in ((selection, SELECTION), (speech_tokenizer, SPEECH_TOKENIZER)):
+        if source:
+            with written_whole(Path(folder, name)) as temporary:
+                shutil.copyfile(source, temporary)
+    recipe = Recipe.from_specs(specs)
+    write_json(Path(folder, RECIPE), recipe.model_dump(mode="json"))
