@@ -12,7 +12,8 @@ from speechlasso.experiment.load import load_settings
 from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.errors import InputError
 from speechlasso.pipeline.observations import Observations
-from speechlasso.experiment.plan import make_plan, spec_of_shard
+from speechlasso.experiment.plan import make_plan
+from speechlasso.pipeline.code_shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.evaluation.summary import read_table, score_lines
 

@@ -14,7 +14,7 @@ from speechlasso.files import read_json, write_csv, write_json
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.token_rows import read_token_rows
 from speechlasso.language_model.token_text import n_selected
-from speechlasso.provenance import environment
+from speechlasso.pipeline.provenance import environment
 from speechlasso.trained_model.recipe import write_recipe
 from speechlasso.training.processes import in_processes
 

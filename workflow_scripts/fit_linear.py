@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_json, write_parquet
-from speechlasso.provenance import environment
+from speechlasso.pipeline.provenance import environment
 from speechlasso.selection.bag_of_words import BagOfWords
 from speechlasso.selection.token_selection import TokenSelection
 from speechlasso.systems.linear_classifier import fit_and_predict

@@ -19,5 +19,6 @@ with job(snakemake) as settings:
         path = SelectionPath.load(Path(snakemake.input.path[0]).parent)
     if snakemake.input.like:
         n_tokens = len(read_json(snakemake.input.like)["tokens"])
-    selection = select(bow, settings, path=path, n_tokens=n_tokens)
+    options = settings.model_dump(exclude={"selection"})
+    selection = select(bow, settings.selection, path=path, n_tokens=n_tokens, **options)
     write_json(snakemake.output.selection, selection.to_json())

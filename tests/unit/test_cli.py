@@ -22,9 +22,10 @@ from speechlasso import __version__
 from speechlasso.cli import main
 from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.experiment.load import json_schema, load_settings
-from speechlasso.experiment.plan import make_plan, spec_of_shard
+from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
-from speechlasso.tokenizers import BACKENDS
+from speechlasso.pipeline.code_shards import spec_of_shard
+from speechlasso.tokenizers.cards import BACKENDS
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
 REPOSITORY = Path(__file__).resolve().parents[2]

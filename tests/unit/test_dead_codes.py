@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from speechlasso.pipeline.stages import SelectTokens
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.selection.frequency_penalty import frequency_factors
 from speechlasso.selection.path import LassoRows, SelectionPath
@@ -72,8 +71,7 @@ def kept_by(selection, bow):
     path = None
     if isinstance(selection, LassoSelection):
         path = SelectionPath.fitted(LassoRows.of(bow, selection))
-    settings = SelectTokens(selection=selection, seed=1, fold="given")
-    chosen = select(bow, settings, path=path, n_tokens=7)
+    chosen = select(bow, selection, path=path, n_tokens=7, seed=1, fold="given")
     return {(token.layer, token.code): token.weight for token in chosen.tokens}
 
 
@@ -110,7 +108,7 @@ def test_idle_codes_change_no_selection_probability():
     for n_dead in (0, 90):
         bow = make_bow(n_dead)
         path = SelectionPath.fitted(LassoRows.of(bow, selection))
-        chosen = select(bow, SelectTokens(selection=selection), path=path, n_tokens=None)
+        chosen = select(bow, selection, path=path)
         found = lasso_selection_probabilities(bow, selection, chosen)
         probabilities.append(found.reshape(LAYERS, -1)[:, :CODES])
     np.testing.assert_array_equal(*probabilities)

@@ -11,9 +11,10 @@ import pytest
 import torch
 import transformers
 
+from speechlasso.evaluation.environments import differences
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.pipeline.provenance import environment, hub_commit
 from speechlasso.pipeline.stages import AdaptLM, FinetuneLM
-from speechlasso.provenance import differences, environment, hub_commit
 from speechlasso.training.devices import autocast, best_device
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -30,7 +31,7 @@ def test_versions_are_those_of_the_libraries():
 
 def test_a_light_job_loads_no_torch():
     program = (
-        "import sys; from speechlasso.provenance import environment; "
+        "import sys; from speechlasso.pipeline.provenance import environment; "
         "from speechlasso.pipeline.stages import Evaluate; found = environment(Evaluate()); "
         "sys.exit('torch' in sys.modules or 'torch' in found or 'numpy' not in found)"
     )

@@ -72,6 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
     prune.set_defaults(command=prune_results)
 
+    _add_comparison(commands)
+    add_model_commands(commands)
+
+    tokenizers = commands.add_parser(
+        "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
+    )
+    tokenizers.set_defaults(command=describe_tokenizers)
+
+    schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
+    schema.set_defaults(command=print_schema)
+    return parser
+
+
+def _add_comparison(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="compare the arms of a finished experiment with one of them, within folds",
@@ -99,17 +113,6 @@ def _parser() -> argparse.ArgumentParser:
         "the mean of their decision thresholds where these were tuned",
     )
     compare.set_defaults(command=print_comparison)
-
-    add_model_commands(commands)
-
-    tokenizers = commands.add_parser(
-        "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
-    )
-    tokenizers.set_defaults(command=describe_tokenizers)
-
-    schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
-    schema.set_defaults(command=print_schema)
-    return parser
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -176,8 +179,8 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def prune_results(options: argparse.Namespace) -> int:
     """List (or delete) folders of variants that none of the configurations plans."""
-    from speechlasso.experiment.plan import RESULTS
     from speechlasso.pipeline.stages import STAGES
+    from speechlasso.pipeline.variants import RESULTS
 
     # The experiments named, and always that of config.yaml.
     overlays = dict.fromkeys([None, *options.configfile])
@@ -284,7 +287,7 @@ def describe_tokenizers(options: argparse.Namespace) -> int:
     """Print the card of every tokenizer."""
     from rich.console import Console
 
-    from speechlasso.tokenizers import BACKENDS
+    from speechlasso.tokenizers.cards import BACKENDS
 
     console = Console(highlight=False, soft_wrap=True)
     for name, backend in BACKENDS.items():
@@ -334,7 +337,7 @@ def _arms_using(plan: Any, variant: Any) -> list[str]:
 
 
 def _is_done(plan: Any, variant: Any) -> bool:
-    from speechlasso.experiment.plan import spec_of_shard
+    from speechlasso.pipeline.code_shards import spec_of_shard
 
     folder = Path(variant.folder)
     if variant.stage == "codes":

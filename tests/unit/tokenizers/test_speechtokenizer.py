@@ -20,11 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speechlasso.errors import InputError
-from speechlasso.tokenizers import (
-    speechtokenizer,
-    speechtokenizer_encoder,
-    speechtokenizer_lstm,
-)
+from speechlasso.tokenizers import speechtokenizer, speechtokenizer_encoder, speechtokenizer_lstm
 from speechlasso.tokenizers.codes import Codebooks, CodeTable, shard_rows
 from speechlasso.tokenizers.settings import Tokenizer
 from speechlasso.tokenizers.speechtokenizer import SpeechTokenizer, load

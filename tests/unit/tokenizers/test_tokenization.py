@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.digests import fingerprint
 from speechlasso.errors import InputError
-from speechlasso.tokenizers import BACKENDS, tokenization, tokenizer_files
-from speechlasso.tokenizers.settings import Tokenizer, TokenizerMethod
+from speechlasso.tokenizers import tokenization
+from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.settings import Tokenizer, TokenizerMethod, tokenizer_files
 from speechlasso.tokenizers.tokenization import (
     encode_utterances,
     fit_tokenizer,

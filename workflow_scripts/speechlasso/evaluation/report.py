@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.report_figures import (
     confusion_figure,
     selection_figure,
@@ -18,7 +19,6 @@ from speechlasso.evaluation.summary import RunResult, with_interval
 from speechlasso.figures import figure_or_sentence, plain_text, short, svg
 from speechlasso.pages import html_table as _html
 from speechlasso.pages import render_page
-from speechlasso.provenance import differences
 
 SCORES = ["macro_f1", "macro_f1_present", "uar", "accuracy", "positive_f1", "loss"]
 MOST_ARMS = 30

@@ -16,8 +16,8 @@ from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
 from speechlasso.experiment.load import merged
 from speechlasso.files import write_json
+from speechlasso.pipeline.provenance import environment
 from speechlasso.pipeline.stages import STAGES, Stage
-from speechlasso.provenance import environment
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from speechlasso.files import read_json, write_json
 from speechlasso.pipeline.stages import Manifest
 
 if TYPE_CHECKING:
-    from speechlasso.experiment.plan import Variant
+    from speechlasso.pipeline.variants import Variant
 
 
 class Observations:

@@ -16,9 +16,7 @@ from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import HOW_ONLY, Section
 from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier, Selection
-from speechlasso.systems.settings import Arm
-from speechlasso.tokenizers import tokenizer_files
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import Tokenizer, tokenizer_files
 
 
 class Stage(Section):
@@ -254,7 +252,3 @@ STAGES: dict[str, type[Stage]] = {
         Evaluate,
     )
 }
-
-
-def reads_audio(arm: Arm) -> bool:
-    return "audio" in arm.inputs

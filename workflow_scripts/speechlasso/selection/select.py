@@ -16,7 +16,6 @@ import numpy as np
 from speechlasso.errors import InputError
 from speechlasso.lasso.fit import LassoFit
 from speechlasso.lasso.occurring import occurring_columns
-from speechlasso.pipeline.stages import SelectTokens
 from speechlasso.selection import controls as selection_controls
 from speechlasso.selection.alpha_choice import Keep, alpha_for_n_tokens, best_alpha, cross_validate
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
@@ -35,28 +34,37 @@ logger = logging.getLogger(__name__)
 
 
 def select(
-    bow: BagOfWords, settings: SelectTokens, *, path: SelectionPath | None, n_tokens: int | None
+    bow: BagOfWords,
+    chosen: Selection,
+    *,
+    path: SelectionPath | None = None,
+    n_tokens: int | None = None,
+    metric: str = "macro_f1",
+    positive_label: str | None = None,
+    layers: Sequence[int] | None = None,
+    seed: int | None = None,
+    fold: str | None = None,
 ) -> TokenSelection:
     """Select by whichever method the settings name.
 
     Parameters
     ----------
-    path
-        Of the lasso, for that method.
-    n_tokens
-        Size of the selection, for methods that take it from another.
+    path, metric, positive_label
+        Of the lasso: its fits, and the score by which cross-validation chooses among them.
+    n_tokens, layers
+        Size of another selection, and the codec layers that it chose from, for methods that are
+        compared with it.
+    seed, fold
+        Draw a random selection.
     """
-    chosen = settings.selection
     if isinstance(chosen, LassoSelection):
-        return select_by_lasso(bow, path, chosen, settings.metric, settings.positive_label)
+        return select_by_lasso(bow, path, chosen, metric, positive_label)
     if isinstance(chosen, StabilitySelection):
         return select_stable(bow, chosen, n_tokens)
     if isinstance(chosen, RankedSelection):
-        return select_ranked(bow, chosen, n_tokens, settings.layers)
+        return select_ranked(bow, chosen, n_tokens, layers)
     if isinstance(chosen, RandomSelection):
-        return select_random(
-            bow, n_tokens, layers=settings.layers, seed=settings.seed, fold=settings.fold
-        )
+        return select_random(bow, n_tokens, layers=layers, seed=seed, fold=fold)
     return select_all(bow)
 
 

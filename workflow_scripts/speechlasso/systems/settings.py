@@ -23,6 +23,10 @@ class Arm(Section):
     override: dict[str, Any] = {}
     """Settings of this arm alone, as sections: {lm: {...}, finetune: {...}, ...}."""
 
+    @property
+    def reads_audio(self) -> bool:
+        return "audio" in self.inputs
+
 
 def default_arms() -> dict[str, Arm]:
     return {

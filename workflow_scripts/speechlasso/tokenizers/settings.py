@@ -10,7 +10,9 @@ from pydantic import (
     model_validator,
 )
 
+from speechlasso.files import files_of_model
 from speechlasso.section import Section, Seed
+from speechlasso.tokenizers.cards import BACKENDS
 
 TokenizerMethod = Literal[
     "spectral_rvq", "speechtokenizer", "encodec", "mimi", "dac", "xcodec", "ssl_units"
@@ -69,8 +71,15 @@ class Tokenizer(Section):
         return self
 
     def as_read(self) -> Self:
-        from speechlasso.tokenizers import BACKENDS
-
         return self.with_defaults(
             *(key for key in type(self).model_fields if key not in BACKENDS[self.method].reads)
         ).model_copy(update={"method": self.method})
+
+
+def tokenizer_files(settings: Tokenizer) -> dict[str, str]:
+    """Files on this machine that a tokenizer is read from, by what they are; none for a model of
+    the hub."""
+    read = settings.as_read()
+    files = {"checkpoint": read.checkpoint, "config": read.config}
+    of_model = files_of_model("model", read.model) if read.model else {}
+    return {name: path for name, path in files.items() if path} | of_model

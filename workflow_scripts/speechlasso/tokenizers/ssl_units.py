@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 from speechlasso.errors import InputError
 from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
 from speechlasso.files import written_whole
-from speechlasso.tokenizers import BACKENDS, residual_kmeans
+from speechlasso.tokenizers import residual_kmeans
+from speechlasso.tokenizers.cards import BACKENDS
 from speechlasso.tokenizers.frame_sampling import sample_frames
 from speechlasso.tokenizers.settings import Tokenizer
 

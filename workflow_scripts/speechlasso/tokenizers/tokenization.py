@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from speechlasso.audio.reading import read_utterance
 from speechlasso.data.recorded_clips import RecordedClips
-from speechlasso.tokenizers import BACKENDS, AudioTokenizer
+from speechlasso.tokenizers import AudioTokenizer
+from speechlasso.tokenizers.cards import BACKENDS
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.settings import Tokenizer
 

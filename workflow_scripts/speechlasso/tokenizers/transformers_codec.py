@@ -28,7 +28,7 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.features.pretrained_audio import PretrainedAudio, load_pretrained
 from speechlasso.features.torch_encoding import FrameEncoder, Precision
-from speechlasso.tokenizers import BACKENDS
+from speechlasso.tokenizers.cards import BACKENDS
 from speechlasso.tokenizers.settings import Tokenizer
 from speechlasso.training.devices import best_device
 

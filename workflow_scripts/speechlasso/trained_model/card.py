@@ -180,7 +180,7 @@ def _public_name(lm: str) -> str:
 
 
 def _tokenizer(stages: Mapping[str, Any]) -> str:
-    from speechlasso.tokenizers import BACKENDS
+    from speechlasso.tokenizers.cards import BACKENDS
     from speechlasso.tokenizers.settings import Tokenizer
 
     settings = Tokenizer.model_validate(stages["codes"]["tokenizer"])

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,9 @@ from speechlasso.language_model.token_text import audio_token_name, frames_of_ke
 from speechlasso.selection.token_evidence import place_in_clip
 
 if TYPE_CHECKING:
+    from speechlasso.language_model.prediction import Classifier
     from speechlasso.selection.token_selection import TokenSelection
     from speechlasso.tokenizers.codes import CodeTable
-    from speechlasso.trained_model.model import TrainedModel
 
 # About a syllable.
 WINDOW_SECONDS = 0.2
@@ -41,6 +41,18 @@ PART_COLUMNS = {
     "utterance_start": "float64",
     "utterance_end": "float64",
 }
+
+
+class Predictor(Protocol):
+    """What an explanation asks of a trained model; see `TrainedModel`."""
+
+    selection: TokenSelection
+    classifier: Classifier
+    threads: int
+
+    def codes(self, utterances: pd.DataFrame) -> CodeTable | None: ...
+
+    def examples(self, utterances: pd.DataFrame, codes: CodeTable | None) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True)
@@ -92,9 +104,7 @@ class _Part:
     place: dict[str, Any] = field(default_factory=dict)
 
 
-def explain(
-    model: TrainedModel, utterance: pd.DataFrame, window: float | None = None
-) -> Explanation:
+def explain(model: Predictor, utterance: pd.DataFrame, window: float | None = None) -> Explanation:
     """Leave out each word, each stretch of time and each audio token, one after the other.
 
     Without a part the utterance goes through the very same prediction, as if that word or sound had
@@ -148,7 +158,7 @@ def _words(text: str | None, tokens: np.ndarray | None) -> Iterator[_Part]:
 
 
 def _stretches(
-    model: TrainedModel, utterance: pd.Series, codes: CodeTable, text: str | None, window: float
+    model: Predictor, utterance: pd.Series, codes: CodeTable, text: str | None, window: float
 ) -> Iterator[_Part]:
     """The audio tokens of each window of time that has any, or each one by itself."""
     codebooks, array = codes.codebooks, codes.codes[utterance["id"]]

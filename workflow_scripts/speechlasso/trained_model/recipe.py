@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from speechlasso.errors import InputError
 from speechlasso.files import sha256, write_json, written_whole
 from speechlasso.section import Section
-from speechlasso.tokenizers import BACKENDS, tokenizer_files
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.settings import Tokenizer, tokenizer_files
 
 RECIPE = "speechlasso.json"
 SELECTION = "selection.json"

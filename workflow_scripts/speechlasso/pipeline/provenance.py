@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,26 +49,6 @@ def hub_commit(lm: LanguageModel) -> str | None:
         return None
     # .../models--owner--name/snapshots/COMMIT/config.json
     return Path(found).parent.name if isinstance(found, str) else None
-
-
-def differences(environments: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """A sentence for each thing in which runs of one table differ.
-
-    Parameters
-    ----------
-    environments
-        What `environment` said of each run, by the run's arm.
-    """
-    values: dict[str, dict[str, list[str]]] = {}
-    for arm, of_runs in environments.items():
-        for name, value in {pair for of_run in of_runs for pair in of_run.items()}:
-            values.setdefault(name, {}).setdefault(str(value), []).append(arm)
-    return [
-        f"{name}: "
-        + "; ".join(f"{value} ({', '.join(arms)})" for value, arms in sorted(of_name.items()))
-        for name, of_name in sorted(values.items())
-        if len(of_name) > 1
-    ]
 
 
 def _version(name: str) -> str | None:

@@ -1,0 +1,63 @@
+"""Runs: an arm on a fold with a seed, and the files that tell how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from speechlasso.pipeline.observations import Observations, with_content
+from speechlasso.pipeline.variants import Variant
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one fold with one seed."""
+
+    arm: str
+    fold: str
+    seed: int
+    evaluation: Variant
+    description: Variant | None
+
+    def with_ancestors(self) -> Iterator[Variant]:
+        """Every variant the run needs; its own selection after one that gave the size."""
+        if self.description:
+            yield from self.description.with_ancestors()
+        yield from self.evaluation.with_ancestors()
+
+    def with_content(self, observations: Observations, known: dict[str, Variant]) -> Run:
+        """The run with keys that cover what the user's files hold."""
+        description = self.description
+        return replace(
+            self,
+            evaluation=with_content(self.evaluation, observations, known),
+            description=description and with_content(description, observations, known),
+        )
+
+    def folders(self) -> dict[str, str]:
+        """Folder of each stage that the run passes through."""
+        # The random control passes through two selections; its own comes last.
+        return {variant.stage: variant.folder for variant in self.with_ancestors()}
+
+    def all_folders(self) -> set[str]:
+        """Folders of everything the run needs, both selections of a random control included."""
+        return {variant.folder for variant in self.with_ancestors()}
+
+    def files(self) -> list[str]:
+        """What the tables and the report read of the run."""
+        folders = self.folders()
+        training = folders.get("finetune") or folders["linear"]
+        files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
+        if "adapt" in folders:
+            files += [f"{folders['adapt']}/training_log.csv", f"{folders['adapt']}/overlap.json"]
+        return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
+
+    def test_row_files(self) -> list[str]:
+        """What the run's test rows are read from (`run_predictions`)."""
+        folders = self.folders()
+        predicted = folders.get("predict") or folders["linear"]
+        return [
+            f"{predicted}/predictions.parquet",
+            f"{folders['manifest']}/manifest.parquet",
+            f"{folders['evaluate']}/spec.json",
+        ]

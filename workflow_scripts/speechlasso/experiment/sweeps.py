@@ -1,0 +1,60 @@
+"""Sweeps: an arm once for each value, where settings that it reads are lists."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from speechlasso.experiment.load import arm_settings
+from speechlasso.experiment.settings import Settings
+from speechlasso.systems.settings import Arm
+
+
+def swept(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
+    """The arm's settings, once for each combination of values where settings are lists."""
+    settings = arm_settings(settings, arm)
+    lists = _swept_lists(settings, settings.arms[arm])
+    keys = [path[-1] for path in lists]
+    for values in itertools.product(*lists.values()):
+        of_values = settings
+        for path, value in zip(lists, values, strict=True):
+            of_values = _with_value(of_values, path, value)
+        pairs = [f"{key}={value:g}" for key, value in zip(keys, values, strict=True)]
+        yield (f"{arm}[{','.join(pairs)}]" if pairs else arm), of_values
+
+
+def _swept_lists(settings: Settings, arm: Arm) -> dict[tuple[str, ...], list[float]]:
+    """The lists of values among the settings that the arm reads, by their key paths."""
+    paths: list[tuple[str, ...]] = []
+    if arm.select is not None:
+        paths.append(("select", getattr(settings.select[arm.select], "like", arm.select), "alpha"))
+    if arm.classifier == "lm":
+        paths += [("finetune", "learning_rate"), ("finetune", "lora", "rank")]
+    as_read = {
+        "select": {name: selection.as_read() for name, selection in settings.select.items()},
+        "finetune": settings.finetune.as_read(arm.reads_audio),
+    }
+    values = {path: _value(as_read, path) for path in paths}
+    return {
+        path: list(dict.fromkeys(value))
+        for path, value in values.items()
+        if isinstance(value, list)
+    }
+
+
+def _value(settings: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        settings = settings[key] if isinstance(settings, dict) else getattr(settings, key, None)
+    return settings
+
+
+def _with_value(settings: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy with one value replaced, at a path of sections and mappings."""
+    if not path:
+        return value
+    key, *rest = path
+    inner = _with_value(_value(settings, (key,)), tuple(rest), value)
+    if isinstance(settings, dict):
+        return settings | {key: inner}
+    return settings.model_copy(update={key: inner})
