@@ -1,10 +1,10 @@
 """How many small faults in a module its own unit tests notice.
 
-    OMP_NUM_THREADS=1 python bench/mutation.py folds decision selection_path=test_selection.py
+    OMP_NUM_THREADS=1 python bench/mutation.py data.folds selection.path=selection/test_select.py
 
 makes mutants of each module, one small fault each: a comparison, `and`, `or`, an operator, a number
 or the string of a comparison is another one, a `not` or a keyword argument is missing, a condition
-is always true or always false, None is returned. Each runs the tests of the module (test_NAME.py,
+is always true or always false, None is returned. Each runs the tests of the module (ROOM/test_NAME.py,
 or what is named after `=`, separated by commas) in a copy of the package. A mutant is killed when a
 test fails or takes three times as long as all took without a fault.
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("modules", nargs="+", help="NAME, or NAME=TEST_FILE,TEST_FILE")
+    parser.add_argument("modules", nargs="+", help="ROOM.NAME, or ROOM.NAME=TEST_FILE,TEST_FILE")
     parser.add_argument("--sample", type=int, help="mutants of each module (default: all)")
     parser.add_argument("--slowest", type=float, default=60, help="seconds of the slowest test run")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
@@ -115,7 +115,9 @@ def main() -> None:
         os.environ["PYTHONPATH"] = temporary
         for name in options.modules:
             module, _, files = name.partition("=")
-            tests = [options.tests / file for file in (files or f"test_{module}.py").split(",")]
+            *rooms, last = module.split(".")
+            own = "/".join([*rooms, f"test_{last}.py"])
+            tests = [options.tests / file for file in (files or own).split(",")]
             file = package / f"{module.replace('.', '/')}.py"
             plugin = QuickestFirst(file.with_suffix(".seconds"), options.slowest)
             print(score(file, tests, plugin, options.sample, options.seed), flush=True)
