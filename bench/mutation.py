@@ -4,9 +4,9 @@
 
 makes mutants of each module, one small fault each: a comparison, `and`, `or`, an operator, a number
 or the string of a comparison is another one, a `not` or a keyword argument is missing, a condition
-is always true or always false, None is returned. Each runs the tests of the module (ROOM/test_NAME.py,
-or what is named after `=`, separated by commas) in a copy of the package. A mutant is killed when a
-test fails or takes three times as long as all took without a fault.
+is always true or always false, None is returned. Each runs the tests of the module
+(ROOM/test_NAME.py, or what is named after `=`, separated by commas) in a copy of the package. A
+mutant is killed when a test fails or takes three times as long as all took without a fault.
 
 It prints the mutants that survive and the share killed of each module. Not every survivor is a
 hole: some compute the same in another way. `--sample 100` tries a hundred of each module, the same

@@ -14,7 +14,7 @@ from speechlasso.experiment.load import arm_settings, json_schema, load_settings
 from speechlasso.experiment.settings import Settings
 
 DEFAULTS = Settings().model_dump()
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def message_for(raw: dict) -> str:
