@@ -15,9 +15,9 @@ from tiny_trained_model import BURST_SECONDS, RATE, burst_rank, make_trained_mod
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import speechlasso
-from speechlasso import explanation_figure as figure_module
 from speechlasso.errors import InputError
 from speechlasso.language_model.token_text import token_text
+from speechlasso.trained_model import explanation_figure as figure_module
 from speechlasso.trained_model.explanation import Explanation, explain
 from speechlasso.trained_model.explanation_figure import explanation_figure, write_figure
 from speechlasso.trained_model.output import explanations_text
