@@ -15,7 +15,7 @@ help:
 
 run: $(VENV)/installed
 	@$(BIN)/python -m speechlasso.experiment.unlock
-	$(RUN) --cores all
+	$(RUN) --cores all --logger rich
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
