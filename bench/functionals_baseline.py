@@ -1,4 +1,4 @@
-"""The classic baseline of speech emotion recognition, to hold token counts against.
+"""The classic baseline of speech emotion recognition, for comparison with token counts.
 
     PYTHONPATH=workflow_scripts python bench/functionals_baseline.py --emodb emodb/manifest.csv
 

@@ -150,7 +150,7 @@ class Unit:
 
 
 class WeightedLasso:
-    """A lasso on all training rows whose penalty is lighter for tokens that are met often, as
+    """A lasso on all training rows whose penalty is lighter for frequent tokens, as
     `speechlasso.selection.frequency_penalty` has it; gamma 0 is the ordinary one."""
 
     def __init__(self, unit: Unit, gamma: float):

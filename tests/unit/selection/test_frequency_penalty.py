@@ -1,4 +1,4 @@
-"""frequency_penalty: a lasso that prefers tokens that are met often."""
+"""frequency_penalty: a lasso that prefers frequent tokens."""
 
 import numpy as np
 import pytest

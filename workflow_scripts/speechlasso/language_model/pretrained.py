@@ -310,7 +310,7 @@ def _storage(weights: Storage) -> dict[str, Any]:
 
 def _location(lm: LanguageModel) -> str:
     """A directory, or the name to ask the hub for."""
-    # A pinned revision is a wish for the hub's own files.
+    # With a pinned revision, use the hub.
     if lm.name == PACKAGED_MODEL and lm.revision is None:
         package = importlib.util.find_spec(PACKAGE)
         if package is not None:

@@ -85,7 +85,7 @@ class Finetune(Training):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
     new_rows_rate: PositiveFloat = 1.0
-    """The new tokens' embedding rows learn at so many times the learning rate."""
+    """Learning rate of the new tokens' embedding rows, as a multiple of learning_rate."""
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the training examples whose audio tokens go on, from a random moment, as those of
     another example of the same class, drawn anew every epoch."""

@@ -1,4 +1,4 @@
-"""Other ways to choose audio tokens, to hold the lasso's choice against.
+"""Other ways to choose audio tokens, for comparison with the lasso.
 
 Each function scores the audio tokens, (n_audio_features,), larger meaning better, from the rows it
 is given; give it training rows only. `top_k` turns scores into a choice.

@@ -102,7 +102,7 @@ class LassoSelection(LassoFitting):
 
 class FrequencyLassoSelection(LassoSelection):
     method: Literal["frequency_lasso"]
-    """The lasso with a lighter penalty for tokens that are met often (docs/results.md)."""
+    """The lasso with a lighter penalty for frequent tokens (docs/results.md)."""
     frequency_exponent: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
     """Penalise an audio token by alpha / df ** this, df being its share of the rows."""
 

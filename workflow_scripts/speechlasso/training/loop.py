@@ -240,7 +240,7 @@ class _Run:
             )
         self.model.eval()
         with torch.no_grad(), self.context:
-            # One opinion, lest the processes stop after different epochs.
+            # Rank 0's scores, so that all processes stop together.
             scores = of_first_process(self.task.validate(self.model))
         seconds = time.perf_counter() - started
         progress.log.append(
