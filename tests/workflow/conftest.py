@@ -85,6 +85,8 @@ class Workspace:
 
 READS = "reads"
 """Where the run of `finished` writes down what its scripts read; see reads/sitecustomize.py."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workflows use all cores and share what the fixtures ran, so one process runs them all."""
     folder = Path(__file__).parent
