@@ -4,6 +4,7 @@
 rule report:
     input:
         PLAN.run_files(),
+        PLAN.overlap_files(),
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
     output:

@@ -396,7 +396,7 @@ def test_what_tables_and_intervals_read_of_each_run():
         ],
         "lasso": [
             *("evaluate/metrics.json", "finetune/training.json"),
-            *("adapt/training_log.csv", "adapt/overlap.json", "select/selection.json"),
+            *("adapt/training_log.csv", "select/selection.json"),
         ],
     }
     for arm, files in expected.items():
@@ -404,6 +404,8 @@ def test_what_tables_and_intervals_read_of_each_run():
         paths = [folders[file.split("/")[0]] + "/" + file.split("/")[1] for file in files]
         assert runs[arm].files() == paths
         assert set(paths) <= set(a_plan.run_files())
+        adapt = folders.get("adapt")
+        assert runs[arm].overlap_files() == ([f"{adapt}/overlap.json"] if adapt else [])
         predicted = folders["linear" if arm == "bow_linear" else "predict"]
         assert runs[arm].test_row_files() == [
             f"{predicted}/predictions.parquet",

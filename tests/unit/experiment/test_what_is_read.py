@@ -103,7 +103,7 @@ EXCEPTIONS = {"other ways": {"select.cv.one_standard_error"}}
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    rows = [(f"u{i}", "hello", "ab"[i % 2], "x.wav", f"s{i % 3}", 0.5) for i in range(12)]
+    rows = [(f"u{i}", "hello", "ab"[i % 2], "x.wav", f"s{i % 3}", i % 3) for i in range(12)]
     columns = ["id", "text", "label", "audio", "speaker", "other"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "table.csv", index=False)
     monkeypatch.chdir(tmp_path)

@@ -55,7 +55,7 @@ def test_two_processes_do_what_one_does(tmp_path):
         (tmp_path / str(n)).mkdir()
         command = [sys.executable, "-c", PROGRAM, str(tmp_path / str(n)), str(n)]
         done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+            command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
     for file in ("rows.safetensors", "model/model.safetensors"):

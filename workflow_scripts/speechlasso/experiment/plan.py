@@ -39,8 +39,12 @@ class Plan:
     """What was seen of the user's files."""
 
     def run_files(self) -> list[str]:
-        """What the tables and the report read of all runs, each file once."""
+        """What both the tables and the report read of all runs, each file once."""
         return list(dict.fromkeys(path for run in self.runs for path in run.files()))
+
+    def overlap_files(self) -> list[str]:
+        """What tells of runs that were adapted to rows that test them."""
+        return list(dict.fromkeys(path for run in self.runs for path in run.overlap_files()))
 
     def test_row_files(self) -> list[str]:
         """What is resampled for intervals over a single fold; nothing for several folds."""

@@ -44,13 +44,18 @@ class Run:
         return {variant.folder for variant in self.with_ancestors()}
 
     def files(self) -> list[str]:
-        """What the tables and the report read of the run."""
+        """What both the tables and the report read of the run."""
         folders = self.folders()
         training = folders.get("finetune") or folders["linear"]
         files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
         if "adapt" in folders:
-            files += [f"{folders['adapt']}/training_log.csv", f"{folders['adapt']}/overlap.json"]
+            files.append(f"{folders['adapt']}/training_log.csv")
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
+
+    def overlap_files(self) -> list[str]:
+        """What tells whether the run was adapted to rows that test it (`corpus_overlap`)."""
+        adapt = self.folders().get("adapt")
+        return [f"{adapt}/overlap.json"] if adapt else []
 
     def test_row_files(self) -> list[str]:
         """What the run's test rows are read from (`run_predictions`)."""
