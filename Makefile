@@ -18,7 +18,7 @@ run: $(VENV)/installed
 	$(RUN) --cores all --logger rich
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto

@@ -87,15 +87,6 @@ READS = "reads"
 """Where the run of `finished` writes down what its scripts read; see reads/sitecustomize.py."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workflows use all cores and share what the fixtures ran, so one process runs them all."""
-    folder = Path(__file__).parent
-    for item in items:
-        if folder in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-
-
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
