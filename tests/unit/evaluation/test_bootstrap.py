@@ -17,9 +17,8 @@ from speechlasso.evaluation.bootstrap import (
     resample_weights,
     resampled_scores,
     score_sums,
-    scores_of_sums,
 )
-from speechlasso.evaluation.scores import evaluate, predictions_frame
+from speechlasso.evaluation.scores import evaluate, predictions_frame, scores_of_sums
 
 CLASSES = ["a", "b", "c"]
 

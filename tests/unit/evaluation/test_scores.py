@@ -36,6 +36,11 @@ def test_scores_equal_scikit_learn(seed, n, n_present):
     assert scores["macro_f1"] == pytest.approx(
         metrics.f1_score(labels, predicted, average="macro", zero_division=0)
     )
+    assert scores["macro_f1_present"] == pytest.approx(
+        metrics.f1_score(
+            labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
+        )
+    )
     recalls = [(predicted[labels == c] == c).mean() for c in np.unique(labels)]
     assert scores["uar"] == pytest.approx(np.mean(recalls))
     assert scores["positive_f1"] == pytest.approx(
@@ -89,7 +94,13 @@ def test_evaluate_scores_each_split():
         scores["confusion"]
         == metrics.confusion_matrix(test["label"], test["predicted"], labels=CLASSES).tolist()
     )
-    assert [row["class"] for row in scores["per_class"]] == CLASSES
+    per_class = pd.DataFrame(scores["per_class"])
+    assert per_class.pop("class").tolist() == CLASSES
+    expected = metrics.precision_recall_fscore_support(
+        test["label"], test["predicted"], labels=CLASSES, zero_division=0
+    )
+    assert list(per_class) == ["precision", "recall", "f1", "support"]
+    np.testing.assert_allclose(per_class.to_numpy().T, np.array(expected))
     json.dumps(found, allow_nan=False)
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from speechlasso.evaluation.scores import scores_of_sums
+
 N_RESAMPLES = 2000
 SEED = 0
 # Numbers in one piece of the resamples' weights: 80 MB.
@@ -99,7 +101,7 @@ def resample_weights(n_units: int) -> Iterator[np.ndarray]:
 
 
 def score_sums(run: TestRows) -> np.ndarray:
-    """What the scores are made of, for each row: float (n_rows, 3 * n_classes + 2).
+    """What `scores_of_sums` sums up, of each row: float (n_rows, 3 * n_classes + 2).
 
     Of each class: whether the row has it, is predicted to have it, and both; then the row's loss
     (nats) and whether it was cut.
@@ -116,40 +118,10 @@ def score_sums(run: TestRows) -> np.ndarray:
     return np.column_stack([labels, predicted, labels & predicted, -np.log(likelihood), cut])
 
 
-def scores_of_sums(sums: np.ndarray, positive: int | None) -> dict[str, np.ndarray]:
-    """Scores from sums over rows of `score_sums`.
-
-    Parameters
-    ----------
-    sums
-        (n, 3 * n_classes + 2), each of them over at least one row.
-    positive
-        Index of the class that positive_f1 is about.
-    """
-    labelled, predicted, right = np.split(sums[:, :-2], 3, axis=1)
-    n_rows = labelled.sum(axis=1)
-    f1 = 2 * right / np.maximum(labelled + predicted, 1)
-    recall = right / np.maximum(labelled, 1)
-    present = labelled > 0
-    scores = {
-        "accuracy": right.sum(axis=1) / n_rows,
-        "macro_f1": _mean_where(f1, present | (predicted > 0)),
-        "macro_f1_present": _mean_where(f1, present),
-        "uar": _mean_where(recall, present),
-        "loss": sums[:, -2] / n_rows,
-        "cut_share": sums[:, -1] / n_rows,
-    }
-    return scores if positive is None else scores | {"positive_f1": f1[:, positive]}
-
-
 def _sums_by_unit(run: TestRows, units: np.ndarray) -> np.ndarray:
     sums = np.zeros((units.max() + 1, 3 * len(_classes(run.predictions)) + 2))
     np.add.at(sums, units, score_sums(run))
     return sums
-
-
-def _mean_where(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    return (values * counted).sum(axis=1) / counted.sum(axis=1)
 
 
 def _classes(predictions: pd.DataFrame) -> list[str]:

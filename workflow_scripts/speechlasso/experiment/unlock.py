@@ -1,6 +1,6 @@
 """Clear the lock that a killed run left in this folder, but never that of a run at work.
 
-    python -m speechlasso.experiment.unlock
+python -m speechlasso.experiment.unlock
 """
 
 from __future__ import annotations
