@@ -79,6 +79,34 @@ def test_missing_columns_name_the_nearest(tmp_path):
         read_manifest(Table(path=str(path)))
 
 
+def test_a_missing_column_that_nothing_is_near_to_is_told_all_the_same(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text,label,audio\nu,x,a,1.wav\n")
+    with pytest.raises(InputError, match=r"columns\.group: no column 'zzz'\nThe table has: id, t"):
+        read_manifest(Table(path=str(path), columns=Columns(group="zzz")))
+
+
+def test_columns_have_their_order_whatever_the_tables(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("to,part,who,label,audio,text,id\n1,test,s,a,1.wav,x,u\n")
+    columns = Columns(split="part", group="who", end="to")
+    manifest = read_manifest(Table(path=str(path), columns=columns))
+    head, tail = ["id", "text", "label", "audio"], ["start", "end"]
+    assert manifest.columns.tolist() == [*head, "split", "group", *tail]
+    assert manifest.index.tolist() == [0]
+
+
+def test_repeated_ids_are_told_in_the_order_of_their_rows(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text,label,audio\n" + "".join(f"{i},x,a,1.wav\n" for i in "zbazb"))
+    with pytest.raises(InputError) as caught:
+        read_manifest(Table(path=str(path)))
+    assert [line.split(";")[0] for line in str(caught.value).splitlines()[1:]] == [
+        "  - id 'z' occurs in rows 2, 5",
+        "  - id 'b' occurs in rows 3, 6",
+    ]
+
+
 def test_unknown_formats_and_empty_tables_are_refused(tmp_path):
     (tmp_path / "t.xlsx").write_text("x")
     with pytest.raises(InputError, match="unknown kind of table"):
@@ -198,6 +226,9 @@ def test_bad_clips_are_an_error_that_lists_them_all(clips):
 def test_bad_clips_can_be_skipped_up_to_a_share(clips):
     problems = find_clip_problems(clips)
     assert drop_bad_clips(clips, problems, "skip", 0.8)["id"].tolist() == ["good"]
+    # A share that is reached is not exceeded; what is left is numbered anew.
+    left = drop_bad_clips(clips[::-1].reset_index(drop=True), problems, "skip", 0.75)
+    pd.testing.assert_frame_equal(left, clips[:1])
     with pytest.raises(InputError, match=r"3 of 4 utterances .* audio\.max_bad_share: 0\.5"):
         drop_bad_clips(clips, problems, "skip", 0.5)
 
