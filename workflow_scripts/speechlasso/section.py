@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -48,8 +49,9 @@ class Section(BaseModel):
 
     def of_result(self) -> Self:
         """A copy with the settings marked `HOW_ONLY` at their defaults."""
-        sections = {name: value.of_result() for name, value in self if isinstance(value, Section)}
-        return self.model_copy(update=sections).with_defaults(*self._how_only())
+        others = {name: value.of_result() for name, value in self if isinstance(value, Section)}
+        others |= {name: _default(type(self), name) for name in self._how_only()}
+        return self.model_copy(update=others) if others else self
 
     def of_computation(self) -> dict[str, Any]:
         """What `of_result` leaves out, as nested mappings, where it differs from the defaults."""
@@ -64,6 +66,7 @@ class Section(BaseModel):
         return own | {name: found for name, found in sections.items() if found}
 
     @classmethod
+    @cache
     def _how_only(cls) -> list[str]:
         return [name for name, field in cls.model_fields.items() if HOW_ONLY in field.metadata]
 

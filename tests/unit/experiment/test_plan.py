@@ -96,7 +96,10 @@ def test_a_number_has_one_folder_however_it_is_written():
     st.lists(st.integers(0, 10**6), min_size=1, max_size=3, unique=True),
 )
 def test_different_settings_never_share_a_folder(alphas, seeds):
-    plans = [plan(select={"lasso": {"alpha": alpha}}, seeds=seeds) for alpha in alphas]
+    arms = {"arms": ["text_only", "lasso"]}
+    plans = [
+        plan(select={"lasso": {"alpha": alpha}}, seeds=seeds, experiment=arms) for alpha in alphas
+    ]
     for stage in ("select", "adapt", "finetune"):
         owned = [set(a_plan.keys(stage)) for a_plan in plans]
         text_arms = set.intersection(*owned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -175,7 +176,12 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
 def named_values(key: str) -> list[Any]:
     """What the schema allows a setting of this name to be, where it lists values."""
     found = []
-    for definition in json.loads(json_schema())["$defs"].values():
+    for definition in schema()["$defs"].values():
         rule = definition["properties"].get(key, {})
         found += rule.get("enum", [])
     return found
+
+
+@cache
+def schema() -> dict[str, Any]:
+    return json.loads(json_schema())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,10 @@ def make_bow(seed=0):
     )
 
 
+same_bow = cache(make_bow)
+"""For hundreds of draws from it."""
+
+
 def lasso(bow, metric="macro_f1", **changes):
     """The selection of a lasso, its path fitted anew."""
     settings = LASSO.model_copy(update=changes)
@@ -68,7 +72,7 @@ def lasso(bow, metric="macro_f1", **changes):
 
 
 def drawn(n_tokens, *, layers=None, seed=1, fold="given"):
-    return indices(select_random(make_bow(), n_tokens, layers=layers, seed=seed, fold=fold))
+    return indices(select_random(same_bow(), n_tokens, layers=layers, seed=seed, fold=fold))
 
 
 def indices(selection):
