@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 import speechlasso
 from snakemake.exceptions import WorkflowError
 from speechlasso.experiment.load import load_settings
-from speechlasso.experiment.config_sources import with_command_line
+from speechlasso.experiment.config_sources import laid_over, with_command_line
 from speechlasso.errors import InputError
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.plan import make_plan
@@ -24,8 +24,10 @@ if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir
     )
 
 try:
-    # What Snakemake made of --config has words where null was written.
-    SETTINGS = load_settings(with_command_line(config, workflow.config_settings.config_args))
+    # What Snakemake made of them has words where null was written, and mixes methods.
+    OVERLAYS = workflow.config_settings.configfiles
+    RAW = laid_over(config, workflow.configfiles[len(OVERLAYS) :], OVERLAYS)
+    SETTINGS = load_settings(with_command_line(RAW, workflow.config_settings.config_args))
     EXPERIMENT = f"results/experiments/{SETTINGS.experiment.name}"
     OBSERVED = f"{EXPERIMENT}/observed.json"
     # Snakemake runs this file once more in each job of a cluster, which looks at no data by itself.

@@ -9,16 +9,17 @@ from pathlib import Path
 from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_json
 from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.cards import SELECTIONS
 from speechlasso.selection.path import SelectionPath
-from speechlasso.selection.select import select
+from speechlasso.selection.select import Given
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
-    path = n_tokens = None
+    given = settings.model_dump(exclude={"selection"})
     if snakemake.input.path:
-        path = SelectionPath.load(Path(snakemake.input.path[0]).parent)
+        given["path"] = SelectionPath.load(Path(snakemake.input.path[0]).parent)
     if snakemake.input.like:
-        n_tokens = len(read_json(snakemake.input.like)["tokens"])
-    options = settings.model_dump(exclude={"selection"})
-    selection = select(bow, settings.selection, path=path, n_tokens=n_tokens, **options)
+        given["n_tokens"] = len(read_json(snakemake.input.like)["tokens"])
+    method = SELECTIONS[settings.selection.method].load()
+    selection = method.select(bow, settings.selection, Given(**given))
     write_json(snakemake.output.selection, selection.to_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from speechlasso.errors import InputError
-from speechlasso.experiment.config_sources import read_config_file, with_command_line
+from speechlasso.experiment.config_sources import laid_over, read_config_file, with_command_line
 from speechlasso.experiment.load import load_settings
 
 
@@ -79,3 +79,22 @@ def test_a_file_that_is_no_configuration_is_said(tmp_path, content, message):
 def test_an_empty_file_changes_nothing(tmp_path):
     (tmp_path / "mine.yaml").write_text("# nothing yet\n")
     assert read_config_file(str(tmp_path / "mine.yaml")) == {}
+
+
+def test_files_are_laid_over_each_other_and_methods_do_not_mix(tmp_path):
+    layers = {
+        "own": "select: {mine: {method: lasso, alpha: 4.0, layers: [0]}}",
+        "first": "select: {mine: {alpha: 5.0}}\nseeds: [1]",
+        "second": "select: {mine: {method: stability, alpha: 6.0}}",
+    }
+    for name, text in layers.items():
+        (tmp_path / name).write_text(text)
+    own, first, second = (tmp_path / name for name in layers)
+    found = laid_over({}, [own], [first])
+    assert found["select"]["mine"] == {"method": "lasso", "alpha": 5.0, "layers": [0]}
+    found = laid_over({}, [own], [first, second])
+    assert found == {"select": {"mine": {"method": "stability", "alpha": 6.0}}, "seeds": [1]}
+
+
+def test_a_workflow_without_files_of_its_own_has_what_another_one_gave_it(tmp_path):
+    assert laid_over({"seeds": [7]}, [], [tmp_path / "unread.yaml"]) == {"seeds": [7]}

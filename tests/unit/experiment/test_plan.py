@@ -231,23 +231,6 @@ def test_missing_files_of_a_tokenizer_are_all_named():
     assert all(path in str(error.value) for path in files.values())
 
 
-def test_the_frequency_lasso_shares_the_path_of_the_lasso_with_its_exponent():
-    ways = ({"method": "frequency_lasso"}, {"method": "lasso", "frequency_exponent": 0.5})
-    select = {
-        "lasso": {"method": "lasso"},
-        "random": {"method": "random"},
-        "all": {"method": "all"},
-    }
-    arms = {"mine": {"select": "mine"}}
-    paths = [
-        make_plan(
-            Settings(experiment={"arms": ["mine"]}, select=select | {"mine": way}, arms=arms)
-        ).keys("path")
-        for way in ways
-    ]
-    assert paths[0] == paths[1] and len(paths[0]) == 1
-
-
 def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_read_them():
     finetune = {"method": "lora", "learning_rate": [1e-3, 2e-3], "lora": {"rank": [8, 16]}}
     arms = ["text_only", "lasso", "bow_linear"]

@@ -44,7 +44,8 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             },
             "select": {
                 "cv": {
-                    "method": "frequency_lasso",
+                    "method": "lasso",
+                    "frequency_exponent": 0.5,
                     "alpha": "cv",
                     "threshold": "top_k",
                     "top_k": 5,

@@ -10,10 +10,9 @@ import scipy.sparse as sp
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.selection.frequency_penalty import frequency_factors
 from speechlasso.selection.path import LassoRows, SelectionPath
-from speechlasso.selection.select import lasso_selection_probabilities, select
+from speechlasso.selection.select import Given, lasso_selection_probabilities, select
 from speechlasso.selection.settings import (
     AllTokens,
-    FrequencyLassoSelection,
     LassoSelection,
     LinearClassifier,
     RandomSelection,
@@ -35,7 +34,7 @@ SELECTIONS = {
         method="lasso", alpha=4.0, inputs="audio", weighting="counts", scaling="none"
     ),
     "nonzero": LassoSelection(method="lasso", alpha=4.0, threshold="nonzero"),
-    "frequency_lasso": FrequencyLassoSelection(method="frequency_lasso", alpha=2.0),
+    "frequency_lasso": LassoSelection(method="lasso", alpha=2.0, frequency_exponent=0.5),
     "stability": StabilitySelection(method="stability", alpha=2.0, n_subsamples=6),
     "chi_square": RankedSelection(method="chi_square"),
     "mutual_information": RankedSelection(method="mutual_information"),
@@ -71,7 +70,7 @@ def kept_by(selection, bow):
     path = None
     if isinstance(selection, LassoSelection):
         path = SelectionPath.fitted(LassoRows.of(bow, selection))
-    chosen = select(bow, selection, path=path, n_tokens=7, seed=1, fold="given")
+    chosen = select(bow, selection, Given(path=path, n_tokens=7, seed=1, fold="given"))
     return {(token.layer, token.code): token.weight for token in chosen.tokens}
 
 
@@ -108,7 +107,7 @@ def test_idle_codes_change_no_selection_probability():
     for n_dead in (0, 90):
         bow = make_bow(n_dead)
         path = SelectionPath.fitted(LassoRows.of(bow, selection))
-        chosen = select(bow, selection, path=path)
+        chosen = select(bow, selection, Given(path=path))
         found = lasso_selection_probabilities(bow, selection, chosen)
         probabilities.append(found.reshape(LAYERS, -1)[:, :CODES])
     np.testing.assert_array_equal(*probabilities)

@@ -30,7 +30,6 @@ from speechlasso.selection.select import (
     select_stable,
 )
 from speechlasso.selection.settings import (
-    FrequencyLassoSelection,
     LassoSelection,
     LinearClassifier,
     RankedSelection,
@@ -349,16 +348,6 @@ def test_a_frequency_exponent_prefers_tokens_that_are_met_often():
         weight[exponent] = {token.index: token.weight for token in tokens}
     assert weight[0.0].get(4, 0) > 0
     assert weight[1.0].get(4, 0) / weight[1.0][3] < weight[0.0][4] / weight[0.0][3]
-
-
-def test_the_frequency_lasso_is_the_lasso_with_an_exponent():
-    bow = make_bow()
-    settings = FrequencyLassoSelection(method="frequency_lasso", alpha=2.0)
-    path = SelectionPath.fitted(LassoRows.of(bow, settings))
-    named = select_by_lasso(bow, path, settings, "macro_f1", None)
-    assert named.tokens == lasso(bow, alpha=2.0, frequency_exponent=0.5).tokens
-    assert named.tokens != lasso(bow, alpha=2.0).tokens
-    assert named.method == "frequency_lasso"
 
 
 def test_frequencies_of_held_out_rows_change_nothing():

@@ -7,6 +7,8 @@ from typing import Any
 
 from speechlasso.experiment.messages import as_list, as_mapping, did_you_mean, names_of
 from speechlasso.experiment.settings import Experiment, Settings
+from speechlasso.selection.cards import SELECTIONS
+from speechlasso.selection.settings import LikeAnother
 
 
 def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -49,13 +51,18 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
     if selection.get("threshold") == "top_k" and selection.get("top_k") is None:
         yield f"{path}.top_k: threshold top_k needs the number of tokens to keep"
-    with_own_size = ("lasso", "frequency_lasso", "all")
-    if selection.get("method") not in with_own_size:
-        like = selection.get("like", "lasso")
-        if not isinstance(like, str) or like not in selections:
-            yield f"{path}.like: no selection is named {like!r}{did_you_mean(like, selections)}"
-        elif as_mapping(selections[like]).get("method") not in with_own_size:
-            yield f"{path}.like: {like!r} takes its size from another; name a lasso"
+    if not _is_like_another(selection):
+        return
+    like = selection.get("like", "lasso")
+    if not isinstance(like, str) or like not in selections:
+        yield f"{path}.like: no selection is named {like!r}{did_you_mean(like, selections)}"
+    elif _is_like_another(as_mapping(selections[like])):
+        yield f"{path}.like: {like!r} takes its size from another; name a lasso"
+
+
+def _is_like_another(selection: Mapping) -> bool:
+    method = selection.get("method")
+    return method in SELECTIONS and issubclass(SELECTIONS[method].settings, LikeAnother)
 
 
 def _adapt_problems(path: str, adapt: Mapping) -> Iterator[str]:

@@ -3,13 +3,15 @@
 `snakemake --config` reads each VALUE as YAML in which every scalar is text, so that `null` arrives
 as a word. Both commands read it here instead: scalars stay text, which the settings turn into
 numbers where they want some (a fold `01` keeps its zero), but an unquoted `null`, `~` or nothing is
-null, as in a file; a class of that name is written in quotes.
+null, as in a file; a class of that name is written in quotes. They lay files over each other here
+as well, since Snakemake would mix the settings of two methods (`load.merged`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,21 @@ _TextsAndNulls.add_implicit_resolver(
 _TextsAndNulls.add_constructor(_NULL, lambda loader, node: None)
 
 
+def laid_over(
+    merged_elsewhere: Mapping[str, Any], own: Sequence[str | Path], overlays: Sequence[str | Path]
+) -> Mapping[str, Any]:
+    """The configuration of a workflow's own files with a user's files on top.
+
+    Parameters
+    ----------
+    merged_elsewhere
+        What holds where the workflow reads no file of its own, as a module of another workflow.
+    """
+    if not own:
+        return merged_elsewhere
+    return reduce(merged, (read_config_file(path) for path in (*own, *overlays)))
+
+
 def with_command_line(config: Mapping[str, Any], arguments: Iterable[str]) -> dict[str, Any]:
     """A configuration with the settings of `--config` on top, later ones over earlier ones.
 
@@ -44,7 +61,7 @@ def with_command_line(config: Mapping[str, Any], arguments: Iterable[str]) -> di
     return config
 
 
-def read_config_file(path: str) -> dict[str, Any]:
+def read_config_file(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; nothing for an empty file.
 
     Raises

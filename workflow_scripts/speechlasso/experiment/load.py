@@ -42,14 +42,36 @@ def arm_settings(settings: Settings, arm_name: str) -> Settings:
     return Settings.model_validate(merged(settings.model_dump(), override))
 
 
-def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep merge: mappings are merged key by key, anything else is replaced."""
+# Where a mapping is the settings of one of several methods, and the key that says which one.
+METHOD_KEYS = {("tokenizer",): "method", ("select", "*"): "method", ("arms", "*"): "system"}
+
+
+def merged(
+    base: Mapping[str, Any], override: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A deep merge: mappings are merged key by key, anything else is replaced.
+
+    So are the settings of a tokenizer, a selection or an arm by those of another method: they are
+    none of that method's, even where both have keys of the same name.
+
+    Parameters
+    ----------
+    path
+        Keys above both mappings.
+    """
     result = dict(base)
     for key, value in override.items():
-        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            value = merged(result[key], value)
+        below, here = result.get(key), (*path, key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        if both and not _of_another_method(below, value, here):
+            value = merged(below, value, here)
         result[key] = value
     return result
+
+
+def _of_another_method(base: Mapping, override: Mapping, path: tuple[str, ...]) -> bool:
+    key = METHOD_KEYS.get(path) or METHOD_KEYS.get((*path[:-1], "*"))
+    return key in base and key in override and base[key] != override[key]
 
 
 def _schema_problems(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -3,55 +3,69 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args, get_origin
 
 from pydantic import (
     ValidationError,
 )
 
 from speechlasso.experiment.settings import Settings
+from speechlasso.registry import OneOf
 from speechlasso.section import Section
 
 
 def readable_problems(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        location = [part for part in item["loc"] if not _is_union_tag(part, item["loc"])]
-        path = ".".join(map(str, location))
+        *above, last = item["loc"]
+        path, section = _followed(above)
+        key_path = ".".join(map(str, [*path, last]))
         if item["type"] == "extra_forbidden":
-            nearest = did_you_mean(location[-1], _known_keys(item["loc"][:-1]))
-            yield f"{path}: unknown key{nearest}"
+            yield f"{key_path}: unknown key{did_you_mean(last, _keys_of(section))}"
+        elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            one_of = _within(section, last)
+            name = as_mapping(item["input"]).get(one_of.key)
+            nearest = did_you_mean(name, list(one_of.registry))
+            yield f"{key_path}.{one_of.key}: no {one_of.registry.kind} is called {name!r}{nearest}"
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             given = item["input"]
             shown = "" if isinstance(given, Mapping | list) else f", but got {given!r}"
-            yield f"{path}: {message}{shown}"
+            yield f"{key_path}: {message}{shown}"
 
 
-def _is_union_tag(part: str | int, location: tuple) -> bool:
-    # pydantic names the chosen member of a union after the key it stands under (select.<name>).
-    return len(location) > 2 and location[0] == "select" and part is location[2]
-
-
-def _known_keys(location: tuple) -> list[str]:
-    """The keys allowed in the section at a location that pydantic reported."""
-    kind: Any = Settings
+def _followed(location: Iterable[str | int]) -> tuple[list[str | int], Any]:
+    """The key path without the names of methods that pydantic puts into it, and what kind of thing
+    stands there."""
+    path, kind = [], Settings
     for part in location:
-        if isinstance(kind, type) and issubclass(kind, Section):
-            kind = kind.model_fields[part].annotation if part in kind.model_fields else None
-        elif get_origin(kind) is dict:
-            kind = get_args(kind)[1]
+        if isinstance(kind, OneOf):
+            kind = kind.registry[part].settings
         else:
-            kind = _union_member(kind, part)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Section) else []
+            path.append(part)
+            kind = _within(kind, part)
+    return path, kind
 
 
-def _union_member(kind: Any, tag: str | int) -> Any:
-    members = get_args(get_args(kind)[0]) if get_origin(kind) is Annotated else ()
-    for member in members:
-        if tag in get_args(member.model_fields["method"].annotation):
-            return member
+def _within(kind: Any, key: str | int) -> Any:
+    """What kind of thing stands under a key: a section, a mapping of them, one of several."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        field = kind.model_fields.get(key)
+        return field and _one_of(field.metadata, field.annotation)
+    if get_origin(kind) is dict:
+        inner = get_args(kind)[1]
+        return _one_of(getattr(inner, "__metadata__", ()), inner)
     return None
+
+
+def _one_of(metadata: Iterable[Any], otherwise: Any) -> Any:
+    return next((found for found in metadata if isinstance(found, OneOf)), otherwise)
+
+
+def _keys_of(kind: Any) -> list[str]:
+    sections = [part for part in (kind, *get_args(kind)) if isinstance(part, type)]
+    known = (part.model_fields for part in sections if issubclass(part, Section))
+    return list(next(known, ()))
 
 
 def did_you_mean(name: Any, known: Any) -> str:

@@ -14,7 +14,8 @@ from speechlasso.data.settings import Dataset
 from speechlasso.evaluation.settings import Evaluate
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import Name, Section, Seed
-from speechlasso.selection.settings import BagOfWords, Selection, default_selections
+from speechlasso.selection.cards import Selection, default_selections
+from speechlasso.selection.settings import BagOfWords
 from speechlasso.systems.settings import Arm, default_arms
 from speechlasso.tokenizers.settings import Tokenizer
 

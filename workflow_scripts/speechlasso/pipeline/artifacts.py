@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 from speechlasso.data.settings import Columns, Table
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
-from speechlasso.selection.settings import (
-    AllTokens,
-    LassoFitting,
-    LassoSelection,
-    RandomSelection,
-    RankedSelection,
-)
+from speechlasso.selection.settings import LassoFitting, LassoSelection
 from speechlasso.systems.settings import Arm
 from speechlasso.tokenizers.cards import BACKENDS
 
@@ -74,22 +68,23 @@ class Artifacts:
         upstream = {"bow": self.bag_of_words()}
         options: dict[str, Any] = {}
         as_read = selection.as_read()
-        if isinstance(selection, LassoSelection):
+        if selection.reads_path:
             upstream["path"] = _lasso_path(selection, upstream["bow"])
-            options = self.settings.evaluate.as_read(selection.is_cross_validated).model_dump()
-            as_read = as_read.with_defaults("n_subsamples")
-        elif not isinstance(selection, AllTokens):
-            upstream["like"] = self.selection(selection.like)
-            if isinstance(selection, RandomSelection | RankedSelection):
-                options["layers"] = getattr(self.settings.select[selection.like], "layers", None)
-            if isinstance(selection, RandomSelection):
-                options |= {"seed": self.seed, "fold": self.fold}
+            as_read = as_read.with_defaults("n_subsamples")  # of its description
+        if selection.is_cross_validated:
+            options |= self.settings.evaluate.as_read(chooses=True).model_dump()
+        if like := getattr(selection, "like", None):
+            upstream["like"] = self.selection(like)
+            if not hasattr(selection, "layers"):
+                options["layers"] = getattr(self.settings.select[like], "layers", None)
+        if selection.draws:
+            options |= {"seed": self.seed, "fold": self.fold}
         return Variant(stages.SelectTokens(selection=as_read, **options), upstream)
 
     def description(self, name: str) -> Variant | None:
         """The evidence for a selection; chance and "all" need none."""
         selection = self.settings.select[name]
-        if isinstance(selection, RandomSelection | AllTokens):
+        if not selection.has_evidence:
             return None
         select = self.selection(name)
         upstream = {"select": select, "manifest": self.manifest(), "codes": self.codes()}

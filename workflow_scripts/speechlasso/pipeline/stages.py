@@ -15,7 +15,8 @@ from speechlasso.evaluation.settings import Metric
 from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import HOW_ONLY, Section
-from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier, Selection
+from speechlasso.selection.cards import Selection
+from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier
 from speechlasso.tokenizers.settings import Tokenizer, tokenizer_files
 
 

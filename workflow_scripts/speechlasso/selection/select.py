@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from speechlasso.selection.settings import (
     LassoSelection,
     RandomSelection,
     RankedSelection,
-    Selection,
+    SelectionMethod,
     StabilitySelection,
 )
 from speechlasso.selection.token_selection import Token, TokenSelection
@@ -33,38 +34,41 @@ from speechlasso.selection.token_selection import Token, TokenSelection
 logger = logging.getLogger(__name__)
 
 
-def select(
-    bow: BagOfWords,
-    chosen: Selection,
-    *,
-    path: SelectionPath | None = None,
-    n_tokens: int | None = None,
-    metric: str = "macro_f1",
-    positive_label: str | None = None,
-    layers: Sequence[int] | None = None,
-    seed: int | None = None,
-    fold: str | None = None,
-) -> TokenSelection:
-    """Select by whichever method the settings name.
+@dataclass(frozen=True)
+class Given:
+    """What a method reads besides the bag of words, as far as its settings ask for it.
 
-    Parameters
+    Attributes
     ----------
     path, metric, positive_label
-        Of the lasso: its fits, and the score by which cross-validation chooses among them.
+        The lasso's fits along its path, and the score that chooses among them.
     n_tokens, layers
-        Size of another selection, and the codec layers that it chose from, for methods that are
-        compared with it.
+        Size of another selection, and the codec layers that it chose from; None: all.
     seed, fold
-        Draw a random selection.
+        Of the experiment, for a selection that is drawn.
     """
+
+    path: SelectionPath | None = None
+    metric: str = "macro_f1"
+    positive_label: str | None = None
+    n_tokens: int | None = None
+    layers: Sequence[int] | None = None
+    seed: int | None = None
+    fold: str | None = None
+
+
+def select(bow: BagOfWords, chosen: SelectionMethod, given: Given) -> TokenSelection:
+    """Select by whichever of this project's methods the settings name."""
     if isinstance(chosen, LassoSelection):
-        return select_by_lasso(bow, path, chosen, metric, positive_label)
+        return select_by_lasso(bow, given.path, chosen, given.metric, given.positive_label)
     if isinstance(chosen, StabilitySelection):
-        return select_stable(bow, chosen, n_tokens)
+        return select_stable(bow, chosen, given.n_tokens)
     if isinstance(chosen, RankedSelection):
-        return select_ranked(bow, chosen, n_tokens, layers)
+        return select_ranked(bow, chosen, given.n_tokens, given.layers)
     if isinstance(chosen, RandomSelection):
-        return select_random(bow, n_tokens, layers=layers, seed=seed, fold=fold)
+        return select_random(
+            bow, given.n_tokens, layers=given.layers, seed=given.seed, fold=given.fold
+        )
     return select_all(bow)
 
 
@@ -133,7 +137,7 @@ def select_stable(bow: BagOfWords, settings: StabilitySelection, n_tokens: int) 
 
 
 def lasso_selection_probabilities(
-    bow: BagOfWords, settings: Selection, selection: TokenSelection
+    bow: BagOfWords, settings: SelectionMethod, selection: TokenSelection
 ) -> np.ndarray | None:
     """How often a lasso's alpha and threshold select each audio feature on half-samples; None for
     other methods."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -65,7 +65,35 @@ class LassoFitting(Section):
     """Draws the held-out rows, cross-validation folds and subsamples."""
 
 
-class LassoSelection(LassoFitting):
+class SelectionMethod(Section):
+    """What selections have in common; each has a key `method`."""
+
+    reads_path: ClassVar[bool] = False
+    """Whether it chooses on the lasso's path of alphas."""
+    draws: ClassVar[bool] = False
+    """Whether it draws tokens anew for each seed and fold of the experiment."""
+    has_evidence: ClassVar[bool] = True
+    """Whether its tokens have reasons that a page can show."""
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether a score decides on something."""
+        return False
+
+
+class LikeAnother(SelectionMethod):
+    """A selection that takes its size from another one."""
+
+    like: str = "lasso"
+    """Keep as many tokens as this selection, from the same codec layers."""
+
+    def as_read(self) -> Self:
+        # The selection behind the name is upstream, and its key says more.
+        return self.with_defaults("like")
+
+
+class LassoSelection(SelectionMethod, LassoFitting):
+    reads_path = True
     method: Literal["lasso"]
     """L1-penalised logistic regression on text words and audio tokens together."""
     alpha: Alpha = 8.0
@@ -100,14 +128,7 @@ class LassoSelection(LassoFitting):
         return self.n_tokens is None and self.alpha == "cv"
 
 
-class FrequencyLassoSelection(LassoSelection):
-    method: Literal["frequency_lasso"]
-    """The lasso with a lighter penalty for frequent tokens (docs/results.md)."""
-    frequency_exponent: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    """Penalise an audio token by alpha / df ** this, df being its share of the rows."""
-
-
-class StabilitySelection(LassoFitting):
+class StabilitySelection(LikeAnother, LassoFitting):
     method: Literal["stability"]
     """The tokens that a lasso selects most often on half-samples of the training rows."""
     like: str = "lasso"
@@ -117,48 +138,25 @@ class StabilitySelection(LassoFitting):
     n_subsamples: PositiveInt = 50
     """Number of half-samples."""
 
-    def as_read(self) -> Self:
-        # The selection behind the name is upstream, and its key says more.
-        return self.with_defaults("like")
 
-
-class RankedSelection(Section):
+class RankedSelection(LikeAnother):
     method: Literal["chi_square", "mutual_information", "most_frequent"]
     """Tokens that depend most on the class, one by one, or that occur most often."""
-    like: str = "lasso"
-    """Keep as many tokens as this selection, from the same codec layers."""
-
-    def as_read(self) -> Self:
-        # The selection behind the name is upstream, and its key says more.
-        return self.with_defaults("like")
 
 
-class RandomSelection(Section):
+class RandomSelection(LikeAnother):
+    draws, has_evidence = True, False
     method: Literal["random"]
     """Control: tokens drawn uniformly without replacement from those that `like` could choose from,
     anew for each seed and fold of the experiment."""
     like: str = "lasso"
     """Draw as many tokens as this selection keeps, from the same codec layers."""
 
-    def as_read(self) -> Self:
-        # The selection behind the name is upstream, and its key says more.
-        return self.with_defaults("like")
 
-
-class AllTokens(Section):
+class AllTokens(SelectionMethod):
+    has_evidence = False
     method: Literal["all"]
     """Keep every audio token that the training rows have."""
-
-
-Selection = Annotated[
-    LassoSelection
-    | FrequencyLassoSelection
-    | StabilitySelection
-    | RankedSelection
-    | RandomSelection
-    | AllTokens,
-    Field(discriminator="method"),
-]
 
 
 class LinearClassifier(Section):
@@ -183,11 +181,3 @@ class LinearClassifier(Section):
     def chooses(self) -> bool:
         """Whether a score decides on C."""
         return self.method != "dummy" and len(self.C) > 1
-
-
-def default_selections() -> dict[str, Any]:
-    return {
-        "lasso": LassoSelection(method="lasso"),
-        "random": RandomSelection(method="random"),
-        "all": AllTokens(method="all"),
-    }
