@@ -76,7 +76,9 @@ def test_only_folds_that_both_arms_have_are_compared():
     ("arm", "metric", "message"),
     [
         ("laso", "uar", "the arms are lasso, random"),
-        ("lasso", "positive_f1", "they have accuracy, macro_f1, uar"),
+        ("lasso", "positive_f1", "they have accuracy, macro_f1, uar$"),
+        ("lasso", "f2", "no score 'f2'; they have accuracy, macro_f1, uar$"),
+        ("lasso", "n_examples", "no score 'n_examples'"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_is(arm, metric, message):

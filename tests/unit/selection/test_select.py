@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.metrics import f1_score
+from sklearn.feature_selection import chi2
+from sklearn.metrics import f1_score, mutual_info_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from speechlasso.errors import InputError
@@ -136,6 +137,7 @@ def test_a_class_too_rare_to_hold_out_is_an_input_error():
         ({"threshold": "mean"}, [4]),  # the mean over the five features that occur is 2.8
         ({"threshold": "mean", "n_occurring": 7}, [1, 4]),  # that over seven is 2
         ({"threshold": "nonzero"}, [1, 2, 4]),
+        ({"threshold": "nonzero", "top_k": 1}, [1, 2, 4]),
         ({"threshold": "top_k", "top_k": 1}, [4]),
         ({"threshold": "top_k", "top_k": 99}, [1, 2, 4]),
     ],
@@ -225,7 +227,7 @@ def alpha_of_a_plain_loop(bow, alphas, settings):
     folds = divider(settings.cv_folds, shuffle=True, random_state=settings.seed)
     rows = []
     for inside, outside in folds.split(labels, labels, bow.rows.get("group")):
-        weights = weighting().fit(counts[inside])
+        weights = weighting(settings.weighting, settings.scaling).fit(counts[inside])
         for alpha in alphas:
             fit = fit_lasso(weights.transform(counts[inside]), labels[inside], alpha)
             probabilities = predict_probabilities(fit, weights.transform(counts[outside]))
@@ -253,6 +255,7 @@ def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
         ("one standard error", bow, {"one_standard_error": True}),
         ("more folds", bow, {"cv_folds": 5}),
         ("no groups", ungrouped, {}),
+        ("other weights", bow, {"weighting": "counts"}),
     ):
         settings = LASSO.model_copy(update={"alpha": "cv", "cv_folds": 3, **changes})
         lasso_rows = LassoRows.of(rows, settings)
@@ -300,6 +303,37 @@ def test_a_selection_is_of_the_lasso_that_its_settings_name(multi_class, off_the
     assert abs(evidence["n_nonzero_text"] - (importance[20:] > 0).sum()) <= 1
 
 
+def test_two_classes_share_a_weight_which_speaks_for_the_second():
+    selection = lasso(weak_signal(), alpha=0.5)
+    assert list(selection.class_weights) == ["y"]
+    weight = dict(zip(indices(selection), selection.class_weights["y"], strict=True))
+    assert weight[3] < 0 < weight[15]
+    assert [token.weight for token in selection.tokens] == [abs(w) for w in weight.values()]
+
+
+def test_an_alpha_that_keeps_no_token_is_not_chosen_however_well_it_scores():
+    settings = LASSO.model_copy(update={"alpha": "cv", "cv_folds": 2})
+    rows = LassoRows.of(make_bow(), settings)
+    path = SelectionPath.fitted(rows)
+    path = SelectionPath(path.fits[:36:5], path.table[:36:5])
+
+    def chosen_if_more_weights_than(limit):
+        def keep(importance, n_occurring):
+            return np.arange(int(np.count_nonzero(importance) > limit))
+
+        return choose_alpha(rows, path, settings, keep, "macro_f1", None)
+
+    # Three weights are best, but only the smallest alpha has more in every fold.
+    assert path.fits[-1].alpha == chosen_if_more_weights_than(3) < chosen_if_more_weights_than(0)
+
+
+def test_the_largest_of_the_weights_can_be_asked_for():
+    every = lasso(make_bow(), alpha=0.5, threshold="nonzero").tokens
+    largest = lasso(make_bow(), alpha=0.5, threshold="top_k", top_k=3).tokens
+    expected = sorted(every, key=lambda token: -token.weight)[:3]
+    assert largest == sorted(expected, key=lambda token: token.index) and len(every) > 3
+
+
 def test_a_size_that_no_alpha_has_is_told(caplog):
     """The mean over all features cannot be reached by all of them."""
     largest = len(lasso(make_bow(), n_tokens=20).tokens)
@@ -323,6 +357,8 @@ def test_half_samples_are_of_the_settings_alpha_number_and_seed():
     assert (probabilities(n_subsamples=4, alpha=4.0) < found).any()
     assert (probabilities(n_subsamples=4, threshold="top_k", top_k=1).sum()) == 1
     assert probabilities(n_subsamples=0) is None
+    ranked = select_ranked(bow, RankedSelection(method="chi_square"), 2)
+    assert lasso_selection_probabilities(bow, RankedSelection(method="chi_square"), ranked) is None
     assert set(probabilities(n_subsamples=1)) == {0, 1}
 
 
@@ -375,6 +411,29 @@ def test_ranked_controls_find_the_telling_tokens_on_training_rows(method):
     other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
     again = select_ranked(other, RankedSelection(method=method), n_tokens=2)
     assert again.to_json() == selection.to_json()
+
+
+def test_ranked_controls_weigh_tokens_by_the_score_that_names_them():
+    """Token 4 is where x is; of 6, which is everywhere, z has more; 8 is everywhere alike."""
+    bow = make_bow()
+    labels = bow.rows["label"].to_numpy()
+    audio = bow.audio.toarray()
+    audio[:, 4], audio[:, 6], audio[:, 8] = labels == "x", 1 + 5 * (labels == "z"), 9
+    bow = replace(bow, audio=sp.csr_array(audio))
+    expected = {
+        "chi_square": chi2(audio[:100], labels[:100])[0],
+        "mutual_information": [mutual_info_score(labels[:100], n > 0) for n in audio[:100].T],
+        "most_frequent": audio[:100].sum(axis=0),
+    }
+    firsts = set()
+    for method, scores in expected.items():
+        selection = select_ranked(bow, RankedSelection(method=method), n_tokens=3)
+        best = sorted(np.argsort(-np.asarray(scores), kind="stable")[:3])
+        assert (selection.method, indices(selection)) == (method, best)
+        weights = [token.weight for token in selection.tokens]
+        np.testing.assert_allclose(weights, np.asarray(scores)[best])
+        firsts.add(tuple(best))
+    assert len(firsts) == 3, "the example is to tell the scores apart"
 
 
 def test_the_most_frequent_tokens():

@@ -1,0 +1,47 @@
+"""Keys of variants: finished results are found by them, so what they cover and how is pinned."""
+
+from __future__ import annotations
+
+import hashlib
+
+from speechlasso.pipeline import stages
+from speechlasso.pipeline.variants import Variant
+from speechlasso.selection.settings import BagOfWords
+
+
+def bag_of_words(**upstream):
+    bow = BagOfWords(lowercase=False)
+    return Variant(stages.BagOfWordsCounts(bow=bow, fold="a/b"), upstream, {"x": "1", "y": "2"})
+
+
+def test_a_key_is_the_label_and_a_digest_of_the_spec():
+    predict = Variant(stages.Predict())
+    variant = bag_of_words(folds=predict)
+    text = (
+        '{"data":{"x":"1","y":"2"},"settings":{"bow":{"lowercase":false},"fold":"a/b"},'
+        f'"stage":"bow","upstream":{{"folds":"{predict.key}"}},'
+        f'"version":{stages.BagOfWordsCounts.version}}}'
+    )
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    assert variant.key == f"counts-{digest}"
+    assert variant.folder == f"results/bow/counts-{digest}"
+
+
+def test_settings_at_their_defaults_are_no_part_of_a_key():
+    """A new optional setting leaves finished results where they are."""
+    assert stages.Predict().hashed_settings() == {}
+    adapted = stages.SelectTokens(selection={"method": "random"}, seed=None, metric="macro_f1")
+    assert adapted.hashed_settings() == {"selection": {"method": "random"}}
+
+
+def test_the_order_in_which_things_are_named_changes_no_key():
+    one, other = Variant(stages.Predict()), bag_of_words()
+    assert bag_of_words(a=one, b=other).key == bag_of_words(b=other, a=one).key
+    assert bag_of_words(a=one, b=other).key != bag_of_words(a=other, b=one).key
+
+
+def test_ancestors_come_before_what_reads_them():
+    first = bag_of_words()
+    second = Variant(stages.Predict(), {"bow": first})
+    last = Variant(stages.Evaluate(), {"x": second, "y": first})
+    assert list(last.with_ancestors()) == [first, second, first, last]
