@@ -12,7 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from speechlasso.errors import InputError
 from speechlasso.lasso.fit import LassoFit, predict_probabilities
-from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
+from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords, weighting
+from speechlasso.selection.frequency_penalty import frequency_factors
 from speechlasso.selection.path import LassoRows, SelectionPath, columns_of_layers
 from speechlasso.selection.settings import LassoSelection
 
@@ -85,7 +86,11 @@ def test_the_table_counts_weights_and_scores_the_held_out_rows(rows, path):
 )
 def test_every_field_of_every_fit_survives_the_disk(tmp_path, classes, multi_class):
     settings = SETTINGS.model_copy(update={"multi_class": multi_class or "multinomial"})
-    path = SelectionPath.fitted(LassoRows.of(make_bow(tuple(classes)), settings))
+    rows = LassoRows.of(make_bow(tuple(classes)), settings)
+    _, fits = rows.fit_path_to(rows.counts[rows.fit], rows.labels[rows.fit], [8.0, 4.0, 2.0])
+    columns = ["alpha", "objective", "duality_gap", "converged", "iterations", "seconds"]
+    table = pd.DataFrame([{name: getattr(fit, name) for name in columns} for fit in fits])
+    path = SelectionPath(fits, table)
     path.save(tmp_path)
     loaded = SelectionPath.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.table, path.table)
@@ -97,6 +102,7 @@ def test_every_field_of_every_fit_survives_the_disk(tmp_path, classes, multi_cla
 
 def test_a_fit_off_the_path_starts_from_its_neighbour(rows, path):
     """One as cold as the first would need more steps."""
+    assert path.at(path.fits[7].alpha, rows) is path.fits[7]
     alpha = path.fits[-2].alpha * 0.999
     refined = path.at(alpha, rows)
     assert refined.alpha == alpha
@@ -104,6 +110,21 @@ def test_a_fit_off_the_path_starts_from_its_neighbour(rows, path):
         refined.iterations
         < rows.fit_to(rows.counts[rows.fit], rows.labels[rows.fit], alpha).iterations
     )
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_weights_and_frequencies_are_learned_from_the_rows_that_fit(exponent):
+    bow = make_bow()
+    plain = LassoRows.of(bow, SETTINGS)
+    fit, held_out = plain.counts[plain.fit], plain.counts[plain.held_out]
+    weights = weighting().fit(fit)
+    factors = np.ones(11)
+    factors[:8] = frequency_factors(fit[:, :8], exponent)
+    assert (len(set(factors)) > 1) == (exponent > 0)
+    settings = SETTINGS.model_copy(update={"frequency_exponent": exponent})
+    for found, counts in zip(LassoRows.of(bow, settings).weighted, (fit, held_out), strict=True):
+        expected = weights.transform(counts).toarray() * factors
+        np.testing.assert_allclose(found.toarray(), expected)
 
 
 def test_columns_of_layers():
