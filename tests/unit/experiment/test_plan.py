@@ -171,6 +171,10 @@ def test_index_names_the_runs_own_folders():
     assert "/random-" in by_run["random", 1]["select"]
     assert by_run["random", 1]["select"] != by_run["random", 2]["select"]
     assert "select" not in by_run["text_only", 1]
+    # The random one needs the selection whose size it has as well.
+    random = next(run for run in a_plan.runs if run.arm == "random")
+    selections = {folder for folder in random.all_folders() if "/select/" in folder}
+    assert selections == {by_run[arm, random.seed]["select"] for arm in ("lasso", "random")}
 
 
 @pytest.fixture
