@@ -104,6 +104,19 @@ def test_evaluate_scores_each_split():
     json.dumps(found, allow_nan=False)
 
 
+def test_classes_of_one_row_or_none_are_scored_as_scikit_learn_does():
+    for seed in range(8):
+        predictions = make_predictions(seed, n=6)
+        for split, scores in evaluate(predictions, positive_label="b")["splits"].items():
+            rows = predictions[predictions["split"] == split]
+            expected = metrics.precision_recall_fscore_support(
+                rows["label"], rows["predicted"], labels=CLASSES, zero_division=0
+            )
+            by_class = pd.DataFrame(scores["per_class"]).drop(columns="class")
+            np.testing.assert_allclose(by_class.to_numpy().T, np.array(expected))
+            assert scores["positive_f1"] == pytest.approx(by_class["f1"][1])
+
+
 def test_what_a_threshold_decided_is_scored_by_hand():
     labels, positive = list("aabbb"), np.array([0.1, 0.35, 0.4, 0.9, 0.2])
     predictions = predictions_frame(
