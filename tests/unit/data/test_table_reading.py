@@ -290,6 +290,20 @@ def test_half_characters_and_nested_values_are_named_by_row(tmp_path):
     assert "row 5 (id 'u4'): the text holds a zero byte" in message
 
 
+@pytest.mark.parametrize("row", [r'{"te\ud83dxt": "x"}', r'{"text": {"\udc00": 1}}'])
+def test_half_characters_in_names_are_refused_in_words_that_can_be_printed(tmp_path, row):
+    message = message_of(
+        written(tmp_path, "t.jsonl", f'{{"id": "u1"}}\n{row}'), Columns(audio=None)
+    )
+    assert "line 2: the name" in message and "holds half a character" in message
+    message.encode("utf-8")
+
+
+def test_half_a_character_of_utf_16_names_its_line(tmp_path):
+    content = "\ufeffid,text,label\nu1,x,a\nu2,\ud83d,a\n".encode("utf-16-le", "surrogatepass")
+    assert "(line 3)" in message_of(written(tmp_path, "t.csv", content), Columns(audio=None))
+
+
 # --------------------------------------------------------------------------------------- Parquet
 
 

@@ -17,7 +17,13 @@ from speechlasso.evaluation import report
 from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure
 from speechlasso.evaluation.scores import evaluate, predictions_frame
-from speechlasso.evaluation.summary import RunResult, read_table, runs_table, summary_table
+from speechlasso.evaluation.summary import (
+    RunResult,
+    read_run,
+    read_table,
+    runs_table,
+    summary_table,
+)
 from speechlasso.files import write_json
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
@@ -232,3 +238,22 @@ def test_the_page_of_a_selection_shows_names_as_they_are(n_classes):
     assert any(text.startswith("<b>mine</b>, of 64") for text in page.texts)
     shown = [text for text in page.texts if text.startswith("df_")]
     assert len(shown) == min(n_classes, 30)
+
+
+def test_the_page_says_where_trainings_and_adaptations_differ_in_what_computed_them(tmp_path):
+    results = []
+    for seed, device in ((1, "A100"), (2, "H100")):
+        folders = {stage: str(tmp_path / f"{stage}{seed}") for stage in ("evaluate", "adapt")}
+        folders["finetune"] = str(tmp_path / f"finetune{seed}")
+        write_json(f"{folders['evaluate']}/metrics.json", evaluate(predictions(["a", "b"]), None))
+        training = {"environment": {"torch": "2.1", "precision": "fp32"}}
+        write_json(f"{folders['finetune']}/training.json", training)
+        adapted = {"torch": "2.1", "device": device, "precision": "bf16"}
+        write_json(f"{folders['adapt']}/spec.json", {"environment": adapted})
+        log = pd.DataFrame({"epoch": [0, 1], "held_out_perplexity": [9.0, 8.0]})
+        log["best"] = log["epoch"] == 1
+        log.to_csv(f"{folders['adapt']}/training_log.csv", index=False)
+        results.append(read_run("lasso", "0", seed, **folders))
+    differences = [text for text in Page(page_of(results)).texts if "Runs of this table" in text]
+    (sentence,) = differences
+    assert "device of the adaptation: A100 (lasso); H100 (lasso)" in sentence

@@ -386,7 +386,7 @@ def test_what_tables_and_intervals_read_of_each_run():
         ],
         "lasso": [
             *("evaluate/metrics.json", "finetune/training.json"),
-            *("adapt/training_log.csv", "select/selection.json"),
+            *("adapt/training_log.csv", "adapt/spec.json", "select/selection.json"),
         ],
     }
     for arm, files in expected.items():

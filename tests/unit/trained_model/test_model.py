@@ -154,6 +154,7 @@ def training_table():
         ("of_audio", {"audio": "a.wav", "text": "a cat"}, "reads audio, but text is given"),
         ("trained", {}, "no text is given; no audio is given"),
         ("trained", {"text": "", "audio": "nowhere.wav"}, "nowhere.wav: does not exist"),
+        ("of_text", {"text": "half \ud83d"}, "The text holds half a character"),
     ],
 )
 def test_what_does_not_fit_the_model_is_one_clear_error(fixture, given, message, request):
@@ -174,6 +175,13 @@ def test_a_model_of_audio_needs_no_words_in_the_table(of_audio, tmp_path):
     model = speechlasso.load(of_audio.folder)
     predictions = model.predict_utterances(model.read_manifest(tmp_path / "new.csv"))
     assert_same(predictions, predict(of_audio.folder, of_audio.examples).loc[rows.index])
+
+
+def test_half_characters_in_a_table_to_predict_are_named_by_row(of_text, tmp_path):
+    table = tmp_path / "new.jsonl"
+    table.write_text('{"id": "u1", "text": "a cat"}\n{"id": "u2", "text": "\\ud83d"}\n')
+    with pytest.raises(InputError, match=r"row 2 \(id 'u2'\): the text holds half a character"):
+        speechlasso.load(of_text.folder).read_manifest(table)
 
 
 def test_all_that_is_wrong_with_a_table_is_listed(trained, tmp_path):

@@ -26,6 +26,7 @@ from speechlasso.errors import InputError
 Convert = Callable[[Any], Any]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -277,6 +278,9 @@ def _json_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [normalised(name) for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice!r} stands there twice")
+    broken = next((name for name in members if _SURROGATE.search(name)), None)
+    if broken is not None:
+        raise ValueError(f"the name {broken!r} holds half a character")
     return members
 
 
@@ -355,7 +359,10 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         if encoding.startswith("utf-8"):
             raise _wrong_encoding(path, content) from None
-        raise InputError(f"{path}: begins as {encoding} text, but is not: {error.reason}") from None
+        line = len(_LINE_END.findall(content[: error.start].decode(encoding, "ignore"))) + 1
+        raise InputError(
+            f"{path}: begins as {encoding} text, but is not (line {line}): {error.reason}"
+        ) from None
 
 
 def _wrong_encoding(path: Path, content: bytes) -> InputError:

@@ -63,10 +63,7 @@ def render_report(
         identical_arms=_identical_arms(summary),
         transductive_arms=transductive_arms,
         environments=differences(
-            {
-                arm: [result.training.get("environment", {}) for result in of_arm]
-                for arm, of_arm in by_arm.items()
-            }
+            {arm: [result.environment for result in of_arm] for arm, of_arm in by_arm.items()}
         ),
         n_arms=summary["arm"].nunique(),
         n_shown=len(shown),

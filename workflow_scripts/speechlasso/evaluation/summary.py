@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,8 @@ SUMMARISED = [*METRICS, "cut_share"]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run left behind: its metrics, its selection (if any), its training record, and the
-    log of its adaptation (if any)."""
+    """What one run left behind: its metrics, its selection (if any), its training record, the log
+    of its adaptation (if any), and with what both were computed."""
 
     arm: str
     fold: str
@@ -56,20 +56,24 @@ class RunResult:
     selection: dict[str, Any] | None
     training: dict[str, Any]
     adaptation: pd.DataFrame | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
     """Read what a run left in its stages' folders."""
-    training = folders.get("finetune") or folders["linear"]
-    select = folders.get("select")
+    training = read_json(f"{folders.get('finetune') or folders['linear']}/training.json")
+    select, adapt = folders.get("select"), folders.get("adapt")
+    of_adaptation = read_json(f"{adapt}/spec.json").get("environment", {}) if adapt else {}
     return RunResult(
         arm,
         fold,
         seed,
         read_json(f"{folders['evaluate']}/metrics.json"),
         read_json(f"{select}/selection.json") if select else None,
-        read_json(f"{training}/training.json"),
-        pd.read_csv(f"{folders['adapt']}/training_log.csv") if "adapt" in folders else None,
+        training,
+        pd.read_csv(f"{adapt}/training_log.csv") if adapt else None,
+        training.get("environment", {})
+        | {f"{name} of the adaptation": value for name, value in of_adaptation.items()},
     )
 
 

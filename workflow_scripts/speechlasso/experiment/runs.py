@@ -49,7 +49,7 @@ class Run:
         training = folders.get("finetune") or folders["linear"]
         files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
         if "adapt" in folders:
-            files.append(f"{folders['adapt']}/training_log.csv")
+            files += [f"{folders['adapt']}/{name}" for name in ("training_log.csv", "spec.json")]
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
 
     def overlap_files(self) -> list[str]:

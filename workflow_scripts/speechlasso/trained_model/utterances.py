@@ -10,6 +10,7 @@ import pandas as pd
 
 from speechlasso.data.manifest import NamedBy, find_clip_problems, problem_lines, read_manifest
 from speechlasso.data.settings import Columns, Table
+from speechlasso.data.table_cells import Refused, cell_text
 from speechlasso.data.text import normalised
 from speechlasso.errors import InputError
 from speechlasso.trained_model.recipe import Recipe
@@ -54,7 +55,10 @@ def single_utterance(
         raise InputError(f"This model reads {' and '.join(recipe.inputs)}, but {'; '.join(wrong)}.")
     columns: dict[str, list] = {"id": [NAME_OF_SINGLE]}
     if "text" in recipe.inputs:
-        columns["text"] = [normalised(text)]
+        words = cell_text(text)
+        if isinstance(words, Refused):
+            raise InputError(f"The text {words.reason}.")
+        columns["text"] = [normalised(words)]
     if recipe.reads_audio:
         seconds = [np.nan if bound is None else float(bound) for bound in (start, end)]
         columns |= {"audio": [[str(clip) for clip in clips]], "start": seconds[:1]}
