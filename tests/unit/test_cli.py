@@ -89,6 +89,27 @@ def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
     assert [line for line in lines if "select_tokens" in line and "would run" in line]
 
 
+def test_plan_says_what_is_watched_and_how(folder, capsys):
+    for name in ("lm", "codec"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+    (folder / "table.csv").write_text("id,audio,text,label\nu1,a.wav,word,x\n")
+    mine = [
+        "dataset={source: table, table: {path: table.csv}, folds: {method: stratified}}",
+        *("lm={name: lm}", "tokenizer={method: mimi, model: codec}", "experiment={name: mine}"),
+    ]
+    assert main(["plan", "--config", *mine]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "mine watches the content of the table table.csv",
+        "mine watches the content of the clips from when the manifest has recorded them (not yet)",
+        "mine watches the content of the model files codec",
+        "mine watches the content of the model files lm",
+    ]
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert "SHA-256 changes, whatever their dates say" in " ".join(capsys.readouterr().out.split())
+
+
 SWEEP = "select={lasso: {alpha: [8, 16]}}"
 
 

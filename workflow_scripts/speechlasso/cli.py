@@ -56,8 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "plan",
         help="show every stage variant of an experiment: what is cached, what would run",
         description="Every stage variant of an experiment, its folder, the arms that need it, and "
-        "whether it is finished: a table on a terminal, else tab-separated text. To be run in the "
-        "folder of config.yaml.",
+        "whether it is finished: a table on a terminal, else tab-separated text. Beside it (on "
+        "stderr) the files of yours that are watched: what reads them runs again when their "
+        "SHA-256 changes, whatever their dates say. To be run in the folder of config.yaml.",
     )
     _add_configuration(plan)
     plan.set_defaults(command=show_plan)
@@ -146,7 +147,7 @@ def show_plan(options: argparse.Namespace) -> int:
     for plan in plans:
         for line in plan.watched():
             # Beside the table, which others may read.
-            print(f"{plan.experiment} watches {line}", file=sys.stderr)
+            print(f"{plan.experiment} watches the content of {line}", file=sys.stderr)
     if sys.stdout.isatty():
         _print_table(columns, rows)
     else:

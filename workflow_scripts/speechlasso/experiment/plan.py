@@ -80,7 +80,7 @@ class Plan:
     def _watched_clips(self, manifest: Variant) -> str:
         clips = self.observations.clips(_recorder(manifest))
         if clips is None:
-            return "no clips yet: the manifest will record them"
+            return "the clips from when the manifest has recorded them (not yet)"
         return f"{clips['n']} clips, of which {clips['changed']} changed since they were recorded"
 
     def transductive_arms(self) -> list[str]:
