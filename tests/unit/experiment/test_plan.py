@@ -202,6 +202,23 @@ def test_leave_one_group_out_makes_one_fold_per_group(table):
     assert {len(a_plan.shards(codes)) for codes in a_plan.variants["codes"].values()} == {3}
 
 
+def test_no_two_folds_share_what_is_learned_or_scored(table):
+    """Not even text alone, whose examples differ in nothing but their fold."""
+    runs = plan(dataset=leave_one_speaker_out(table), seeds=[1]).runs
+    for arm in {run.arm for run in runs}:
+        of_arm = [run.folders() for run in runs if run.arm == arm]
+        assert len(of_arm) == 3
+        for stage in of_arm[0].keys() - {"manifest", "folds"}:
+            assert len({folders[stage] for folders in of_arm}) == 3, (arm, stage)
+
+
+def test_all_that_scores_has_the_positive_label():
+    a_plan = plan(evaluate={"metric": "positive_f1", "positive_label": "tense"}, seeds=[1])
+    for stage in ("evaluate", "finetune", "linear"):
+        settings = [variant.settings for variant in a_plan.variants[stage].values()]
+        assert settings and {each.positive_label for each in settings} == {"tense"}
+
+
 def test_running_one_fold_alone_shares_its_folders(table):
     all_folds = keys_by_stage(plan(dataset=leave_one_speaker_out(table)))
     one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
