@@ -57,6 +57,15 @@ def test_scores_of_drawn_rows_equal_scikit_learn(seed, n, n_present):
     assert {name: value.item() for name, value in scores.items()} == pytest.approx(expected)
 
 
+def test_resamples_together_have_the_scores_that_each_has_alone():
+    sums = score_sums(made_rows())
+    # The first rows have one or two of the classes only.
+    resamples = np.array([sums[:n].sum(axis=0) for n in (1, 2, 3, 5, 40)])
+    for name, values in scores_of_sums(resamples, positive=1).items():
+        alone = [scores_of_sums(each[None], positive=1)[name].item() for each in resamples]
+        assert values.tolist() == pytest.approx(alone), name
+
+
 def test_all_rows_once_have_the_scores_of_the_evaluation():
     rows = made_rows(positive_label="a")
     found = scores_of_sums(score_sums(rows).sum(axis=0)[None], positive=0)
