@@ -116,7 +116,7 @@ def test_differences_of_one_fold_are_paired():
         found = Statistics(runs, pair)
         margins.append(found.difference("x[alpha=2]", "x[alpha=1]", "accuracy").margin)
     assert 0 < margins[0] < found.score("x[alpha=1]", "accuracy").margin / 2
-    assert margins[1] == 0
+    assert np.isnan(margins[1]), "an arm differs from itself by nothing, in every resample"
 
 
 def test_an_arm_chosen_on_validation_has_the_rows_of_the_chosen():
@@ -146,3 +146,15 @@ def test_a_perfect_score_is_not_taken_for_certain():
         )
         row = row_of(summary_table(runs, {("x", "0", "1"): make_test_rows(frame, None, None)}), "x")
         assert row["mean"] == 1 and np.isnan(row["ci_low"]) and np.isnan(row["ci_high"])
+
+
+def test_equal_differences_in_all_folds_are_not_taken_for_certain():
+    scores = {"x": [0.5, 0.75, 0.5], "y": [0.25, 0.5, 0.25]}
+    runs = pd.DataFrame(
+        {"arm": arm, "fold": str(fold), "seed": 1, "split": split, "n_examples": 20, "uar": score}
+        for arm, of_arm in scores.items()
+        for fold, score in enumerate(of_arm)
+        for split in ("train", "test")
+    )
+    found = Statistics(runs).difference("x", "y", "uar")
+    assert found.mean == 0.25 and np.isnan(found.margin)

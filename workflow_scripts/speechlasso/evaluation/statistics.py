@@ -112,15 +112,8 @@ class Statistics:
         return self.runs["fold"].nunique() == 1
 
     def score(self, arm: str, metric: str) -> Estimate:
-        """The mean test score of an arm.
-
-        Its margin is NaN where all folds, or all resamples, have the same score, as when every
-        prediction is right: such data cannot tell how sure it is.
-        """
-        found = self._estimate(arm, self._by_fold(arm, metric), self._resamples(arm, metric))
-        if found.margin < _ROUNDING:
-            return Estimate(found.mean, found.sd, found.n, np.nan)
-        return found
+        """The mean test score of an arm."""
+        return self._estimate(arm, self._by_fold(arm, metric), self._resamples(arm, metric))
 
     def difference(self, arm: str, reference: str, metric: str) -> Estimate:
         """The mean difference, arm minus reference, over folds that both have, on the same rows."""
@@ -150,13 +143,20 @@ class Statistics:
         return f"bootstrap over {rows[0].description}" if rows else ""
 
     def _estimate(self, arm: str, scores: pd.Series, resampled: np.ndarray | None) -> Estimate:
+        """A score or a difference.
+
+        Its margin is NaN where all folds, or all resamples, have the same, as when every prediction
+        is right: such data cannot tell how sure it is.
+        """
         values = scores.to_numpy()
         sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
         if resampled is not None:
             margin = bootstrap_margin(resampled, self._rows(arm)[0].units.max() + 1)
         else:
             margin = fold_margin(values, self._test_to_train(arm))
-        return Estimate(float(values.mean()), sd, len(values), margin)
+        return Estimate(
+            float(values.mean()), sd, len(values), np.nan if margin < _ROUNDING else margin
+        )
 
     def _of(self, arm: str) -> pd.DataFrame:
         return self._test[self._test["arm"] == arm]
