@@ -122,6 +122,11 @@ def test_tsv_texts_that_begin_with_a_quotation_mark_lose_no_row(tmp_path):
     assert manifest["text"].tolist() == [row[1] for row in rows]
 
 
+def test_a_quotation_mark_alone_is_a_text_and_encloses_none(tmp_path, caplog):
+    manifest = manifest_of(written(tmp_path, "t.tsv", as_tsv([("u", '"', "a", "anna")])))
+    assert manifest["text"].tolist() == ['"'] and not caplog.text
+
+
 def test_a_quoted_header_makes_a_tsv_quoted_and_is_said(tmp_path, caplog):
     frame = pd.DataFrame([("u1", 'He said "no"\tand left', "a", "x")], columns=list(NAMES))
     frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
@@ -141,7 +146,8 @@ def test_quotation_marks_that_are_kept_in_tsv_are_said(tmp_path, caplog):
     [
         ('id,text\nu1,x\nu2,"He said,y\nu3,z\n', "line 3: a quotation mark opens a cell"),
         ('id,text\nu1,x\nu2,"He said,y\nu3,"z"\n', "line 3: text follows the quotation mark"),
-        ('id,text\nu1,"a "b" c"\nu2,x\n', "line 2: text follows the quotation mark"),
+        ('id,text\nu1,"a "b" c"\nu2,x\n', "the quotation mark that closes a cell. Quotation"),
+        ('id,text\nu1,"He\nsaid "no"\n', "closes a cell (seen in line 3). Quotation"),
     ],
 )
 def test_unbalanced_quotation_marks_in_csv_name_their_line(tmp_path, content, words):
@@ -268,6 +274,25 @@ def test_numbers_in_jsonl_stay_as_they_are_written(tmp_path):
     manifest = manifest_of(path, Columns(audio=None))
     assert manifest["id"].tolist() == manifest["text"].tolist() == ids
     assert manifest["label"].unique().tolist() == ["True"]
+
+
+def test_what_json_has_for_no_number_is_nothing_and_infinity_is_a_word(tmp_path):
+    lines = [f'{{"id": "{n}", "text": {n}, "label": "a"}}' for n in ("NaN", "Infinity", "null")]
+    manifest = manifest_of(written(tmp_path, "t.jsonl", "\n".join(lines)), Columns(audio=None))
+    assert manifest["text"].tolist() == ["", "Infinity", ""]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_columns_that_a_table_lacks_are_left_out(tmp_path, kind):
+    content = {"csv": b"id,b\nu,1\n", "tsv": b"id\tb\nu\t1\n", "jsonl": b'{"id": "u", "b": "1"}'}
+    path = tmp_path / f"t.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"id": ["u"], "b": ["1"]}), path)
+    else:
+        path.write_bytes(content[kind])
+    table = read_table(path, {"group": "none", "text": "b"})
+    assert table.names == ["id", "b"]
+    assert table.cells.to_dict("list") == {"text": ["1"]}
 
 
 def test_broken_lines_of_jsonl_are_all_numbered(tmp_path):
