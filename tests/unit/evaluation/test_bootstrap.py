@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
@@ -33,6 +33,7 @@ def made_rows(seed=0, n=40, n_present=3, groups=None, positive_label=None):
     return TestRows(frame, groups, positive_label)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 3))
 def test_scores_of_drawn_rows_equal_scikit_learn(seed, n, n_present):
     rows = made_rows(seed, n, n_present)

@@ -59,7 +59,7 @@ spelling = st.lists(names | st.sampled_from(["cat", " ", " dog ", "<", "[", "."]
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(text=st.none() | prose, audio_tokens=st.none() | ranks)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_ordinary_texts_are_what_the_tokenizer_makes_of_the_token_text(name, text, audio_tokens):
     tokenizer = TOKENIZERS[name]
     expected = tokenizer(token_text(text, audio_tokens))["input_ids"]
@@ -80,7 +80,7 @@ def readable(tokenizer, ids):
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(parts=spelling.filter(any), audio_tokens=st.none() | ranks)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_text_that_spells_our_tokens_or_those_of_the_model_stays_text(name, parts, audio_tokens):
     tokenizer, text = TOKENIZERS[name], "".join(parts)
     if not text.strip() and audio_tokens is None:
@@ -139,7 +139,7 @@ def test_no_space_around_audio_tokens_becomes_a_token(name):
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(n_words=st.integers(0, 40), n_audio=st.integers(0, 40), max_length=st.integers(16, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_cut_keeps_the_frame_and_half_the_room_for_each_part(name, n_words, n_audio, max_length):
     tokenizer = TOKENIZERS[name]
     example = frame(" ".join(["cat"] * n_words), [i % N_AUDIO for i in range(n_audio)])

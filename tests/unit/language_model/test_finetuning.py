@@ -29,6 +29,12 @@ def examples():
 
 
 @pytest.fixture(scope="module")
+def few():
+    """Enough where nothing need be learned: three batches an epoch."""
+    return made_examples(48, 12, n_audio_tokens=N_AUDIO, seed=0)
+
+
+@pytest.fixture(scope="module")
 def language_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return {
@@ -143,23 +149,23 @@ def test_audio_tokens_are_learned(tmp_path, examples, language_models, splice):
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_same_seed_gives_the_same_predictions(tmp_path, examples, language_models, method):
+def test_the_same_seed_gives_the_same_predictions(tmp_path, few, language_models, method):
     frames = []
     for number, seed in enumerate((1, 1, 2)):
         folder = tmp_path / str(number)
-        tuned(examples, folder, language_models["bert"], method=method, seed=seed)
-        frames.append(predict(folder, examples))
+        tuned(few, folder, language_models["bert"], method=method, seed=seed)
+        frames.append(predict(folder, few))
     assert frames[0].equals(frames[1])
     assert not frames[0].equals(frames[2])
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
 @pytest.mark.parametrize("method", ["head", "lora"])
-def test_only_what_the_method_trains_moves(tmp_path, examples, language_models, name, method):
+def test_only_what_the_method_trains_moves(tmp_path, few, language_models, name, method):
     lm = language_models[name]
     # A learning rate of almost nothing leaves the saved model where it started.
-    tuned(examples, tmp_path / "start", lm, method=method, learning_rate=1e-30, epochs=1)
-    tuned(examples, tmp_path / "end", lm, method=method)
+    tuned(few, tmp_path / "start", lm, method=method, learning_rate=1e-30, epochs=1)
+    tuned(few, tmp_path / "end", lm, method=method)
     start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
     moved = {key for key in start if not torch.equal(start[key], end[key])}
     embedding = next(key for key in start if "word_embeddings" in key or "embed_tokens" in key)
@@ -181,24 +187,24 @@ def test_only_what_the_method_trains_moves(tmp_path, examples, language_models, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_text_alone_leaves_the_vocabulary_as_it_is(tmp_path, examples, language_models, method):
+def test_text_alone_leaves_the_vocabulary_as_it_is(tmp_path, few, language_models, method):
     lm = language_models["bert"]
-    examples = examples.assign(audio_tokens=None)
-    tuned(examples, tmp_path, lm, n_audio_tokens=None, method=method, epochs=1)
+    few = few.assign(audio_tokens=None)
+    tuned(few, tmp_path, lm, n_audio_tokens=None, method=method, epochs=1)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert len(tokenizer) == len(AutoTokenizer.from_pretrained(lm.name))
-    probabilities, config = by_transformers_alone(tmp_path, examples)
+    probabilities, config = by_transformers_alone(tmp_path, few)
     assert config.vocab_size == len(tokenizer)
-    predictions = predict(tmp_path, examples)
+    predictions = predict(tmp_path, few)
     np.testing.assert_allclose(predictions[["p_calm", "p_loud"]], probabilities, atol=1e-5)
     assert (predictions["n_audio_tokens"] == 0).all()
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_training_starts_from_the_adapted_rows(tmp_path, examples, language_models, method):
+def test_training_starts_from_the_adapted_rows(tmp_path, few, language_models, method):
     lm = language_models["bert"]
     rows = adapt(
-        examples[examples["split"] == "train"],
+        few[few["split"] == "train"],
         lm=lm,
         settings=Adapt(epochs=1),
         n_audio_tokens=N_AUDIO,
@@ -206,19 +212,19 @@ def test_training_starts_from_the_adapted_rows(tmp_path, examples, language_mode
         threads=1,
         checkpoint_folder=tmp_path,
     ).rows
-    tuned(examples, tmp_path, lm, token_rows=rows, method=method, learning_rate=1e-30, epochs=1)
+    tuned(few, tmp_path, lm, token_rows=rows, method=method, learning_rate=1e-30, epochs=1)
     saved = load_file(tmp_path / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
     np.testing.assert_array_equal(saved[-len(rows.names) :].numpy(), rows.vectors)
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_new_rows_learn_at_their_own_rate(tmp_path, examples, language_models, method):
+def test_new_rows_learn_at_their_own_rate(tmp_path, few, language_models, method):
     """AdamW's first step moves a weight by the learning rate, whatever its gradient."""
     lm, rate = language_models["bert"], 1e-4
     options = {"method": method, "lora": {"rank": 4}, "batch_size": 96, "epochs": 1}
     options |= {"weight_decay": 0.0, "warmup_share": 0.0}
-    tuned(examples, tmp_path / "start", lm, learning_rate=1e-30, **options)
-    tuned(examples, tmp_path / "end", lm, learning_rate=rate, new_rows_rate=20, **options)
+    tuned(few, tmp_path / "start", lm, learning_rate=1e-30, **options)
+    tuned(few, tmp_path / "end", lm, learning_rate=rate, new_rows_rate=20, **options)
     start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
     moves = {key: (end[key] - start[key]).abs() for key in start}
     n_new = len(new_token_names(N_AUDIO))
@@ -231,11 +237,11 @@ def test_new_rows_learn_at_their_own_rate(tmp_path, examples, language_models, m
     assert max(m.max().item() for m in others) == pytest.approx(rate, rel=0.01)
 
 
-def test_new_rows_apart_learn_as_they_do_in_the_matrix(tmp_path, examples, language_models):
+def test_new_rows_apart_learn_as_they_do_in_the_matrix(tmp_path, few, language_models):
     lm = language_models["bert"]
-    tuned(examples, tmp_path / "within", lm, learning_rate=1e-3)
-    tuned(examples, tmp_path / "apart", lm, learning_rate=1e-3, new_rows_rate=1 + 1e-9)
-    within, apart = (predict(tmp_path / name, examples) for name in ("within", "apart"))
+    tuned(few, tmp_path / "within", lm, learning_rate=1e-3)
+    tuned(few, tmp_path / "apart", lm, learning_rate=1e-3, new_rows_rate=1 + 1e-9)
+    within, apart = (predict(tmp_path / name, few) for name in ("within", "apart"))
     np.testing.assert_allclose(within["p_loud"], apart["p_loud"], atol=1e-4)
 
 
@@ -280,24 +286,24 @@ def test_the_focal_loss_of_a_certain_example_has_a_gradient():
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_less_memory_gives_the_same_model(tmp_path, examples, language_models, method):
+def test_less_memory_gives_the_same_model(tmp_path, few, language_models, method):
     lm = without_dropout(language_models["bert"], tmp_path)
     options = {"method": method, "lora": {"rank": 4, "dropout": 0.0}, "learning_rate": 1e-3}
-    tuned(examples, tmp_path / "plain", lm, **options)
+    tuned(few, tmp_path / "plain", lm, **options)
     frugal = options | {"micro_batch_size": 5, "gradient_checkpointing": True}
-    tuned(examples, tmp_path / "frugal", lm, **frugal)
-    plain, frugal = (predict(tmp_path / name, examples) for name in ("plain", "frugal"))
+    tuned(few, tmp_path / "frugal", lm, **frugal)
+    plain, frugal = (predict(tmp_path / name, few) for name in ("plain", "frugal"))
     np.testing.assert_allclose(plain["p_loud"], frugal["p_loud"], atol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_a_killed_training_goes_on_to_the_same_model(
-    tmp_path, examples, language_models, method, monkeypatch
+    tmp_path, few, language_models, method, monkeypatch
 ):
     options = {"method": method, "lora": {"rank": 4}, "epochs": 4, "patience": 4}
     options |= {"splice": 0.5, "token_dropout": 0.2, "new_rows_rate": 5.0}
     lm = language_models["bert"]
-    tuned(examples, tmp_path / "whole", lm, **options)
+    tuned(few, tmp_path / "whole", lm, **options)
 
     monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     step = training._Run.step
@@ -311,10 +317,10 @@ def test_a_killed_training_goes_on_to_the_same_model(
 
     monkeypatch.setattr(training._Run, "step", killed)
     with pytest.raises(KeyboardInterrupt):
-        tuned(examples, tmp_path / "killed", lm, **options)
+        tuned(few, tmp_path / "killed", lm, **options)
     assert epochs_run == [1, 2, 3]
     epochs_run.append("again")
-    tuned(examples, tmp_path / "killed", lm, **options)
+    tuned(few, tmp_path / "killed", lm, **options)
     assert epochs_run == [1, 2, 3, "again", 3, 4]
 
     whole, resumed = (
@@ -324,15 +330,15 @@ def test_a_killed_training_goes_on_to_the_same_model(
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
-def test_the_training_loss_is_weighted(tmp_path, examples, language_models):
+def test_the_training_loss_is_weighted(tmp_path, few, language_models):
     """With a learning rate of almost nothing the loss is that of the saved model."""
     tiny = {"learning_rate": 1e-30, "epochs": 1, "batch_size": 96}
     # Without dropout the loss in training is the loss in prediction.
     lm = without_dropout(language_models["gpt2"], tmp_path)
     for weighting in ("balanced", "none"):
         folder = tmp_path / weighting
-        log = tuned(examples, folder, lm, class_weights=weighting, **tiny).log
-        train = predict(folder, examples[examples["split"] == "train"])
+        log = tuned(few, folder, lm, class_weights=weighting, **tiny).log
+        train = predict(folder, few[few["split"] == "train"])
         own = np.where(train["label"] == "loud", train["p_loud"], train["p_calm"])
         weights = np.ones(len(train))
         if weighting == "balanced":
@@ -341,10 +347,10 @@ def test_the_training_loss_is_weighted(tmp_path, examples, language_models):
         assert log.loc[0, "train_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_long_examples_are_cut_and_reported(tmp_path, examples, language_models):
+def test_long_examples_are_cut_and_reported(tmp_path, few, language_models):
     lm = language_models["bert"].model_copy(update={"max_length": 16})
-    tuned(examples, tmp_path, lm, epochs=1)
-    predictions = predict(tmp_path, examples)
+    tuned(few, tmp_path, lm, epochs=1)
+    predictions = predict(tmp_path, few)
     assert predictions["cut"].any() and not predictions["cut"].all()
     frame = 6
     lengths = predictions["n_text_tokens"] + predictions["n_audio_tokens"] + frame
@@ -367,11 +373,11 @@ def test_unknown_lora_targets_are_named(tmp_path, examples, language_models):
         )
 
 
-def test_a_tuned_threshold_is_saved_and_used(tmp_path, examples, language_models):
+def test_a_tuned_threshold_is_saved_and_used(tmp_path, few, language_models):
     lm, options = language_models["bert"], {"epochs": 3}
-    tuned(examples, tmp_path / "half", lm, **options)
-    tuned(examples, tmp_path / "tuned", lm, decision_threshold="tuned", **options)
-    half, other = (predict(tmp_path / name, examples) for name in ("half", "tuned"))
+    tuned(few, tmp_path / "half", lm, **options)
+    tuned(few, tmp_path / "tuned", lm, decision_threshold="tuned", **options)
+    half, other = (predict(tmp_path / name, few) for name in ("half", "tuned"))
     config = AutoModelForSequenceClassification.from_pretrained(tmp_path / "tuned").config
     threshold = config.decision_threshold
     assert threshold["label"] == "loud"
@@ -396,8 +402,8 @@ def test_a_threshold_for_three_classes_is_refused(tmp_path, examples, language_m
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("method", ["head", "lora"])
-def test_a_classifier_can_be_tuned_again(tmp_path, examples, language_models, method, n_classes):
-    texts = examples.assign(audio_tokens=None)
+def test_a_classifier_can_be_tuned_again(tmp_path, few, language_models, method, n_classes):
+    texts = few.assign(audio_tokens=None)
     tuned(texts, tmp_path / "first", language_models["bert"], n_audio_tokens=None, epochs=1)
     lm = language_models["bert"].model_copy(update={"name": str(tmp_path / "first")})
     if n_classes == 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -54,9 +55,14 @@ def kept(trained, row_id):
     return np.array([rank_of_code[codes[frame]] for frame in frames]), np.array(frames)
 
 
+@cache
+def by_transformers_alone(folder):
+    classifier = AutoModelForSequenceClassification.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder), classifier.double()
+
+
 def probability_by_transformers_alone(folder, text, tokens, decided):
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    classifier = AutoModelForSequenceClassification.from_pretrained(folder).double()
+    tokenizer, classifier = by_transformers_alone(folder)
     with torch.no_grad():
         inputs = tokenizer(token_text(text, tokens), return_tensors="pt")
         probabilities = classifier(**inputs).logits.softmax(dim=1)[0]
