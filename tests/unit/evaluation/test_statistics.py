@@ -119,6 +119,19 @@ def test_differences_of_one_fold_are_paired():
     assert np.isnan(margins[1]), "an arm differs from itself by nothing, in every resample"
 
 
+def test_an_arm_of_one_fold_among_several_has_no_interval_and_none_shared_no_difference():
+    runs, _ = made_runs(n_folds=2, seeds=1)
+    runs = runs[(runs["arm"] == "x[alpha=1]") == (runs["fold"] == "0")]
+    found = Statistics(runs)
+    for arm in ("x[alpha=1]", "x[alpha=2]"):
+        score = found.score(arm, "uar")
+        assert (score.n, found.method(arm)) == (1, "")
+        assert np.isnan([score.margin, score.sd]).all() and 0 <= score.mean <= 1
+    difference = found.difference("x[alpha=1]", "x[alpha=2]", "uar")
+    assert difference.n == 0
+    assert np.isnan([difference.mean, difference.sd, difference.margin]).all()
+
+
 def test_an_arm_chosen_on_validation_has_the_rows_of_the_chosen():
     runs, test_rows = made_runs(n_folds=1, seeds=2)
     chosen = chosen_on_validation(runs, "uar")
