@@ -76,8 +76,9 @@ def test_a_run_is_read_from_the_folders_of_its_stages(tmp_path):
     write_json(tmp_path / "evaluate/metrics.json", {"classes": ["a"], "splits": {}})
     write_json(tmp_path / "select/selection.json", {"tokens": []})
     for stage in ("finetune", "linear"):
-        write_json(tmp_path / stage / "training.json", {"stage": stage})
-    (tmp_path / "adapt").mkdir()
+        training = {"stage": stage, "environment": {"torch": stage}}
+        write_json(tmp_path / stage / "training.json", training)
+    write_json(tmp_path / "adapt/spec.json", {"environment": {"torch": "adapt"}})
     ADAPTATION.to_csv(tmp_path / "adapt/training_log.csv", index=False)
 
     def read(*stages):
@@ -86,14 +87,12 @@ def test_a_run_is_read_from_the_folders_of_its_stages(tmp_path):
     adapted = read("evaluate", "finetune", "select", "adapt")
     assert (adapted.arm, adapted.fold, adapted.seed) == ("mine", "0", 1)
     assert adapted.metrics == {"classes": ["a"], "splits": {}}
-    assert (adapted.selection, adapted.training) == ({"tokens": []}, {"stage": "finetune"})
+    assert (adapted.selection, adapted.training["stage"]) == ({"tokens": []}, "finetune")
+    assert adapted.environment == {"torch": "finetune", "torch of the adaptation": "adapt"}
     pd.testing.assert_frame_equal(adapted.adaptation, ADAPTATION)
     linear = read("evaluate", "linear")
-    assert (linear.training, linear.selection, linear.adaptation) == (
-        {"stage": "linear"},
-        None,
-        None,
-    )
+    assert linear.training["stage"] == "linear" and linear.environment == {"torch": "linear"}
+    assert linear.selection is None and linear.adaptation is None
 
 
 def scored_runs(arms, metric="uar"):
