@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from speechlasso.cli import main
+from speechlasso.pipeline.stages import STAGES
 
 from .conftest import REPOSITORY
 
@@ -54,6 +55,19 @@ def test_one_seed_averaged_is_that_seed(finished, capsys):
     scores = {name.strip(): (validation, test) for name, _, validation, test, *_ in cells}
     for arm in ("lasso", "bow_linear"):
         assert scores[f"{arm}, seeds averaged"] == scores[arm]
+
+
+def test_every_result_says_with_what_it_was_computed(finished):
+    results = finished.folder / "results"
+    specs = [*results.glob("*/*/spec.json"), *results.glob("codes/*/*.spec.json")]
+    assert {path.relative_to(results).parts[0] for path in specs} == set(STAGES)
+    records = [*specs, *results.glob("*/*/training.json")]
+    found = {path: json.loads(path.read_text())["environment"] for path in records}
+    for path, environment in found.items():
+        assert {"python", "numpy", "scikit-learn", "device"} <= environment.keys(), path
+        if path.parent.parent.name in ("adapt", "finetune"):
+            assert environment["torch"] and environment["precision"] in ("fp32", "bf16"), path
+            assert environment["hub_commit"] is None, path
 
 
 def test_nothing_to_do_afterwards(finished):
