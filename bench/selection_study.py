@@ -61,7 +61,7 @@ from speechlasso.selection.select import (
 )
 from speechlasso.selection.settings import LassoSelection, LinearClassifier, StabilitySelection
 from speechlasso.systems.linear_classifier import fit_and_predict
-from speechlasso.tokenizers.settings import SpectralRVQ, Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.tokenizers.tokenization import encode_utterances, fit_tokenizer
 
 METRICS = {"demo": "macro_f1", "emodb": "uar"}
@@ -350,7 +350,7 @@ def emodb_units(options: argparse.Namespace) -> Iterator[Unit]:
 def corpus_units(
     corpus: str, name: str, manifest: pd.DataFrame, folds: Folds, options: argparse.Namespace
 ) -> Iterator[Unit]:
-    settings = Tokenizer(spectral_rvq=SpectralRVQ(codebook_size=options.codebook_size))
+    settings = SpectralRVQMethod(method="spectral_rvq", codebook_size=options.codebook_size)
     divided = divide_folds(manifest, folds)
     for fold in divided["fold"].unique():
         examples = fold_examples(manifest, divided, fold)

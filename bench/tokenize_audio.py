@@ -40,7 +40,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel
 
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import (
+    SpectralRVQMethod,
+    SpeechTokenizerMethod,
+    TransformersCodecMethod,
+)
 from speechlasso.tokenizers.tokenization import fit_tokenizer, load_tokenizer
 
 N_THREADS = 2
@@ -223,7 +227,9 @@ def bench_speechtokenizer(folder: Path, n_clips: int, repeats: int) -> dict:
     files = {"checkpoint": str(folder / "checkpoint.pt"), "config": str(folder / "config.json")}
     ours, in_bf16 = (
         load_tokenizer(
-            Tokenizer(method="speechtokenizer", precision=precision, **files), None, N_THREADS
+            SpeechTokenizerMethod(method="speechtokenizer", precision=precision, **files),
+            None,
+            N_THREADS,
         )
         for precision in ("fp32", "bf16")
     )
@@ -279,7 +285,7 @@ def bench_encodec(folder: Path, n_clips: int, repeats: int) -> dict:
     model.save_pretrained(folder / "encodec")
     EncodecFeatureExtractor(sampling_rate=24_000).save_pretrained(folder / "encodec")
     ours = load_tokenizer(
-        Tokenizer(method="encodec", model=str(folder / "encodec")), None, N_THREADS
+        TransformersCodecMethod(method="encodec", model=str(folder / "encodec")), None, N_THREADS
     )
     sounds = make_sounds(n_clips, CLIP_SECONDS, seed=3)
 
@@ -323,15 +329,16 @@ import re, sys, time
 from pathlib import Path
 import pandas as pd
 from speechlasso.tokenizers.codes import shard_rows
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
 folder, n_clips, n_shards, *shards = sys.argv[1:]
 manifest = pd.read_parquet(f"{folder}/manifest.parquet").head(int(n_clips))
 started = time.perf_counter()
+settings = SpectralRVQMethod(method="spectral_rvq")
 for shard in shards:
     rows = shard_rows(len(manifest), int(shard), int(n_shards))
-    tokenizer = load_tokenizer(Tokenizer(), f"{folder}/tokenizer.safetensors")
+    tokenizer = load_tokenizer(settings, f"{folder}/tokenizer.safetensors")
     encode_utterances(tokenizer, manifest.iloc[rows]).write(f"{folder}/{shard}.parquet")
 seconds = time.perf_counter() - started
 # Linux' own mark: the one that getrusage tells is handed on by the process that started this one.
@@ -367,7 +374,8 @@ def bench_spectral_rvq(folder: Path, repeats: int) -> dict:
     """From WAV files to Parquet shards."""
     manifest = write_clips(folder, 10_000)
     manifest.to_parquet(folder / "manifest.parquet")
-    fit_tokenizer(Tokenizer(), manifest.head(100)).save(folder / "tokenizer.safetensors")
+    settings = SpectralRVQMethod(method="spectral_rvq")
+    fit_tokenizer(settings, manifest.head(100)).save(folder / "tokenizer.safetensors")
     memory = {n: round(run_jobs(folder, n, -(-n // 500), 1)[0], 1) for n in (100, 1_000, 10_000)}
     seconds = {n_processes: [] for n_processes in (1, 2)}
     for _ in range(repeats):

@@ -25,7 +25,7 @@ from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
 from speechlasso.pipeline.code_shards import spec_of_shard
-from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.cards import TOKENIZERS
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -215,9 +215,9 @@ def test_schema(capsys):
 def test_every_tokenizer_has_its_card(capsys):
     assert main(["tokenizers"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line in BACKENDS] == list(BACKENDS)
+    assert [line for line in lines if line in TOKENIZERS] == list(TOKENIZERS)
     for key in ("Codes", "Learns", "Settings", "Source"):
-        assert sum(line.strip().startswith(f"{key}:") for line in lines) == len(BACKENDS)
+        assert sum(line.strip().startswith(f"{key}:") for line in lines) == len(TOKENIZERS.cards())
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from speechlasso.language_model.token_text import token_texts
 from speechlasso.pipeline.stages import Codes, Manifest, Stage, TokenTexts
 from speechlasso.selection.token_selection import Token, TokenSelection
 from speechlasso.tokenizers.codes import CodeTable
-from speechlasso.tokenizers.settings import SpectralRVQ, Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.tokenizers.tokenization import encode_utterances, fit_tokenizer
 from speechlasso.trained_model.recipe import write_recipe
 
 RATE = 16_000
 BURST_SECONDS = 0.3
-SPECTRAL = Tokenizer(spectral_rvq=SpectralRVQ(n_layers=1, codebook_size=8))
+SPECTRAL = SpectralRVQMethod(method="spectral_rvq", n_layers=1, codebook_size=8)
 
 
 @dataclass(frozen=True)

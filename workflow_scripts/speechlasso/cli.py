@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -288,28 +289,33 @@ def describe_tokenizers(options: argparse.Namespace) -> int:
     """Print the card of every tokenizer."""
     from rich.console import Console
 
-    from speechlasso.tokenizers.cards import BACKENDS
+    from speechlasso.tokenizers.cards import TOKENIZERS
 
     console = Console(highlight=False, soft_wrap=True)
-    for name, backend in BACKENDS.items():
-        console.print(f"[bold]{name}[/bold]")
-        for line in _card(backend):
+    for card in TOKENIZERS.cards():
+        console.print(f"[bold]{card.name}[/bold]")
+        for line in _card(card):
             console.print(f"  {line}", markup=False)
         console.print()
     return 0
 
 
-def _card(backend: Any) -> Iterator[str]:
-    yield backend.description
-    yield f"Codes:    {backend.codes}"
-    if backend.usual_model:
-        yield f"Model:    {backend.usual_model}, unless tokenizer.model names another"
-    fitted = (
-        "on each fold's training clips" if backend.learns else "no, so encoded once for all folds"
-    )
+def _card(card: Any) -> Iterator[str]:
+    yield card.description
+    yield f"Codes:    {card.codes}"
+    if card.usual_model:
+        yield f"Model:    {card.usual_model}, unless tokenizer.model names another"
+    fitted = "on each fold's training clips" if card.learns else "no, so encoded once for all folds"
     yield f"Learns:   {fitted}"
-    yield f"Settings: {', '.join(f'tokenizer.{key}' for key in backend.reads)}"
-    yield f"Source:   {backend.source}"
+    yield f"Settings: {', '.join(_keys_with_defaults(card.settings))}"
+    yield f"Source:   {card.source}"
+
+
+def _keys_with_defaults(settings: Any) -> Iterator[str]:
+    for key, field in settings.model_fields.items():
+        if key != "method":
+            default = "needed" if field.is_required() else json.dumps(field.get_default())
+            yield f"tokenizer.{key} ({default})"
 
 
 def print_schema(options: argparse.Namespace) -> int:

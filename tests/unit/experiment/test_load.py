@@ -55,6 +55,29 @@ def test_unknown_keys_are_refused_with_the_nearest_known_name():
     assert "2 mistakes" in message
 
 
+def test_a_key_of_another_method_is_told_from_an_unknown_one():
+    tokenizer = {"method": "spectral_rvq", "model": "kyutai/mimi", "layer": 3, "sed": 1}
+    message = message_for({"tokenizer": tokenizer})
+    assert (
+        "tokenizer.model: not a key of this method, but of encodec, mimi, dac, xcodec, ssl_units"
+        in message
+    )
+    assert "tokenizer.layer: not a key of this method, but of ssl_units" in message
+    assert "tokenizer.sed: unknown key; did you mean 'seed'?" in message
+    assert "3 mistakes" in message
+
+
+def test_a_method_is_one_that_has_a_card():
+    message = message_for({"tokenizer": {"method": "mimmi"}})
+    assert "tokenizer.method: no tokenizer is called 'mimmi'; did you mean 'mimi'?" in message
+
+
+def test_keys_that_a_method_needs_are_explained():
+    message = message_for({"tokenizer": {"method": "speechtokenizer"}})
+    assert "tokenizer.checkpoint: missing: the official checkpoint file" in message
+    assert "tokenizer.config: missing: the config.json published with" in message
+
+
 def test_a_string_where_a_number_belongs():
     message = message_for({"finetune": {"epochs": "many"}})
     assert "finetune.epochs" in message
@@ -166,8 +189,7 @@ def test_a_corpus_needs_audio():
 SEEDS = [
     "dataset.demo.seed",
     "dataset.folds.seed",
-    "tokenizer.spectral_rvq.seed",
-    "tokenizer.ssl_units.seed",
+    "tokenizer.seed",
     "select.lasso.seed",
 ]
 

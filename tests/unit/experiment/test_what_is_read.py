@@ -27,8 +27,6 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {},
         [
             *("dataset.table.*", "dataset.folds.n_folds", "dataset.folds.only"),
-            *("tokenizer.checkpoint", "tokenizer.config", "tokenizer.model", "tokenizer.revision"),
-            *("tokenizer.n_layers", "tokenizer.precision", "tokenizer.ssl_units.*"),
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             "finetune.lora.*",
         ],
@@ -62,7 +60,6 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             *("dataset.table.*", "adapt.splits", "adapt.corpus.columns.label"),
             *("adapt.corpus.columns.split", "adapt.corpus.columns.group"),
-            *("tokenizer.checkpoint", "tokenizer.config", "tokenizer.s*"),
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
             *("select.sized.cv_folds", "finetune.linear.[!m]*"),
         ],

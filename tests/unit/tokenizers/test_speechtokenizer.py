@@ -22,7 +22,7 @@ from torch.nn import functional
 from speechlasso.errors import InputError
 from speechlasso.tokenizers import speechtokenizer, speechtokenizer_encoder, speechtokenizer_lstm
 from speechlasso.tokenizers.codes import Codebooks, CodeTable, shard_rows
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SpeechTokenizerMethod
 from speechlasso.tokenizers.speechtokenizer import SpeechTokenizer, load
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
@@ -63,7 +63,7 @@ def golden_files(golden: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def golden_tokenizer(golden_files: dict[str, str]) -> SpeechTokenizer:
-    return load(Tokenizer(method="speechtokenizer", **golden_files))
+    return load(SpeechTokenizerMethod(method="speechtokenizer", **golden_files))
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +126,7 @@ def test_golden_clips_in_any_order_and_company(golden_tokenizer, clips, expected
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_first_layers(n_layers, golden, golden_files, clips, expected) -> None:
     extra = np.load(golden / "tiny" / "expected_extra.npz")
-    fewer = load(Tokenizer(method="speechtokenizer", n_layers=n_layers, **golden_files))
+    fewer = load(SpeechTokenizerMethod(method="speechtokenizer", n_layers=n_layers, **golden_files))
     assert fewer.n_layers == n_layers
     for name, waveform in clips.items():
         (codes,) = fewer.encode([waveform])
@@ -163,7 +163,9 @@ def test_workers_do_not_share_operations() -> None:
 
 @pytest.mark.shared
 def test_bf16_changes_few_codes(golden_files, golden_tokenizer, clips, expected) -> None:
-    rounded = load(Tokenizer(method="speechtokenizer", precision="bf16", **golden_files))
+    rounded = load(
+        SpeechTokenizerMethod(method="speechtokenizer", precision="bf16", **golden_files)
+    )
     found = np.concatenate(rounded.encode(list(clips.values())), axis=1)
     wanted = np.concatenate([expected[f"{name}_codes"] for name in clips], axis=1)
     equal = (found == wanted).mean(axis=1)
@@ -193,7 +195,9 @@ def test_golden_codes_from_files_to_shards(
     shards = []
     for shard in range(2):
         rows = manifest.iloc[shard_rows(len(manifest), shard, 2)]
-        tokenizer = load_tokenizer(Tokenizer(method="speechtokenizer", **golden_files), None)
+        tokenizer = load_tokenizer(
+            SpeechTokenizerMethod(method="speechtokenizer", **golden_files), None
+        )
         shards.append(tmp_path / f"{shard}.parquet")
         encode_utterances(tokenizer, rows).write(shards[-1])
     table = CodeTable.read(shards)
@@ -386,11 +390,13 @@ class Reference:
             assert_close(found, distances.min(axis=1))
             residual -= entries[layer_codes]
 
-    def save(self, folder: Path, tensors: dict | None = None, **changes: object) -> Tokenizer:
+    def save(
+        self, folder: Path, tensors: dict | None = None, **changes: object
+    ) -> SpeechTokenizerMethod:
         folder.mkdir(exist_ok=True)
         torch.save(self.tensors if tensors is None else tensors, folder / "checkpoint.pt")
         (folder / "config.json").write_text(json.dumps({**self.config, **changes}))
-        return Tokenizer(
+        return SpeechTokenizerMethod(
             method="speechtokenizer",
             checkpoint=str(folder / "checkpoint.pt"),
             config=str(folder / "config.json"),
@@ -580,7 +586,7 @@ def reference() -> Reference:
     return Reference(CONFIG)
 
 
-def assert_same_codes(settings: Tokenizer, pairs: dict[str, Pair]) -> None:
+def assert_same_codes(settings: SpeechTokenizerMethod, pairs: dict[str, Pair]) -> None:
     waveform = sound(6, 500)
     np.testing.assert_array_equal(
         load(settings).encode([waveform])[0], pairs["ELU"].tokenizer.encode([waveform])[0]
@@ -774,11 +780,13 @@ def full_size(golden: Path) -> dict:
     return {"config": listed["model_config_keys_used"], "shapes": shapes}
 
 
-def save_full_size(full_size: dict, folder: Path, tensors: dict[str, Tensor]) -> Tokenizer:
+def save_full_size(
+    full_size: dict, folder: Path, tensors: dict[str, Tensor]
+) -> SpeechTokenizerMethod:
     torch.save(tensors, folder / "checkpoint.pt")
     (folder / "config.json").write_text(json.dumps(full_size["config"]))
     files = {name: str(folder / name) for name in ("checkpoint.pt", "config.json")}
-    return Tokenizer(
+    return SpeechTokenizerMethod(
         method="speechtokenizer", checkpoint=files["checkpoint.pt"], config=files["config.json"]
     )
 

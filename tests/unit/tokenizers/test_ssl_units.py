@@ -20,8 +20,7 @@ from speechlasso.errors import InputError
 from speechlasso.features import torch_encoding
 from speechlasso.features.hidden_states import load_hidden_states
 from speechlasso.tokenizers import ssl_units
-from speechlasso.tokenizers.settings import SSLUnits as Units
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SSLUnitsMethod
 from speechlasso.tokenizers.ssl_units import SAMPLE_RATE, SSLUnits, fit, load
 
 KINDS = sorted(tiny_codecs.SPEECH_MODELS)
@@ -44,9 +43,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {kind: tiny_codecs.save(root / kind, tiny_codecs.SPEECH_MODELS[kind]) for kind in KINDS}
 
 
-def configured(model: str | None, layer: int = 2, **options: object) -> Tokenizer:
+def configured(model: str | None, layer: int = 2, **options: object) -> SSLUnitsMethod:
     units = {"codebook_size": 16, "max_frames": 200, "seed": 3, **options}
-    return Tokenizer(method="ssl_units", model=model, ssl_units=Units(layer=layer, **units))
+    return SSLUnitsMethod(method="ssl_units", model=model, layer=layer, **units)
 
 
 @pytest.fixture(scope="session")
@@ -267,7 +266,7 @@ def test_load_refuses_other_files(folders, tmp_path):
 
 
 def test_a_layer_that_does_not_exist(folders):
-    with pytest.raises(InputError, match=r"tokenizer\.ssl_units\.layer: 4 is more than the 3"):
+    with pytest.raises(InputError, match=r"tokenizer\.layer: 4 is more than the 3"):
         fit(TRAINING_CLIPS, configured(folders["hubert"], layer=4))
 
 

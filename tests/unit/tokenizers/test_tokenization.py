@@ -17,8 +17,12 @@ from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.digests import fingerprint
 from speechlasso.errors import InputError
 from speechlasso.tokenizers import tokenization
-from speechlasso.tokenizers.cards import BACKENDS
-from speechlasso.tokenizers.settings import Tokenizer, TokenizerMethod, tokenizer_files
+from speechlasso.tokenizers.cards import TOKENIZERS
+from speechlasso.tokenizers.settings import (
+    SpectralRVQMethod,
+    SpeechTokenizerMethod,
+    TransformersCodecMethod,
+)
 from speechlasso.tokenizers.tokenization import (
     encode_utterances,
     fit_tokenizer,
@@ -27,7 +31,7 @@ from speechlasso.tokenizers.tokenization import (
 )
 
 RATE = 16_000
-SETTINGS = Tokenizer(spectral_rvq={"codebook_size": 8, "max_frames": 500})
+SETTINGS = SpectralRVQMethod(method="spectral_rvq", codebook_size=8, max_frames=500)
 
 
 @pytest.fixture(scope="module")
@@ -138,31 +142,22 @@ def test_one_ahead_passes_errors_on_in_their_place():
         next(ahead)
 
 
-def test_every_method_has_a_backend_that_reads_known_settings():
-    assert set(BACKENDS) == set(get_args(TokenizerMethod))
-    for backend in BACKENDS.values():
-        assert set(backend.reads) < set(Tokenizer.model_fields)
-        module = backend.load_module()
+def test_every_card_has_its_module_and_settings_that_name_it():
+    for card in TOKENIZERS.cards():
+        module = card.load()
         assert callable(module.load)
-        assert hasattr(module, "fit") == backend.learns
-
-
-def test_settings_that_a_backend_does_not_read_change_nothing():
-    mine = Tokenizer(method="mimi", n_layers=4, checkpoint="elsewhere.pt", spectral_rvq={"seed": 9})
-    assert mine.as_read() == Tokenizer(method="mimi", n_layers=4)
+        assert hasattr(module, "fit") == hasattr(module, "SAMPLE_RATE") == card.learns
+        assert card.name in get_args(card.settings.model_fields["method"].annotation)
+        assert card.name in getattr(module, "CODECS", [card.name])
 
 
 def test_files_of_a_tokenizer(tmp_path):
     for name in ("model.safetensors", "config.json", "README.md", ".gitattributes"):
         (tmp_path / name).touch()
-    files = tokenizer_files(Tokenizer(method="dac", model=str(tmp_path)))
+    files = TransformersCodecMethod(method="dac", model=str(tmp_path)).files()
     names = ("config.json", "model.safetensors")
     assert files == {f"model/{name}": f"{tmp_path}/{name}" for name in names}
-    assert tokenizer_files(Tokenizer(method="dac", model="descript/dac_16khz")) == {}
-    published = Tokenizer(method="speechtokenizer", checkpoint="a.pt", config="b.json")
-    assert tokenizer_files(published) == {"checkpoint": "a.pt", "config": "b.json"}
-
-
-def test_speechtokenizer_needs_its_files():
-    with pytest.raises(ValueError, match=r"needs tokenizer\.checkpoint and tokenizer\.config"):
-        Tokenizer(method="speechtokenizer")
+    assert TransformersCodecMethod(method="dac").files() == {}
+    assert TransformersCodecMethod(method="dac", model="descript/dac_16khz").files() == {}
+    published = SpeechTokenizerMethod(method="speechtokenizer", checkpoint="a.pt", config="b.json")
+    assert published.files() == {"checkpoint": "a.pt", "config": "b.json"}

@@ -21,7 +21,7 @@ from transformers import AutoFeatureExtractor
 from speechlasso.errors import InputError
 from speechlasso.features import torch_encoding
 from speechlasso.tokenizers import transformers_codec
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.tokenizers.transformers_codec import CODECS, TransformersCodec, load
 
 KINDS = sorted(CODECS)
@@ -52,7 +52,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def codecs(folders: dict[str, str]) -> dict[str, TransformersCodec]:
-    return {kind: load(Tokenizer(method=kind, model=folders[kind])) for kind in KINDS}
+    return {kind: load(TransformersCodecMethod(method=kind, model=folders[kind])) for kind in KINDS}
 
 
 @torch.inference_mode()
@@ -108,7 +108,7 @@ def test_first_layers(kind, folders, codecs):
     waveform = sound(3, 8_000)
     (codes,) = codecs[kind].encode([waveform])
     for n_layers in (1, 2, len(codes) - 1):
-        fewer = load(Tokenizer(method=kind, model=folders[kind], n_layers=n_layers))
+        fewer = load(TransformersCodecMethod(method=kind, model=folders[kind], n_layers=n_layers))
         assert fewer.n_layers == n_layers
         np.testing.assert_array_equal(fewer.encode([waveform])[0], codes[:n_layers])
 
@@ -194,19 +194,19 @@ def copied(folders: dict[str, str], kind: str, folder: Path) -> Path:
 
 def test_another_class_of_model(folders):
     with pytest.raises(InputError, match=r"is a model of type mimi, but this tokenizer needs dac"):
-        load(Tokenizer(method="dac", model=folders["mimi"]))
+        load(TransformersCodecMethod(method="dac", model=folders["mimi"]))
 
 
 def test_missing_directory(tmp_path):
     with pytest.raises(InputError, match=r"tokenizer\.model: cannot load .*nowhere.*\n.*directory"):
-        load(Tokenizer(method="dac", model=str(tmp_path / "nowhere")))
+        load(TransformersCodecMethod(method="dac", model=str(tmp_path / "nowhere")))
 
 
 def test_unreachable_hub(monkeypatch):
     """Offline, huggingface_hub looks no further than its cache."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError) as error:
-        load(Tokenizer(method="encodec", model="nobody/nothing"))
+        load(TransformersCodecMethod(method="encodec", model="nobody/nothing"))
     assert "tokenizer.model: cannot load 'nobody/nothing'" in str(error.value)
     assert "hf download NAME --local-dir FOLDER" in str(error.value)
 
@@ -221,12 +221,12 @@ def test_stereo_model(tmp_path):
         normalize=True,
     )
     with pytest.raises(InputError, match=r"one channel.*audio_channels = 2, chunk_length_s = 1\.0"):
-        load(Tokenizer(method="encodec", model=folder))
+        load(TransformersCodecMethod(method="encodec", model=folder))
 
 
 def test_more_layers_than_there_are(folders):
     with pytest.raises(InputError, match=r"tokenizer\.n_layers: 5 is more than the 4 layers"):
-        load(Tokenizer(method="dac", model=folders["dac"], n_layers=5))
+        load(TransformersCodecMethod(method="dac", model=folders["dac"], n_layers=5))
 
 
 def test_missing_and_misshapen_weights(folders, tmp_path):
@@ -236,7 +236,7 @@ def test_missing_and_misshapen_weights(folders, tmp_path):
     weights["encoder.conv1.weight"] = torch.zeros(2, 1, 7)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"lack 2 weights .* such as encoder\.conv1\.bias"):
-        load(Tokenizer(method="dac", model=str(folder)))
+        load(TransformersCodecMethod(method="dac", model=str(folder)))
 
 
 def test_damaged_weights(folders, tmp_path):
@@ -244,7 +244,7 @@ def test_damaged_weights(folders, tmp_path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1_000])
     with pytest.raises(InputError, match=r"tokenizer\.model: cannot load"):
-        load(Tokenizer(method="dac", model=str(folder)))
+        load(TransformersCodecMethod(method="dac", model=str(folder)))
 
 
 class Touch:
@@ -262,7 +262,7 @@ def test_older_weights_are_read_but_code_in_them_is_not_run(folders, codecs, tmp
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    settings = Tokenizer(method="dac", model=str(folder))
+    settings = TransformersCodecMethod(method="dac", model=str(folder))
     waveform = sound(7, 4_000)
     np.testing.assert_array_equal(
         load(settings).encode([waveform])[0], codecs["dac"].encode([waveform])[0]
@@ -277,4 +277,4 @@ def test_older_weights_are_read_but_code_in_them_is_not_run(folders, codecs, tmp
 @pytest.mark.skipif(torch.cuda.is_available(), reason="bf16 is refused without a GPU")
 def test_bf16_needs_a_gpu(folders):
     with pytest.raises(InputError, match=r"tokenizer\.precision: bf16 needs a GPU"):
-        load(Tokenizer(method="dac", model=folders["dac"], precision="bf16"))
+        load(TransformersCodecMethod(method="dac", model=folders["dac"], precision="bf16"))

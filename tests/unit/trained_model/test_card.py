@@ -23,7 +23,7 @@ from speechlasso.pipeline.stages import (
     Manifest,
     TokenTexts,
 )
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.trained_model.card import render_model_card
 
 SELECTION = {
@@ -48,7 +48,7 @@ def specs_of_texts(inputs, table=None, folds=None):
     stages = [Manifest(table=table or Table()), FoldDivision(folds=folds or Folds())]
     stages.append(TokenTexts(inputs=list(inputs), fold="3"))
     if "audio" in inputs:
-        stages.append(Codes(tokenizer=Tokenizer()))
+        stages.append(Codes(tokenizer=SpectralRVQMethod(method="spectral_rvq")))
     return [spec(stage) for stage in stages]
 
 

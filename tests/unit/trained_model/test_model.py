@@ -21,7 +21,7 @@ from speechlasso.files import sha256
 from speechlasso.language_model.prediction import predict
 from speechlasso.pipeline.stages import Codes, Manifest, TokenTexts
 from speechlasso.tokenizers import tokenization
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.trained_model.recipe import Recipe, write_recipe
 
 PROBABILITIES = ["p_calm", "p_loud"]
@@ -230,7 +230,7 @@ def test_a_model_folder_without_weights_is_an_input_error(of_text, tmp_path):
 def with_codec(tmp_path):
     """The recipe of a model whose codes come from a pretrained codec in a local folder."""
     codec = tiny_codecs.save(tmp_path / "codec", tiny_codecs.dac)
-    codes = Codes(tokenizer=Tokenizer(method="dac", model=codec))
+    codes = Codes(tokenizer=TransformersCodecMethod(method="dac", model=codec))
     specs = [
         {"stage": "manifest", "settings": Manifest(table=Table(path="t.csv")).model_dump()},
         {"stage": "token_texts", "settings": TokenTexts(inputs=["audio"], fold="0").model_dump()},
@@ -255,7 +255,7 @@ def test_a_pretrained_tokenizer_is_found_elsewhere_when_it_is_the_same(with_code
     model = speechlasso.load(with_codec / "model", tokenizer=moved)
     codes = model.speech_tokenizer.encode([tiny_codecs.sound(0, 8000)])[0]
     expected = tokenization.load_tokenizer(
-        Tokenizer(method="dac", model=moved["model"]), None
+        TransformersCodecMethod(method="dac", model=moved["model"]), None
     ).encode([tiny_codecs.sound(0, 8000)])[0]
     np.testing.assert_array_equal(codes, expected)
 

@@ -13,6 +13,7 @@ from pydantic import (
 from speechlasso.errors import InputError
 from speechlasso.experiment.checks import cross_problems
 from speechlasso.experiment.messages import as_mapping, readable_problems
+from speechlasso.experiment.moved_keys import moved_problems
 from speechlasso.experiment.settings import OVERRIDABLE_SECTIONS, Settings
 
 
@@ -24,7 +25,11 @@ def load_settings(raw: Mapping[str, Any]) -> Settings:
     InputError
         Listing every mistake with its key path.
     """
-    problems = list(dict.fromkeys([*_schema_problems(raw), *cross_problems(raw)]))
+    moved = {_path_of(problem): problem for problem in moved_problems(raw)}
+    others = [*_schema_problems(raw), *cross_problems(raw)]
+    # A key that moved is not named again as an unknown one.
+    others = [problem for problem in others if _path_of(problem) not in moved]
+    problems = list(dict.fromkeys([*moved.values(), *others]))
     if problems:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         raise InputError.listing(f"The configuration has {count}:", problems)
@@ -74,17 +79,21 @@ def _of_another_method(base: Mapping, override: Mapping, path: tuple[str, ...]) 
     return key in base and key in override and base[key] != override[key]
 
 
+def _path_of(problem: str) -> str:
+    return problem.partition(": ")[0]
+
+
 def _schema_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     try:
-        Settings.model_validate(raw)
+        settings = Settings.model_validate(raw).model_dump()
     except ValidationError as error:
         yield from readable_problems(error)
         return
     for name, arm in as_mapping(raw.get("arms")).items():
-        yield from _override_problems(raw, name, as_mapping(arm).get("override", {}))
+        yield from _override_problems(settings, name, as_mapping(arm).get("override", {}))
 
 
-def _override_problems(raw: Mapping[str, Any], arm: str, override: Any) -> Iterator[str]:
+def _override_problems(settings: Mapping[str, Any], arm: str, override: Any) -> Iterator[str]:
     path = f"arms.{arm}.override"
     for section in as_mapping(override):
         if section not in OVERRIDABLE_SECTIONS:
@@ -92,6 +101,6 @@ def _override_problems(raw: Mapping[str, Any], arm: str, override: Any) -> Itera
             yield f"{path}.{section}: an arm can override these sections only: {allowed}"
             return
     try:
-        Settings.model_validate(merged(raw, override))
+        Settings.model_validate(merged(settings, override))
     except ValidationError as error:
         yield from (f"{path}.{problem}" for problem in readable_problems(error))

@@ -18,33 +18,47 @@ from speechlasso.section import Section
 def readable_problems(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         *above, last = item["loc"]
-        path, section = _followed(above)
+        path, section, one_of = _followed(above)
         key_path = ".".join(map(str, [*path, last]))
         if item["type"] == "extra_forbidden":
-            yield f"{key_path}: unknown key{did_you_mean(last, _keys_of(section))}"
+            elsewhere = _methods_with(last, one_of)
+            unknown = f"unknown key{did_you_mean(last, _keys_of(section))}"
+            yield f"{key_path}: {elsewhere or unknown}"
+        elif item["type"] == "missing":
+            yield f"{key_path}: missing: {_in_a_sentence(section.model_fields[last].description)}"
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             one_of = _within(section, last)
             name = as_mapping(item["input"]).get(one_of.key)
             nearest = did_you_mean(name, list(one_of.registry))
             yield f"{key_path}.{one_of.key}: no {one_of.registry.kind} is called {name!r}{nearest}"
         else:
-            message = item["msg"][0].lower() + item["msg"][1:]
             given = item["input"]
             shown = "" if isinstance(given, Mapping | list) else f", but got {given!r}"
-            yield f"{key_path}: {message}{shown}"
+            yield f"{key_path}: {_in_a_sentence(item['msg'])}{shown}"
 
 
-def _followed(location: Iterable[str | int]) -> tuple[list[str | int], Any]:
-    """The key path without the names of methods that pydantic puts into it, and what kind of thing
-    stands there."""
-    path, kind = [], Settings
+def _followed(location: Iterable[str | int]) -> tuple[list[str | int], Any, OneOf | None]:
+    """The key path without the names of methods that pydantic puts into it, what kind of thing
+    stands there, and which methods it is one of."""
+    path, kind, one_of = [], Settings, None
     for part in location:
         if isinstance(kind, OneOf):
-            kind = kind.registry[part].settings
+            one_of, kind = kind, kind.registry[part].settings
         else:
             path.append(part)
-            kind = _within(kind, part)
-    return path, kind
+            one_of, kind = None, _within(kind, part)
+    return path, kind, one_of
+
+
+def _methods_with(key: str | int, one_of: OneOf | None) -> str:
+    """Which other methods have a key that this one lacks, if any."""
+    cards = one_of.registry.cards() if one_of else []
+    names = [card.name for card in cards if key in card.settings.model_fields]
+    return f"not a key of this {one_of.key}, but of {', '.join(names)}" if names else ""
+
+
+def _in_a_sentence(text: str) -> str:
+    return (text[0].lower() + text[1:]).removesuffix(".")
 
 
 def _within(kind: Any, key: str | int) -> Any:

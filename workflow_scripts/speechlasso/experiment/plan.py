@@ -21,7 +21,7 @@ from speechlasso.pipeline.artifacts import Artifacts
 from speechlasso.pipeline.code_shards import code_shards
 from speechlasso.pipeline.observations import Observations
 from speechlasso.pipeline.variants import Variant
-from speechlasso.selection.codec_layers import check_layers, counted_layers, planned_n_layers
+from speechlasso.selection.codec_layers import check_layers, counted_layers
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> N
     counted = {}
     for bow in bows:
         codes = bow.upstream.get("codes")
-        n_layers = planned_n_layers(codes.settings.tokenizer) if codes else None
+        n_layers = codes.settings.tokenizer.planned_n_layers if codes else None
         if n_layers is not None:
             counted[bow.key] = counted_layers(n_layers, bow.settings.bow.layers)
     for select in selections:

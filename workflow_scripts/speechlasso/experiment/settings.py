@@ -17,7 +17,8 @@ from speechlasso.section import Name, Section, Seed
 from speechlasso.selection.cards import Selection, default_selections
 from speechlasso.selection.settings import BagOfWords
 from speechlasso.systems.settings import Arm, default_arms
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.cards import Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 
 
 def _each_once(seeds: list[int]) -> list[int]:
@@ -45,7 +46,8 @@ class Settings(Section):
     """One run of every arm and fold for each."""
     dataset: Dataset = Dataset()
     audio: Audio = Audio()
-    tokenizer: Tokenizer = Tokenizer()
+    tokenizer: Tokenizer = SpectralRVQMethod(method="spectral_rvq")
+    """The speech tokenizer; `speechlasso tokenizers` describes each."""
     bow: BagOfWords = BagOfWords()
     select: dict[Name, Selection] = Field(default_factory=default_selections)
     """Ways to choose audio tokens, by name."""

@@ -62,7 +62,7 @@ def load_hidden_states(
     n_layers = config.num_hidden_layers
     if layer > n_layers:
         raise InputError(
-            f"tokenizer.ssl_units.layer: {layer} is more than the {n_layers} layers of {name!r} "
+            f"tokenizer.layer: {layer} is more than the {n_layers} layers of {name!r} "
             "(0 is the input embedding)"
         )
     if rate != SAMPLE_RATE:

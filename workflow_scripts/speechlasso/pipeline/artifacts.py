@@ -10,7 +10,7 @@ from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import LassoFitting, LassoSelection
 from speechlasso.systems.settings import Arm
-from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.cards import TOKENIZERS
 
 if TYPE_CHECKING:
     from speechlasso.experiment.settings import Settings
@@ -46,7 +46,7 @@ class Artifacts:
         """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""
         tokenizer = self.settings.tokenizer.as_read()
         upstream = {"manifest": self.manifest()}
-        if BACKENDS[tokenizer.method].learns:
+        if TOKENIZERS[tokenizer.method].learns:
             upstream["tokenizer"] = Variant(
                 stages.FitTokenizer(tokenizer=tokenizer, fold=self.fold),
                 {"manifest": upstream["manifest"], "folds": self.folds()},

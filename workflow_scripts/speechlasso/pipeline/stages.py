@@ -17,7 +17,7 @@ from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import HOW_ONLY, Section
 from speechlasso.selection.cards import Selection
 from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier
-from speechlasso.tokenizers.settings import Tokenizer, tokenizer_files
+from speechlasso.tokenizers.cards import Tokenizer
 
 
 class Stage(Section):
@@ -92,7 +92,7 @@ class OfTokenizer(Stage):
         return self.tokenizer.method
 
     def data_files(self) -> dict[str, str]:
-        return tokenizer_files(self.tokenizer)
+        return self.tokenizer.files()
 
 
 class FitTokenizer(OfTokenizer):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from speechlasso.errors import InputError
-
-if TYPE_CHECKING:
-    from speechlasso.tokenizers.settings import Tokenizer
 
 
 def counted_layers(n_layers: int, last: int | None) -> range:
@@ -44,10 +40,3 @@ def check_layers(layers: Sequence[int], counted: range) -> None:
             f"words counts, which are {', '.join(map(str, counted))} (0 is the codec's first; "
             "bow.layers may leave some out)"
         )
-
-
-def planned_n_layers(tokenizer: Tokenizer) -> int | None:
-    """How many layers a tokenizer will have, as far as its settings tell."""
-    if tokenizer.method == "spectral_rvq":
-        return tokenizer.spectral_rvq.n_layers
-    return 1 if tokenizer.method == "ssl_units" else tokenizer.n_layers

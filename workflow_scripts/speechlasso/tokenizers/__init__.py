@@ -1,14 +1,7 @@
 """Audio tokenizers: each turns a waveform into codes, n_layers x n_frames integers.
 
-Every backend is a module here with a function
-
-    load(settings, path=None) -> AudioTokenizer
-
-and, where it learns from training clips,
-
-    fit(waveforms, settings) -> AudioTokenizer with a method save(path)
-
-`cards.BACKENDS` names them. Importing this package imports none of them, and so never torch.
+`cards.TOKENIZERS` names them, and `cards.TokenizerCard` says what their modules have. Importing
+this package imports none of them, and so never torch.
 """
 
 from __future__ import annotations

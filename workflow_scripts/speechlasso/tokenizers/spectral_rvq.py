@@ -29,7 +29,7 @@ from speechlasso.features.waveforms import checked
 from speechlasso.files import written_whole
 from speechlasso.tokenizers import residual_kmeans
 from speechlasso.tokenizers.frame_sampling import sample_frames
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SpectralRVQMethod
 
 FORMAT = "speechlasso spectral_rvq 1"  # raise the number when frames or files change their meaning
 N_LAYERS = 4  # every stream once
@@ -42,12 +42,12 @@ LARGEST_CODEBOOK = 2**15  # codes are int16
 one_thread = threadpool_limits.wrap(limits=1)
 
 
-def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SpectralRVQ:
+def fit(waveforms: Iterable[np.ndarray], settings: SpectralRVQMethod) -> SpectralRVQ:
     """Learn a tokenizer as configured; pass training clips only."""
-    return SpectralRVQ.fit(waveforms, **settings.spectral_rvq.model_dump())
+    return SpectralRVQ.fit(waveforms, **settings.model_dump(exclude={"method"}))
 
 
-def load(settings: Tokenizer, path: str | Path) -> SpectralRVQ:
+def load(settings: SpectralRVQMethod, path: str | Path) -> SpectralRVQ:
     """Open a tokenizer that was saved; the file holds all settings."""
     return SpectralRVQ.load(path)
 

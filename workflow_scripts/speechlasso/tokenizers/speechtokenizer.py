@@ -19,7 +19,7 @@ from torch import Tensor
 
 from speechlasso.errors import InputError
 from speechlasso.features.waveforms import checked
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SpeechTokenizerMethod
 from speechlasso.tokenizers.speechtokenizer_checkpoint import (
     Architecture,
     Weights,
@@ -37,7 +37,7 @@ BATCH_CLIPS = 128
 QUANTISED_FRAMES = 4096
 
 
-def load(settings: Tokenizer, path: str | Path | None = None) -> SpeechTokenizer:
+def load(settings: SpeechTokenizerMethod, path: str | Path | None = None) -> SpeechTokenizer:
     """Open the published tokenizer.
 
     Parameters

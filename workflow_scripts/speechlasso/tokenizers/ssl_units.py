@@ -19,9 +19,9 @@ from speechlasso.errors import InputError
 from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
 from speechlasso.files import written_whole
 from speechlasso.tokenizers import residual_kmeans
-from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.frame_sampling import sample_frames
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import SSLUnitsMethod
 
 FORMAT = "speechlasso ssl_units 1"  # raise the number when units or files change their meaning
 
@@ -37,11 +37,11 @@ class Origin:
     layer: int
 
     @classmethod
-    def of(cls, settings: Tokenizer) -> Origin:
-        model = settings.model or BACKENDS["ssl_units"].usual_model
-        return cls(model, settings.revision, settings.ssl_units.layer)
+    def of(cls, settings: SSLUnitsMethod) -> Origin:
+        model = settings.model or TOKENIZERS[settings.method].usual_model
+        return cls(model, settings.revision, settings.layer)
 
-    def hidden_states(self, settings: Tokenizer) -> HiddenStates:
+    def hidden_states(self, settings: SSLUnitsMethod) -> HiddenStates:
         return load_hidden_states(self.model, self.revision, self.layer, settings.precision)
 
 
@@ -87,7 +87,7 @@ class SSLUnits:
             save_file({"centroids": self._centroids}, temporary, metadata=metadata)
 
 
-def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SSLUnits:
+def fit(waveforms: Iterable[np.ndarray], settings: SSLUnitsMethod) -> SSLUnits:
     """Learn the centroids, on training clips only.
 
     Parameters
@@ -95,8 +95,8 @@ def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SSLUnits:
     waveforms
         float32 (n_samples,) each, at SAMPLE_RATE; read once, one at a time.
     settings
-        `model` (None: the usual one), `revision`, `precision` and `ssl_units`. Up to twice
-        `max_frames` hidden states are held. Same waveforms and same seed give the same bytes.
+        Up to twice `max_frames` hidden states are held. Same waveforms and same seed give the same
+        bytes.
 
     Raises
     ------
@@ -104,31 +104,30 @@ def fit(waveforms: Iterable[np.ndarray], settings: Tokenizer) -> SSLUnits:
         If the model cannot be loaded, a setting does not fit it, a waveform is unusable, or there
         are too few frames.
     """
-    options = settings.ssl_units
-    if options.max_frames < options.codebook_size:
+    if settings.max_frames < settings.codebook_size:
         raise InputError(
-            f"tokenizer.ssl_units.max_frames: {options.max_frames} frames are too few for "
-            f"codebook_size = {options.codebook_size}; raise it"
+            f"tokenizer.max_frames: {settings.max_frames} frames are too few for "
+            f"codebook_size = {settings.codebook_size}; raise it"
         )
     origin = Origin.of(settings)
     states = origin.hidden_states(settings)
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(settings.seed)
     (frames,) = sample_frames(
         (tuple(states.encoder.encode([waveform])) for waveform in waveforms),
-        max_frames=options.max_frames,
-        codebook_size=options.codebook_size,
+        max_frames=settings.max_frames,
+        codebook_size=settings.codebook_size,
         rng=rng,
     )
     (centroids,) = residual_kmeans.fit_codebooks(
         frames,
         n_layers=1,
-        codebook_size=options.codebook_size,
+        codebook_size=settings.codebook_size,
         seed=int(rng.integers(2**31)),
     )
     return SSLUnits(origin, states, centroids)
 
 
-def load(settings: Tokenizer, path: str | Path) -> SSLUnits:
+def load(settings: SSLUnitsMethod, path: str | Path) -> SSLUnits:
     """Open a tokenizer that was saved.
 
     The model is read again, from where the settings say: a local directory may have moved.

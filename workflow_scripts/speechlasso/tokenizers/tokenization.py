@@ -16,9 +16,9 @@ from tqdm import tqdm
 from speechlasso.audio.reading import read_utterance
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.tokenizers import AudioTokenizer
-from speechlasso.tokenizers.cards import BACKENDS
+from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.settings import TokenizerMethod
 
 # Sound decoded and encoded at a time: enough for batches of similar length, little to hold.
 BATCH_SECONDS = 300
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 
 def fit_tokenizer(
-    settings: Tokenizer,
+    settings: TokenizerMethod,
     utterances: pd.DataFrame,
     n_threads: int = 1,
     clips: RecordedClips | None = None,
@@ -43,14 +43,14 @@ def fit_tokenizer(
     clips
         What the clips must be, if that is known.
     """
-    module = _backend_module(settings, n_threads)
+    module = _implementation(settings, n_threads)
     waveforms = one_ahead(_waveforms(utterances, module.SAMPLE_RATE, clips))
     progress = tqdm(waveforms, "reading training clips", len(utterances), unit="utterance")
     return module.fit(progress, settings)
 
 
 def load_tokenizer(
-    settings: Tokenizer, path: str | Path | None, n_threads: int = 1
+    settings: TokenizerMethod, path: str | Path | None, n_threads: int = 1
 ) -> AudioTokenizer:
     """Open a tokenizer.
 
@@ -61,7 +61,7 @@ def load_tokenizer(
     n_threads
         For tokenizers that compute with torch; it holds for the whole process.
     """
-    return _backend_module(settings, n_threads).load(settings, path)
+    return _implementation(settings, n_threads).load(settings, path)
 
 
 def encode_utterances(
@@ -87,8 +87,8 @@ def encode_utterances(
     return CodeTable(codebooks, dict(zip(manifest["id"], codes, strict=True)))
 
 
-def _backend_module(settings: Tokenizer, n_threads: int) -> ModuleType:
-    module = BACKENDS[settings.method].load_module()
+def _implementation(settings: TokenizerMethod, n_threads: int) -> ModuleType:
+    module = TOKENIZERS[settings.method].load()
     if torch := sys.modules.get("torch"):  # not imported for the sake of those that do without
         torch.set_num_threads(n_threads)
     return module

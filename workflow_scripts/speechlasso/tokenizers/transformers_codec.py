@@ -28,8 +28,8 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.features.pretrained_audio import PretrainedAudio, load_pretrained
 from speechlasso.features.torch_encoding import FrameEncoder, Precision
-from speechlasso.tokenizers.cards import BACKENDS
-from speechlasso.tokenizers.settings import Tokenizer
+from speechlasso.tokenizers.cards import TOKENIZERS
+from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.training.devices import best_device
 
 
@@ -124,7 +124,7 @@ class TransformersCodec:
         return [codes.T for codes in self._encoder.encode(waveforms)]
 
 
-def load(settings: Tokenizer, path: str | Path | None = None) -> TransformersCodec:
+def load(settings: TransformersCodecMethod, path: str | Path | None = None) -> TransformersCodec:
     """Open the codec that the settings name.
 
     Parameters
@@ -142,7 +142,7 @@ def load(settings: Tokenizer, path: str | Path | None = None) -> TransformersCod
         or has fewer layers than wanted; for bf16 without a GPU.
     """
     codec = CODECS[settings.method]
-    name = settings.model or BACKENDS[settings.method].usual_model
+    name = settings.model or TOKENIZERS[settings.method].usual_model
     classes = {settings.method: codec.model_class}
     pretrained = load_pretrained(name, settings.revision, classes, settings.precision)
     config = pretrained.model.config
@@ -186,7 +186,7 @@ def _check_mono(name: str, config: PreTrainedConfig) -> None:
         raise InputError(
             f"tokenizer.model: expected a codec that takes one channel, whole and as it is, but "
             f"{name!r} has audio_channels = {channels}, chunk_length_s = {chunk_seconds}, "
-            f"normalize = {normalised}; choose another, such as {BACKENDS['encodec'].usual_model}"
+            f"normalize = {normalised}; choose another, such as {TOKENIZERS['encodec'].usual_model}"
         )
 
 

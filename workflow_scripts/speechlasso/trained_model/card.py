@@ -180,15 +180,14 @@ def _public_name(lm: str) -> str:
 
 
 def _tokenizer(stages: Mapping[str, Any]) -> str:
-    from speechlasso.tokenizers.cards import BACKENDS
-    from speechlasso.tokenizers.settings import Tokenizer
+    from speechlasso.tokenizers.cards import TOKENIZERS
 
-    settings = Tokenizer.model_validate(stages["codes"]["tokenizer"])
-    backend = BACKENDS[settings.method]
-    model = settings.model or backend.usual_model
+    settings = stages["codes"]["tokenizer"]
+    card = TOKENIZERS[settings["method"]]
+    model = settings.get("model") or card.usual_model
     origin = f" of {_public_name(model)}" if model else ""
-    learned = ", learned on the training clips alone" if backend.learns else ""
-    return f"{settings.method}{origin}{learned}"
+    learned = ", learned on the training clips alone" if card.learns else ""
+    return f"{card.name}{origin}{learned}"
 
 
 def _chosen(selection: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from speechlasso.errors import InputError
 from speechlasso.files import sha256, write_json, written_whole
 from speechlasso.section import Section
-from speechlasso.tokenizers.cards import BACKENDS
-from speechlasso.tokenizers.settings import Tokenizer, tokenizer_files
+from speechlasso.tokenizers.cards import Tokenizer
+from speechlasso.tokenizers.settings import TokenizerMethod
 
 RECIPE = "speechlasso.json"
 SELECTION = "selection.json"
@@ -81,7 +81,7 @@ class Recipe(Section):
     def reads_audio(self) -> bool:
         return "audio" in self.inputs
 
-    def tokenizer_from(self, places: Mapping[str, str]) -> Tokenizer | None:
+    def tokenizer_from(self, places: Mapping[str, str]) -> TokenizerMethod | None:
         """Settings of the speech tokenizer, its files being those that the model was trained with.
 
         Parameters
@@ -114,14 +114,14 @@ class Recipe(Section):
         return tokenizer
 
 
-def _unread(tokenizer: Tokenizer, places: Mapping[str, str]) -> list[str]:
+def _unread(tokenizer: TokenizerMethod, places: Mapping[str, str]) -> list[str]:
     """The places that the tokenizer does not read from."""
-    read = BACKENDS[tokenizer.method].reads
-    return [key for key in places if key not in PLACES or key not in read]
+    known = type(tokenizer).model_fields
+    return [key for key in places if key not in PLACES or key not in known]
 
 
-def _file_problems(tokenizer: Tokenizer, recorded: Mapping[str, str]) -> Iterator[str]:
-    paths = tokenizer_files(tokenizer).values()
+def _file_problems(tokenizer: TokenizerMethod, recorded: Mapping[str, str]) -> Iterator[str]:
+    paths = tokenizer.files().values()
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
         yield from (f"{path}: no such file" for path in missing)
