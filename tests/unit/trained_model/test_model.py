@@ -219,6 +219,18 @@ def test_a_folder_without_a_model_says_what_one_is(tmp_path):
     assert "inputs: Field required" in str(error.value)
 
 
+def test_a_folder_of_an_earlier_version_says_what_to_do(trained, tmp_path):
+    folder = shutil.copytree(trained.folder, tmp_path / "copy")
+    recipe = json.loads((folder / "speechlasso.json").read_text())
+    method = recipe["tokenizer"].pop("method")
+    recipe["tokenizer"] = {"method": method, "model": None, method: recipe["tokenizer"]}
+    (folder / "speechlasso.json").write_text(json.dumps(recipe))
+    with pytest.raises(InputError) as error:
+        speechlasso.load(folder)
+    assert f"tokenizer.{method}.{method}: Extra inputs are not permitted" in str(error.value)
+    assert "Use the version that made the model" in str(error.value)
+
+
 def test_a_model_folder_without_weights_is_an_input_error(of_text, tmp_path):
     folder = shutil.copytree(of_text.folder, tmp_path / "copy")
     (folder / "model.safetensors").unlink()
