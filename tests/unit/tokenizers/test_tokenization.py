@@ -21,6 +21,7 @@ from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.settings import (
     SpectralRVQMethod,
     SpeechTokenizerMethod,
+    SSLUnitsMethod,
     TransformersCodecMethod,
 )
 from speechlasso.tokenizers.tokenization import (
@@ -161,3 +162,10 @@ def test_files_of_a_tokenizer(tmp_path):
     assert TransformersCodecMethod(method="dac", model="descript/dac_16khz").files() == {}
     published = SpeechTokenizerMethod(method="speechtokenizer", checkpoint="a.pt", config="b.json")
     assert published.files() == {"checkpoint": "a.pt", "config": "b.json"}
+
+
+def test_layers_are_known_beforehand_where_settings_tell(tokenizer):
+    assert SETTINGS.planned_n_layers == tokenizer.n_layers == 4
+    assert SSLUnitsMethod(method="ssl_units").planned_n_layers == 1
+    assert TransformersCodecMethod(method="mimi", n_layers=8).planned_n_layers == 8
+    assert TransformersCodecMethod(method="mimi").planned_n_layers is None
