@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto
+	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

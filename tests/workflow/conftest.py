@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +92,28 @@ READS = "reads"
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
-@pytest.fixture(scope="session")
-def tiny_lm(tmp_path_factory) -> str:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that the first of several test processes makes, and all of them use."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # theirs lie in it
+    folder, done = root / name, root / f"{name}.done"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
+def save_tiny_bert(folder: Path) -> None:
     """A masked language model of the default's class, with a few thousand random weights."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny-bert")
+    folder.mkdir()
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *letters]
     (folder / "vocab.txt").write_text("\n".join([*words, *(f"##{letter}" for letter in letters)]))
@@ -108,7 +126,12 @@ def tiny_lm(tmp_path_factory) -> str:
         intermediate_size=16,
     )
     BertModel(config).save_pretrained(folder)
-    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory) -> str:
+    """A tiny language model, the same in all test processes."""
+    return str(made_once(tmp_path_factory, "tiny-bert", save_tiny_bert))
 
 
 def make_workspace(folder: Path, tiny_lm: str) -> Workspace:
@@ -128,10 +151,13 @@ def workspace(tmp_path, tiny_lm) -> Workspace:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_lm) -> Workspace:
     """One in which the tiny experiment has run; do not run anything in it, but in a copy."""
-    workspace = make_workspace(tmp_path_factory.mktemp("finished"), tiny_lm)
-    (workspace.folder / READS).mkdir()
-    modules = os.pathsep.join(
-        [str(Path(__file__).parent / READS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    workspace.run("--configfile", "tiny.yaml", PYTHONPATH=modules, READS=READS)
-    return workspace
+
+    def make(folder: Path) -> None:
+        workspace = make_workspace(folder, tiny_lm)
+        (folder / READS).mkdir()
+        modules = os.pathsep.join(
+            [str(Path(__file__).parent / READS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        workspace.run("--configfile", "tiny.yaml", PYTHONPATH=modules, READS=READS)
+
+    return Workspace(made_once(tmp_path_factory, "finished", make))

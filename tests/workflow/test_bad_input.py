@@ -47,20 +47,16 @@ def test_the_data_are_good_before_they_are_spoilt(workspace, own_data):
     workspace.run("--configfile", "own.yaml", "--until", "divide_folds")
 
 
-def test_missing_clip(workspace, own_data):
-    (workspace.folder / "u03.wav").unlink()
-    message = message_of(workspace, own_data)
-    assert "u03: u03.wav: does not exist" in message
-    assert "Traceback" not in message
-
-
-def test_truncated_empty_and_nan_clips_all_at_once(workspace, own_data):
+def test_missing_truncated_empty_and_nan_clips_all_at_once(workspace, own_data):
     whole = (workspace.folder / "u01.wav").read_bytes()
     (workspace.folder / "u01.wav").write_bytes(whole[: len(whole) // 2])
     soundfile.write(workspace.folder / "u02.wav", np.zeros(0), RATE)
     soundfile.write(workspace.folder / "u04.wav", np.full(100, np.nan), RATE, subtype="FLOAT")
+    (workspace.folder / "u03.wav").unlink()
     message = message_of(workspace, own_data)
-    assert "3 clips cannot be used" in message
+    assert "4 clips cannot be used" in message
+    assert "u03: u03.wav: does not exist" in message
+    assert "Traceback" not in message
     assert "u01: u01.wav: is truncated" in message
     assert "u02: u02.wav: contains no samples" in message
     assert "u04: u04.wav: contains samples that are not finite" in message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -53,7 +54,8 @@ def test_killed_in_every_stage(finished, workspace):
     for stage in STAGES:
         if run_until_killed_in(workspace, stage):
             killed.append(stage)
-            workspace.run("--unlock", "--configfile", "tiny.yaml")
+            # All that --unlock does, without planning the experiment once more for each stage.
+            shutil.rmtree(workspace.folder / ".snakemake/locks")
     workspace.run("--configfile", "tiny.yaml")
     # Which job the scheduler takes first is its own affair: a stage of few jobs may be over by the
     # time that another one's was killed beside it.
