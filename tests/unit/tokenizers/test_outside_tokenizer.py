@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from speechlasso.files import sha256
 from speechlasso.tokenizers.cards import TOKENIZERS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -28,6 +29,7 @@ def installed(tmp_path_factory):
     (folder / "loudness.py").write_text(module)
     info = folder / "loudness-1.0.dist-info"
     info.mkdir()
+    (info / "RECORD").write_text("loudness.py,,\n")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loudness\nVersion: 1.0\n")
     ((group, points),) = tomllib.loads(project)["project"]["entry-points"].items()
     lines = [f"[{group}]", *(f"{name} = {place}" for name, place in points.items())]
@@ -53,6 +55,7 @@ import numpy as np
 from speechlasso.errors import InputError
 from speechlasso.experiment.load import load_settings
 from speechlasso.experiment.plan import make_plan
+from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.tokenization import load_tokenizer
 
 settings = load_settings({"tokenizer": {"method": "loudness", "step": 10}})
@@ -67,6 +70,7 @@ for wrong in ({"tokenizer": {"method": "loudness", "stp": 1}}, {"tokenizer": {"m
         make_plan(load_settings(wrong))
     except InputError as error:
         print(str(error).splitlines()[-1])
+print(TOKENIZERS["loudness"].origin, TOKENIZERS["mimi"].origin)
 print("torch" in sys.modules)
 """
 
@@ -79,7 +83,10 @@ def test_a_tokenizer_of_another_package_works_like_one_of_ours(installed):
     assert lines[2].endswith("tokenizer.stp: unknown key; did you mean 'step'?")
     assert lines[3].endswith("no tokenizer is called 'lodness'; did you mean 'loudness'?")
     assert lines[4].startswith("bow.layers: 2, but the speech tokenizer has 1")
-    assert lines[5] == "False"
+    source = {"loudness": sha256(installed / "loudness.py")}
+    origin = {"modules": source, "packages": {"loudness": "1.0"}}
+    assert lines[5] == f"{origin} {{}}"
+    assert lines[6] == "False"
 
 
 def test_its_card_is_shown_with_ours(installed):
