@@ -59,13 +59,14 @@ from speechlasso.selection.select import (
     select_by_lasso,
     selection_probabilities,
 )
-from speechlasso.selection.settings import LassoSelection, LinearClassifier, StabilitySelection
-from speechlasso.systems.linear_classifier import fit_and_predict
+from speechlasso.selection.settings import LassoSelection, StabilitySelection
+from speechlasso.systems.bow_linear import BowLinear
+from speechlasso.systems.bow_linear_model import Counts, fit_linear
 from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.tokenizers.tokenization import encode_utterances, fit_tokenizer
 
 METRICS = {"demo": "macro_f1", "emodb": "uar"}
-LINEAR = LinearClassifier(C=[0.001, 0.01, 0.1])
+LINEAR = BowLinear(system="bow_linear", C=[0.001, 0.01, 0.1])
 # Kept tokens that an utterance should have, for the method with a coverage constraint.
 COVERAGE = 5
 STABILITY = StabilitySelection(method="stability", n_subsamples=20)
@@ -252,8 +253,9 @@ def selectors(unit: Unit, n_draws: int) -> dict[str, Callable[[int], np.ndarray]
 
 def linear_scores(unit: Unit, selection: TokenSelection | None) -> dict[str, float]:
     inputs = ["text"] if selection is None else ["text", "audio"]
-    predictions, _ = fit_and_predict(unit.bow, selection, inputs, LINEAR, unit.metric, None)
-    splits = evaluate(predictions, None)["splits"]
+    counts = Counts.of(unit.bow, selection, inputs)
+    fitted, _ = fit_linear(counts, LINEAR, unit.metric, None)
+    splits = evaluate(fitted.predict_counts(counts), None)["splits"]
     return {f"linear_{split}": splits[split][unit.metric] for split in ("validation", "test")}
 
 

@@ -14,7 +14,8 @@ from speechlasso.errors import InputError
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.plan import make_plan
 from speechlasso.pipeline.code_shards import spec_of_shard
-from speechlasso.pipeline.stages import STAGES
+from speechlasso.pipeline.stages import OF_RULE, STAGES
+from speechlasso.systems.cards import SYSTEMS
 from speechlasso.evaluation.summary import read_table, score_lines
 
 if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
@@ -37,9 +38,41 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def one_of(stage):
-    """A wildcard constraint: the planned keys of a stage and nothing else."""
-    return "|".join(map(re.escape, PLAN.keys(stage))) or "(?!)"
+def one_of(stage, system=None):
+    """A wildcard constraint: the planned keys of a stage (and a system) and nothing else."""
+    keys = [
+        key
+        for key, variant in PLAN.variants[stage].items()
+        if system is None or variant.settings.arm.system == system
+    ]
+    return "|".join(map(re.escape, sorted(keys))) or "(?!)"
+
+
+def systems_of(rule_name):
+    """Cards of the systems that a training rule serves, the rule's name for each and its stage.
+
+    Each system leaves other files, so each has a rule of its own: of the first system under the plain name.
+    """
+    cards = [card for card in SYSTEMS.cards() if card.rule == rule_name]
+    stage = OF_RULE[rule_name].name
+    names = [rule_name, *(f"{rule_name}_{card.name}" for card in cards[1:])]
+    return [(card, name, stage) for card, name in zip(cards, names, strict=True)]
+
+
+def inputs_of(stage):
+    """An input function for `unpack`: the files of all that the job's variant reads, by role."""
+
+    def files(wildcards):
+        return {
+            role: (
+                PLAN.shards(variant)
+                if variant.stage == "codes"
+                else [f"{variant.folder}/{name}" for name in variant.settings.files]
+            )
+            for role, variant in PLAN[stage, wildcards[stage]].upstream.items()
+        }
+
+    return files
 
 
 def spec_of(stage):
@@ -116,34 +149,13 @@ def clips_of_corpus_and_data(wildcards):
     return [f"{upstream[role].folder}/clips.parquet" for role in roles]
 
 
-def selection_of_texts(stage):
-    """An input function: the selection behind the token texts that the job reads, if any."""
-
-    def path(wildcards):
-        token_texts = PLAN[stage, wildcards[stage]].upstream["token_texts"]
-        select = token_texts.upstream.get("select")
-        return f"{select.folder}/selection.json" if select else []
-
-    return path
-
-
-def speech_tokenizer_of_texts(stage):
-    """An input function: the learned tokenizer behind the token texts that the job reads, if any."""
-
-    def path(wildcards):
-        token_texts = PLAN[stage, wildcards[stage]].upstream["token_texts"]
-        codes = token_texts.upstream.get("codes")
-        tokenizer = codes and codes.upstream.get("tokenizer")
-        return f"{tokenizer.folder}/tokenizer.safetensors" if tokenizer else []
-
-    return path
-
-
-def specs_of_texts(stage):
-    """An input function: the specs of the manifest, folds, codes and token texts that the job reads."""
+def specs_behind(stage):
+    """An input function: the specs of the manifest, folds, codes and token texts that the job learns from."""
 
     def paths(wildcards):
-        ancestors = PLAN[stage, wildcards[stage]].upstream["token_texts"].with_ancestors()
+        upstream = PLAN[stage, wildcards[stage]].upstream
+        # An adapted model may come from another manifest.
+        ancestors = [v for role, read in upstream.items() if role != "adapt" for v in read.with_ancestors()]
         return [
             (
                 str(spec_of_shard(PLAN.shards(variant)[0]))
@@ -167,8 +179,7 @@ def metrics_of_model(wildcards):
 
 def page_of_model(wildcards):
     """The page of evidence for the model's audio tokens, if there is one."""
-    token_texts = PLAN["finetune", wildcards.finetune].upstream["token_texts"]
-    select = token_texts.upstream.get("select")
+    select = PLAN["finetune", wildcards.finetune].upstream.get("select")
     for variant in PLAN.variants["description"].values():
         if select and variant.upstream["select"].key == select.key:
             return f"{variant.folder}/page.html"
@@ -176,7 +187,8 @@ def page_of_model(wildcards):
 
 def model_cards():
     """The card of every model that is fine-tuned."""
-    return [f"{variant.folder}/README.md" for variant in PLAN.variants["finetune"].values()]
+    finetuned = PLAN.variants["finetune"].values()
+    return [f"{v.folder}/README.md" for v in finetuned if v.settings.arm.system == "token_lm"]
 
 
 def upstream_shards(stage):
@@ -209,8 +221,6 @@ wildcard_constraints:
     description=one_of("description"),
     token_texts=one_of("token_texts"),
     adapt=one_of("adapt"),
-    finetune=one_of("finetune"),
-    linear=one_of("linear"),
     predict=one_of("predict"),
     evaluate=one_of("evaluate"),
     shard=r"\d+",

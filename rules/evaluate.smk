@@ -26,16 +26,18 @@ rule evaluate:
 
 rule model_card:
     input:
-        specs=specs_of_texts("finetune"),
+        specs=specs_behind("finetune"),
         adapt=upstream("finetune", "adapt", "spec.json"),
         overlap=upstream("finetune", "adapt", "overlap.json"),
         finetune="results/finetune/{finetune}/spec.json",
         training_log="results/finetune/{finetune}/training_log.csv",
         config="results/finetune/{finetune}/config.json",
-        selection=selection_of_texts("finetune"),
+        selection=upstream("finetune", "select", "selection.json"),
         metrics=metrics_of_model,
     output:
         card="results/finetune/{finetune}/README.md",
+    wildcard_constraints:
+        finetune=one_of("finetune", "token_lm"),
     log:
         "logs/finetune/{finetune}-card.log",
     benchmark:

@@ -1,10 +1,10 @@
-"""The language model: learn the new tokens, learn the task, predict."""
+"""Systems that need torch: learn the new tokens, learn the task, predict."""
 
 
 rule adapt_lm:
     input:
         token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
-        selection=selection_of_texts("adapt"),
+        select=upstream("adapt", "select", "selection.json"),
         data=data_files("adapt"),
         corpus=upstream("adapt", "corpus", "manifest.parquet"),
         manifest=upstream("adapt", "manifest", "manifest.parquet"),
@@ -35,44 +35,45 @@ rule adapt_lm:
         "../workflow_scripts/adapt_lm.py"
 
 
-rule finetune:
-    input:
-        token_texts=upstream("finetune", "token_texts", "token_texts.parquet"),
-        selection=selection_of_texts("finetune"),
-        rows=upstream("finetune", "adapt", "rows.safetensors"),
-        speech_tokenizer=speech_tokenizer_of_texts("finetune"),
-        specs=specs_of_texts("finetune"),
-        data=data_files("finetune"),
-    output:
-        model=multiext("results/finetune/{finetune}/", *files_of("finetune")),
-        training_log="results/finetune/{finetune}/training_log.csv",
-        training="results/finetune/{finetune}/training.json",
-        recipe="results/finetune/{finetune}/speechlasso.json",
-        spec="results/finetune/{finetune}/spec.json",
-    log:
-        "logs/finetune/{finetune}.log",
-    benchmark:
-        "benchmarks/finetune/{finetune}.tsv"
-    conda:
-        "../envs/torch.yaml"
-    threads: 1
-    resources:
-        mem_mb=6000,
-        runtime=480,
-        training=1,
-    params:
-        spec=spec_of("finetune"),
-        computation=computation_of("finetune"),
-    message:
-        "Fine-tuning the language model on the task: {wildcards.finetune}"
-    script:
-        "../workflow_scripts/finetune.py"
+for card, rule_name, stage in systems_of("finetune"):
+
+    rule:
+        name:
+            rule_name
+        input:
+            unpack(inputs_of(stage)),
+            specs=specs_behind(stage),
+            data=data_files(stage),
+        output:
+            multiext("results/finetune/{finetune}/", *card.files),
+            training="results/finetune/{finetune}/training.json",
+            recipe="results/finetune/{finetune}/speechlasso.json",
+            spec="results/finetune/{finetune}/spec.json",
+        wildcard_constraints:
+            finetune=one_of(stage, card.name),
+        log:
+            "logs/finetune/{finetune}.log",
+        benchmark:
+            "benchmarks/finetune/{finetune}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: 1
+        resources:
+            mem_mb=card.mem_mb,
+            runtime=card.runtime,
+            training=1,
+        params:
+            spec=spec_of(stage),
+            computation=computation_of(stage),
+        message:
+            "Learning the task: {wildcards.finetune}"
+        script:
+            "../workflow_scripts/finetune.py"
 
 
 rule predict:
     input:
-        token_texts=upstream("predict", "token_texts", "token_texts.parquet"),
-        model=all_files("predict", "finetune"),
+        unpack(inputs_of("predict")),
     output:
         predictions="results/predict/{predict}/predictions.parquet",
         spec="results/predict/{predict}/spec.json",

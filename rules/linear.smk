@@ -1,26 +1,32 @@
-"""The cheap baseline: logistic regression on the bag of words."""
+"""Light systems: learn the task and predict in one job."""
 
+for card, rule_name, stage in systems_of("fit_linear"):
 
-rule fit_linear:
-    input:
-        bow=all_files("linear", "bow"),
-        selection=upstream("linear", "select", "selection.json"),
-    output:
-        predictions="results/linear/{linear}/predictions.parquet",
-        training="results/linear/{linear}/training.json",
-        spec="results/linear/{linear}/spec.json",
-    log:
-        "logs/linear/{linear}.log",
-    benchmark:
-        "benchmarks/linear/{linear}.tsv"
-    conda:
-        "../envs/light.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        spec=spec_of("linear"),
-    message:
-        "Fitting the linear baseline: {wildcards.linear}"
-    script:
-        "../workflow_scripts/fit_linear.py"
+    rule:
+        name:
+            rule_name
+        input:
+            unpack(inputs_of(stage)),
+            data=data_files(stage),
+        output:
+            multiext("results/linear/{linear}/", *card.files),
+            predictions="results/linear/{linear}/predictions.parquet",
+            training="results/linear/{linear}/training.json",
+            spec="results/linear/{linear}/spec.json",
+        wildcard_constraints:
+            linear=one_of(stage, card.name),
+        log:
+            "logs/linear/{linear}.log",
+        benchmark:
+            "benchmarks/linear/{linear}.tsv"
+        conda:
+            "../envs/light.yaml"
+        resources:
+            mem_mb=card.mem_mb,
+            runtime=card.runtime,
+        params:
+            spec=spec_of(stage),
+        message:
+            "Learning the task: {wildcards.linear}"
+        script:
+            "../workflow_scripts/fit_linear.py"

@@ -11,13 +11,14 @@ import pandas as pd
 
 from speechlasso.data.folds import fold_examples
 from speechlasso.data.recorded_clips import recorded_digests
-from speechlasso.experiment.job import CHECKPOINT, job
+from speechlasso.experiment.job import job
 from speechlasso.files import write_csv, write_json
 from speechlasso.language_model.adaptation import adapt
 from speechlasso.language_model.corpus_overlap import corpus_overlap
 from speechlasso.language_model.token_rows import write_token_rows
 from speechlasso.language_model.token_text import n_selected
 from speechlasso.training.processes import in_processes
+from speechlasso.training.settings import CHECKPOINT
 
 with job(snakemake) as settings:
     token_texts = pd.read_parquet(snakemake.input.token_texts)
@@ -34,7 +35,7 @@ with job(snakemake) as settings:
         token_texts[token_texts["split"].isin(settings.adapt.splits)],
         lm=settings.lm,
         settings=settings.adapt,
-        n_audio_tokens=n_selected(snakemake.input.selection),
+        n_audio_tokens=n_selected(snakemake.input.select),
         seed=settings.seed,
         threads=snakemake.threads,
         checkpoint_folder=Path(snakemake.output.rows).parent / CHECKPOINT,

@@ -6,16 +6,12 @@ import job_start  # noqa: F401
 
 from pathlib import Path
 
-import pandas as pd
-
 from speechlasso.experiment.job import job
 from speechlasso.files import write_parquet
-from speechlasso.language_model.prediction import predict
+from speechlasso.systems.cards import SYSTEMS
 
-with job(snakemake):
-    predictions = predict(
-        Path(snakemake.input.model[0]).parent,
-        pd.read_parquet(snakemake.input.token_texts),
-        threads=snakemake.threads,
-    )
-    write_parquet(snakemake.output.predictions, predictions)
+with job(snakemake) as settings:
+    inputs = dict(snakemake.input.items())
+    folder = Path(inputs["finetune"][0]).parent
+    fitted = SYSTEMS[settings.system].load().open(folder)
+    write_parquet(snakemake.output.predictions, fitted.predict(inputs, snakemake.threads))

@@ -25,6 +25,7 @@ from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
 from speechlasso.pipeline.code_shards import spec_of_shard
+from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
@@ -62,8 +63,15 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "schema"}
+    commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "systems", "schema"}
     assert commands <= set(capsys.readouterr().out.split())
+
+
+def test_systems_describes_each_with_its_settings(capsys):
+    text = run(capsys, "systems")
+    for card in SYSTEMS.cards():
+        assert f"{card.name}\n  {card.description}" in text
+        assert ", ".join(card.settings.model_fields) in text
 
 
 @pytest.mark.parametrize("command", ["plan", "prune", "compare", "predict", "explain"])

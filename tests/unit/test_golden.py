@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
 from speechlasso.data.demo_corpus import plan_demo_corpus
 from speechlasso.data.folds import divide_folds, fold_examples
@@ -30,9 +31,9 @@ from speechlasso.selection.select import (
     select_by_lasso,
     select_random,
 )
-from speechlasso.selection.settings import LassoSelection, LinearClassifier
+from speechlasso.selection.settings import LassoSelection
 from speechlasso.selection.token_evidence import token_evidence
-from speechlasso.systems.linear_classifier import fit_and_predict
+from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
@@ -82,7 +83,7 @@ def numbers() -> dict[str, object]:
     selection = select_by_lasso(bow, path, settings, "macro_f1", None)
     texts = token_texts(examples, ["text", "audio"], codes, selection)
     predictions, _ = fit_and_predict(
-        bow, selection, ["text", "audio"], LinearClassifier(), "macro_f1", None
+        bow, selection, ["text", "audio"], bow_linear(), "macro_f1", None
     )
     encoded = tokenizer.encode([waveforms[0].astype(np.float32)])[0]
     evidence = token_evidence(
@@ -134,6 +135,11 @@ def manifest_of_a_table() -> str:
         return read_manifest(table).to_json(orient="records")
 
 
+def version_of(stage: str) -> int:
+    of_system = {"finetune": "token_lm", "linear": "bow_linear"}
+    return SYSTEMS[of_system[stage]].version if stage in of_system else stages.STAGES[stage].version
+
+
 def numbers_of_the_language_model() -> dict[str, object]:
     """Two digits, as processors add in different orders."""
     from tests.unit.tiny_models import made_examples, save_bert
@@ -175,7 +181,7 @@ def digests() -> dict[str, tuple[int, str]]:
     """Stage -> its version and a digest of its numbers."""
     return {
         stage: (
-            stages.STAGES[stage].version,
+            version_of(stage),
             hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12],
         )
         for stage, value in numbers().items()

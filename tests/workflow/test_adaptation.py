@@ -67,7 +67,7 @@ def test_a_table_of_text_alone_runs_without_any_audio(workspace):
                 "columns": {"id": None, "audio": None, "split": "split"},
             },
         },
-        "arms": {"counts": {"inputs": ["text"], "classifier": "linear"}},
+        "arms": {"counts": {"inputs": ["text"], "system": "bow_linear"}},
     }
     options = (*TINY, workspace.write("texts.yaml", experiment))
     assert not workspace.planned_rules(*options) & {"tokenize_audio", "fit_tokenizer", "adapt_lm"}

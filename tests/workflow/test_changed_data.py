@@ -51,7 +51,7 @@ def two_arms(tmp_path_factory, tiny_lm) -> Workspace:
     table = {"path": "table.csv", "columns": {"split": "split"}}
     experiment = {
         "experiment": {"name": "mine", "arms": ["words", "bow_linear"]},
-        "arms": {"words": {"inputs": ["text"], "classifier": "linear"}},
+        "arms": {"words": {"inputs": ["text"], "system": "bow_linear"}},
         "dataset": {"source": "table", "table": table},
         "tokenizer": {"n_layers": 2, "codebook_size": 8},
         "select": {"lasso": {"alpha": 0.1}},

@@ -30,7 +30,7 @@ def test_a_table_without_words_in_a_folder_with_an_odd_name(workspace):
     write_recordings(workspace.folder / ODD)
     columns = {"split": "split", "text": None}
     dataset = {"source": "table", "table": {"path": f"{ODD}/{{table}}.csv", "columns": columns}}
-    arm = {"inputs": ["audio"], "select": "lasso", "classifier": "linear"}
+    arm = {"inputs": ["audio"], "select": "lasso", "system": "bow_linear"}
     config = {"experiment": {"name": "odd", "arms": ["sound"]}, "arms": {"sound": arm}}
     workspace.write("odd.yaml", {**config, "dataset": dataset})
     # Joint with words that are not there, the lasso chooses among audio tokens alone.

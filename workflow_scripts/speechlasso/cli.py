@@ -81,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
     )
     tokenizers.set_defaults(command=describe_tokenizers)
+    systems = commands.add_parser(
+        "systems", help="describe the systems that arms.<name>.system can name"
+    )
+    systems.set_defaults(command=describe_systems)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
     schema.set_defaults(command=print_schema)
@@ -316,6 +320,21 @@ def _keys_with_defaults(settings: Any) -> Iterator[str]:
         if key != "method":
             default = "needed" if field.is_required() else json.dumps(field.get_default())
             yield f"tokenizer.{key} ({default})"
+
+
+def describe_systems(options: argparse.Namespace) -> int:
+    """Print the card of every system."""
+    from rich.console import Console
+
+    from speechlasso.systems.cards import SYSTEMS
+
+    console = Console(highlight=False, soft_wrap=True)
+    for card in SYSTEMS.cards():
+        console.print(f"[bold]{card.name}[/bold]")
+        console.print(f"  {card.description}", markup=False)
+        keys = ", ".join(card.settings.model_fields)
+        console.print(f"  Rule:     {card.rule}\n  Settings: {keys}\n", markup=False)
+    return 0
 
 
 def print_schema(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points, packages_distributions, version
@@ -168,6 +168,8 @@ class OneOf:
 
     registry: Registry
     key: str
+    default: str | None = None
+    """What the key is taken for where it is missing."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -175,4 +177,10 @@ class OneOf:
         choices = {
             card.name: handler.generate_schema(card.settings) for card in self.registry.cards()
         }
-        return core_schema.tagged_union_schema(choices, discriminator=self.key)
+        union = core_schema.tagged_union_schema(choices, discriminator=self.key)
+        if self.default is None:
+            return union
+        return core_schema.no_info_before_validator_function(self._with_default, union)
+
+    def _with_default(self, given: Any) -> Any:
+        return {self.key: self.default, **given} if isinstance(given, Mapping) else given

@@ -50,7 +50,7 @@ AFTER_SELECTION = {
         ({"select": {"lasso": {"alpha": 20}}}, AFTER_SELECTION),
         ({"finetune": {"epochs": 3}}, {"finetune", "predict", "evaluate"}),
         ({"adapt": {"epochs": 3}}, {"adapt", "finetune", "predict", "evaluate"}),
-        ({"finetune": {"linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
+        ({"arms": {"bow_linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
         ({"bow": {"layers": 2}}, {"bow", "path", *AFTER_SELECTION}),
         ({"select": {"lasso": {"inputs": "audio"}}}, {"path", *AFTER_SELECTION}),
         ({"select": {"lasso": {"n_subsamples": 3}}}, {"description"}),
@@ -317,7 +317,7 @@ def test_a_table_of_text_alone_has_no_codes(tmp_path):
     columns = {"id": None, "audio": None, "split": "split"}
     arms = {
         "words": {"inputs": ["text"]},
-        "counts": {"inputs": ["text"], "classifier": "linear"},
+        "counts": {"inputs": ["text"], "system": "bow_linear"},
     }
     a_plan = plan(
         dataset={"source": "table", "table": {"path": str(table), "columns": columns}},
@@ -379,9 +379,9 @@ def test_codec_layers_that_there_will_not_be_are_told_before_anything_runs(overr
 
 
 def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic_regression_none():
-    def n_linear(method):
-        arms = {"arms": ["bow_linear"]}
-        return len(plan(experiment=arms, finetune={"linear": {"method": method}}).keys("linear"))
+    def n_linear(classifier):
+        arms = {"bow_linear": {"classifier": classifier}}
+        return len(plan(experiment={"arms": ["bow_linear"]}, arms=arms).keys("linear"))
 
     assert (n_linear("logistic_regression"), n_linear("dummy")) == (1, 2)
     layers = plan(select={"lasso": {"layers": [1, 2]}})
@@ -485,9 +485,9 @@ def test_folders_begin_with_what_their_stage_does(table):
         "description": {"lasso"},
         "token_texts": {"text", "audio", "text-audio"},
         "adapt": {"all-MiniLM-L6-v2"},
-        "finetune": {"full"},
-        "linear": {"text-audio"},
-        "predict": {"lm"},
+        "finetune": {"token_lm"},
+        "linear": {"bow_linear"},
+        "predict": {"token_lm"},
         "evaluate": {"metrics"},
     }
     mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))

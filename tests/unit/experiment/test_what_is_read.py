@@ -28,7 +28,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             *("dataset.table.*", "dataset.folds.n_folds", "dataset.folds.only"),
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
-            "finetune.lora.*",
+            *("finetune.lora.*", "arms.bow_linear_all.*"),
         ],
     ),
     "other ways": (
@@ -38,7 +38,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "cv": {"select": "cv"},
                 "stable": {"select": "stable", "adapt": False},
                 "ranked": {"select": "ranked", "adapt": False},
-                "chance": {"select": "sized", "classifier": "linear"},
+                "chance": {"select": "sized", "system": "bow_linear", "classifier": "dummy"},
             },
             "select": {
                 "cv": {
@@ -55,13 +55,18 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset": {"folds": {"method": "stratified", "only": ["1"]}},
             "tokenizer": {"method": "mimi"},
             "adapt": {"corpus": {"path": "table.csv"}, "weights": "bf16"},
-            "finetune": {"method": "lora", "epochs": 1, "linear": {"method": "dummy"}},
+            "finetune": {"method": "lora", "epochs": 1},
         },
         [
             *("dataset.table.*", "adapt.splits", "adapt.corpus.columns.label"),
             *("adapt.corpus.columns.split", "adapt.corpus.columns.group"),
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
-            *("select.sized.cv_folds", "finetune.linear.[!m]*"),
+            *(
+                "select.sized.cv_folds",
+                "arms.chance.C",
+                "arms.chance.weighting",
+                "arms.chance.scaling",
+            ),
         ],
     ),
     "texts alone": (
@@ -69,14 +74,14 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "experiment": {"arms": ["words", "counts"]},
             "arms": {
                 "words": {"inputs": ["text"]},
-                "counts": {"inputs": ["text"], "classifier": "linear"},
+                "counts": {"inputs": ["text"], "system": "bow_linear", "C": [1.0]},
             },
             "dataset": {
                 "source": "table",
                 "table": {"path": "table.csv", "columns": {"audio": None, "group": "speaker"}},
                 "folds": {"method": "leave_one_group_out"},
             },
-            "finetune": {"epochs": 1, "linear": {"C": [1.0]}},
+            "finetune": {"epochs": 1},
         },
         [
             *("dataset.demo.*", "dataset.table.audio_*", "dataset.folds.n_folds"),
@@ -91,7 +96,7 @@ ELSEWHERE = [
     "experiment.*",
     "dataset.source",
     "seeds",
-    "arms.*",
+    *(f"arms.*.{key}" for key in ("system", "inputs", "select", "adapt", "override")),
     "select.*.method",
     "*.path",
     "select.*.frequency*",

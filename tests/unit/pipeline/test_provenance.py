@@ -41,7 +41,9 @@ def test_a_light_job_loads_no_torch():
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
 def test_the_precision_is_what_autocast_makes_of_it(precision):
     lm = LanguageModel(precision=precision)
-    found = environment(FinetuneLM(lm=lm, finetune=Finetune(), seed=1))["precision"]
+    found = environment(FinetuneLM(arm={"system": "token_lm"}, lm=lm, finetune=Finetune(), seed=1))[
+        "precision"
+    ]
     ones = torch.ones(2, 2, device=best_device())
     with autocast(precision, best_device()):
         product = (ones @ ones).dtype

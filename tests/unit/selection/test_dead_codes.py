@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.selection.frequency_penalty import frequency_factors
@@ -14,13 +15,11 @@ from speechlasso.selection.select import Given, lasso_selection_probabilities, s
 from speechlasso.selection.settings import (
     AllTokens,
     LassoSelection,
-    LinearClassifier,
     RandomSelection,
     RankedSelection,
     StabilitySelection,
 )
 from speechlasso.selection.token_selection import Token, TokenSelection
-from speechlasso.systems.linear_classifier import fit_and_predict
 
 CODES, LAYERS, WORDS = 15, 2, 5
 N = 200
@@ -115,7 +114,7 @@ def test_idle_codes_change_no_selection_probability():
 
 def test_codes_that_training_rows_lack_change_no_linear_prediction():
     """Not even those of test rows, whose length TF-IDF divides by."""
-    settings = LinearClassifier(C=[0.1])
+    settings = bow_linear(C=[0.1])
     predictions = []
     for n_dead, outside in ((0, 0), (25, 4)):
         bow = make_bow(n_dead, outside)

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from sklearn.feature_selection import chi2
 from sklearn.metrics import f1_score, mutual_info_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
+from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
 from speechlasso.errors import InputError
 from speechlasso.lasso.fit import certify, fit_lasso, predict_probabilities
@@ -32,11 +33,9 @@ from speechlasso.selection.select import (
 )
 from speechlasso.selection.settings import (
     LassoSelection,
-    LinearClassifier,
     RankedSelection,
     StabilitySelection,
 )
-from speechlasso.systems.linear_classifier import fit_and_predict
 
 FEATURES = AudioFeatures(first_layer=1, n_layers=2, codebook_size=10)
 N = 160
@@ -518,7 +517,7 @@ def test_ranks_lead_back_to_the_codecs_own_layers():
 
 def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validation():
     bow = make_bow()
-    settings = LinearClassifier(C=[1e-9, 0.01, 1.0])
+    settings = bow_linear(C=[1e-9, 0.01, 1.0])
     selection = lasso(bow)
     predictions, training = fit_and_predict(
         bow, selection, ["text", "audio"], settings, "macro_f1", None
@@ -541,13 +540,13 @@ def test_texts_without_any_word_are_told_to_the_linear_baseline():
     bow = make_bow()
     mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
     with pytest.raises(InputError, match="no training text has a word to count"):
-        fit_and_predict(mute, None, ["text"], LinearClassifier(), "macro_f1", None)
+        fit_and_predict(mute, None, ["text"], bow_linear(), "macro_f1", None)
     selection = lasso(mute, alpha=1.0)
-    fit_and_predict(mute, selection, ["text", "audio"], LinearClassifier(C=[0.1]), "macro_f1", None)
+    fit_and_predict(mute, selection, ["text", "audio"], bow_linear(C=[0.1]), "macro_f1", None)
 
 
 def test_the_dummy_is_chance():
-    settings = LinearClassifier(method="dummy")
+    settings = bow_linear(classifier="dummy")
     predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
     hits = (predictions["label"] == predictions["predicted"]).mean()
     assert 0.2 < hits < 0.5
@@ -556,7 +555,7 @@ def test_the_dummy_is_chance():
 
 def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
     def labels(method, seed):
-        settings = LinearClassifier(method=method, C=[0.1])
+        settings = bow_linear(classifier=method, C=[0.1])
         predictions, _ = fit_and_predict(
             make_bow(), None, ["text"], settings, "macro_f1", None, seed
         )
@@ -569,7 +568,7 @@ def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
 def test_the_linear_baselines_weighting_is_a_setting():
     loss = {}
     for method in ("tfidf", "counts"):
-        settings = LinearClassifier(C=[0.1], weighting=method, scaling="none")
+        settings = bow_linear(C=[0.1], weighting=method, scaling="none")
         predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
         loss[method] = predictions["p_x"].to_numpy()
     assert not np.allclose(loss["tfidf"], loss["counts"])

@@ -9,6 +9,8 @@ from speechlasso.experiment.messages import as_list, as_mapping, did_you_mean, n
 from speechlasso.experiment.settings import Experiment, Settings
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.selection.settings import LikeAnother
+from speechlasso.systems.cards import SYSTEMS
+from speechlasso.systems.settings import SystemOfTokens
 
 
 def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -35,17 +37,24 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:
+    yield from _adapt_problems(
+        f"{path}.override.", as_mapping(as_mapping(arm.get("override")).get("adapt"))
+    )
+    if not _reads_tokens(arm):
+        return
     reads_audio = "audio" in as_list(arm.get("inputs", ["text", "audio"]))
     name = arm.get("select")
     if reads_audio and name is None:
         yield f"{path}.select: an arm that reads audio needs a selection: {names_of(selections)}"
     if not reads_audio and name is not None:
         yield f"{path}.select: an arm without audio among its inputs has nothing to select"
-    yield from _adapt_problems(
-        f"{path}.override.", as_mapping(as_mapping(arm.get("override")).get("adapt"))
-    )
     if name is not None and name not in selections:
         yield f"{path}.select: no selection is named {name!r}{did_you_mean(name, selections)}"
+
+
+def _reads_tokens(arm: Mapping) -> bool:
+    system = arm.get("system", "token_lm")
+    return system in SYSTEMS and issubclass(SYSTEMS[system].settings, SystemOfTokens)
 
 
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:

@@ -15,14 +15,13 @@ from speechlasso import __version__
 from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
 from speechlasso.experiment.load import merged
+from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_json
 from speechlasso.pipeline.provenance import environment
 from speechlasso.pipeline.stages import STAGES, Stage
+from speechlasso.training.settings import CHECKPOINT
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoint"
-"""Folder, beside spec.json, with what a job goes on from when it was stopped."""
 
 
 @contextmanager
@@ -61,6 +60,7 @@ def job(snakemake: Any) -> Iterator[Any]:
 
 def _settings(spec: dict[str, Any], computation: dict[str, Any] | None) -> Stage:
     """What the key covers, and what changes only how the job computes."""
+    use_plugins(spec.get("origin", {}).get("modules", ()))
     return STAGES[spec["stage"]].model_validate(merged(spec["settings"], computation or {}))
 
 

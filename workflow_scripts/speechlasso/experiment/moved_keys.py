@@ -12,6 +12,13 @@ from speechlasso.experiment.messages import as_mapping
 MOVED = {
     "tokenizer.spectral_rvq": ("tokenizer", "beside method: spectral_rvq"),
     "tokenizer.ssl_units": ("tokenizer", "beside method: ssl_units"),
+    "finetune.linear": ("arms.NAME", "for arms with system: bow_linear (its method is classifier)"),
+}
+# Values that are written otherwise now.
+RENAMED = {
+    ("arms.*.classifier", "lm"): "system: token_lm",
+    ("arms.*.classifier", "linear"): "system: bow_linear",
+    ("select.*.method", "frequency_lasso"): "method: lasso, frequency_exponent: 0.5",
 }
 
 
@@ -26,6 +33,14 @@ def moved_problems(raw: Mapping[str, Any]) -> Iterator[str]:
             for path, value in _found(config, pattern.split(".")):
                 keys = [f"{above}{place}.{key}" for key in as_mapping(value)] or [place]
                 yield f"{above}{path}: moved; write {', '.join(keys)} {condition}"
+
+
+def renamed_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    """A message for each value that has another name."""
+    for (pattern, old), new in RENAMED.items():
+        for path, value in _found(raw, pattern.split(".")):
+            if value == old:
+                yield f"{path}: {old} is now written {new}"
 
 
 def _found(config: Mapping[str, Any], pattern: list[str]) -> Iterator[tuple[str, Any]]:

@@ -176,7 +176,7 @@ def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> N
 
 def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
     artifacts = Artifacts(settings, fold, seed)
-    selection = settings.arms[arm].select
+    selection = getattr(settings.arms[arm], "select", None)
     description = artifacts.description(selection) if selection else None
     return Run(label, fold, seed, artifacts.evaluation(settings.arms[arm]), description)
 

@@ -16,7 +16,7 @@ from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import Name, Section, Seed
 from speechlasso.selection.cards import Selection, default_selections
 from speechlasso.selection.settings import BagOfWords
-from speechlasso.systems.settings import Arm, default_arms
+from speechlasso.systems.cards import AnySystem, default_arms
 from speechlasso.tokenizers.cards import Tokenizer
 from speechlasso.tokenizers.settings import SpectralRVQMethod
 
@@ -42,6 +42,9 @@ class Settings(Section):
     """The whole configuration of one experiment."""
 
     experiment: Experiment = Experiment()
+    plugins: list[str] = []
+    """Modules of your own with cards of systems, selections or tokenizers: files in the folder
+    where snakemake runs (`my_methods` for my_methods.py), or anything that Python can import."""
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_each_once)] = [1, 2]
     """One run of every arm and fold for each."""
     dataset: Dataset = Dataset()
@@ -55,5 +58,5 @@ class Settings(Section):
     adapt: Adapt = Adapt()
     finetune: Finetune = Finetune()
     evaluate: Evaluate = Evaluate()
-    arms: dict[Name, Arm] = Field(default_factory=default_arms)
+    arms: dict[Name, AnySystem] = Field(default_factory=default_arms)
     """Conditions to compare, by name; experiment.arms says which ones run."""

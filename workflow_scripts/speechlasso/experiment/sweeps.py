@@ -8,7 +8,7 @@ from typing import Any
 
 from speechlasso.experiment.load import arm_settings
 from speechlasso.experiment.settings import Settings
-from speechlasso.systems.settings import Arm
+from speechlasso.systems.settings import System
 
 
 def swept(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
@@ -24,13 +24,12 @@ def swept(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
         yield (f"{arm}[{','.join(pairs)}]" if pairs else arm), of_values
 
 
-def _swept_lists(settings: Settings, arm: Arm) -> dict[tuple[str, ...], list[float]]:
+def _swept_lists(settings: Settings, arm: System) -> dict[tuple[str, ...], list[float]]:
     """The lists of values among the settings that the arm reads, by their key paths."""
-    paths: list[tuple[str, ...]] = []
-    if arm.select is not None:
-        paths.append(("select", getattr(settings.select[arm.select], "like", arm.select), "alpha"))
-    if arm.classifier == "lm":
-        paths += [("finetune", "learning_rate"), ("finetune", "lora", "rank")]
+    select = getattr(arm, "select", None)
+    paths = list(arm.sweeps)
+    if select is not None:
+        paths.insert(0, ("select", getattr(settings.select[select], "like", select), "alpha"))
     as_read = {
         "select": {name: selection.as_read() for name, selection in settings.select.items()},
         "finetune": settings.finetune.as_read(arm.reads_audio),

@@ -11,7 +11,6 @@ from pydantic import (
 
 from speechlasso.data.settings import Table
 from speechlasso.section import HOW_ONLY, SPLITS, PositiveFloat, Section, Share, ordered
-from speechlasso.selection.settings import LinearClassifier
 from speechlasso.training.settings import Training
 
 
@@ -101,12 +100,9 @@ class Finetune(Training):
     or from the one that scores best on validation rows."""
     lora: LoRA = LoRA()
     """Settings of method: lora."""
-    linear: LinearClassifier = LinearClassifier()
-    """Settings of arms with classifier: linear."""
 
     def as_read(self, reads_audio: bool) -> Self:
-        """As the language model reads it; `linear` is for the other arms."""
-        finetune = self.with_defaults("linear")
+        finetune = self
         if not reads_audio:
             finetune = finetune.with_defaults("splice", "token_dropout", "new_rows_rate")
         return finetune if self.method == "lora" else finetune.with_defaults("lora")

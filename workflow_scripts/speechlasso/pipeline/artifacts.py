@@ -9,7 +9,8 @@ from speechlasso.data.settings import Columns, Table
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import LassoFitting, LassoSelection
-from speechlasso.systems.settings import Arm
+from speechlasso.systems.cards import SYSTEMS
+from speechlasso.systems.settings import System
 from speechlasso.tokenizers.cards import TOKENIZERS
 
 if TYPE_CHECKING:
@@ -91,54 +92,57 @@ class Artifacts:
         settled = stages.DescribeSelection(selection=selection.as_read())
         return Variant(settled, upstream | select.upstream)
 
-    def token_texts(self, arm: Arm) -> Variant:
+    def token_texts(self, inputs: list[str], select: str | None) -> Variant:
         upstream = {"manifest": self.manifest(), "folds": self.folds()}
-        if arm.reads_audio:
+        if "audio" in inputs:
             upstream["codes"] = self.codes()
-            upstream["select"] = self.selection(arm.select)
-        return Variant(stages.TokenTexts(inputs=arm.inputs, fold=self.fold), upstream)
+            upstream["select"] = self.selection(select)
+        return Variant(stages.TokenTexts(inputs=inputs, fold=self.fold), upstream)
 
-    def evaluation(self, arm: Arm) -> Variant:
+    def of_token_texts(self, inputs: list[str], select: str | None) -> dict[str, Variant]:
+        """Token texts, with the selection and the learned tokenizer behind them, by role."""
+        token_texts = self.token_texts(inputs, select)
+        upstream = {"token_texts": token_texts}
+        if "audio" in inputs:
+            upstream["select"] = token_texts.upstream["select"]
+            if tokenizer := token_texts.upstream["codes"].upstream.get("tokenizer"):
+                upstream["tokenizer"] = tokenizer
+        return upstream
+
+    def evaluation(self, arm: System) -> Variant:
         """The last variant of a run, with all that it reads behind it."""
         positive_label = self.settings.evaluate.positive_label
-        of_system = {"linear": self._linear, "lm": self._language_model}
-        predictions = of_system[arm.classifier](arm)
+        predictions = self.predictions(self.training(arm))
         return Variant(stages.Evaluate(positive_label=positive_label), {"predictions": predictions})
 
-    def _linear(self, arm: Arm) -> Variant:
-        upstream = {"bow": self.bag_of_words()}
-        if arm.reads_audio:
-            upstream["select"] = self.selection(arm.select)
-        linear = self.settings.finetune.linear.as_read()
-        score = self.settings.evaluate.as_read(linear.chooses).model_dump()
-        seed_read = self.seed if linear.method == "dummy" else None
-        return Variant(
-            stages.FitLinear(inputs=arm.inputs, linear=linear, seed=seed_read, **score), upstream
-        )
+    def training(self, arm: System) -> Variant:
+        """What the arm's system learned of the task."""
+        reads = arm.reads(self)
+        options = self.settings.evaluate.as_read(reads.chooses).model_dump()
+        if reads.positive_label:
+            options["positive_label"] = self.settings.evaluate.positive_label
+        if reads.draws:
+            options["seed"] = self.seed
+        stage = stages.OF_RULE[SYSTEMS[arm.system].rule]
+        return Variant(stage(arm=arm.as_read(), **reads.sections, **options), reads.upstream)
 
-    def _language_model(self, arm: Arm) -> Variant:
-        token_texts = self.token_texts(arm)
-        upstream = {"token_texts": token_texts}
-        reads_audio = arm.reads_audio
-        if reads_audio and arm.adapt:
-            upstream["adapt"] = self._adaptation(arm, token_texts)
-        finetune = Variant(
-            stages.FinetuneLM(
-                lm=self.settings.lm.as_read(has_new_rows=reads_audio),
-                finetune=self.settings.finetune.as_read(reads_audio),
-                metric=self.settings.evaluate.as_read(self.settings.finetune.chooses).metric,
-                positive_label=self.settings.evaluate.positive_label,
-                seed=self.seed,
-            ),
-            upstream,
-        )
-        return Variant(stages.Predict(), {"finetune": finetune, "token_texts": token_texts})
+    def predictions(self, training: Variant) -> Variant:
+        """A light system predicts in the job that fits it."""
+        if isinstance(training.settings, stages.FitLinear):
+            return training
+        card = training.settings.card
+        read = {
+            role: training.upstream[role]
+            for role in card.predicts_from
+            if role in training.upstream
+        }
+        return Variant(stages.Predict(system=card.name), {"finetune": training, **read})
 
-    def _adaptation(self, arm: Arm, token_texts: Variant) -> Variant:
+    def adaptation(self, inputs: list[str], select: str) -> Variant:
         """Adaptation to the fold's token texts, or to a corpus that is searched for test rows."""
-        upstream, options = {"token_texts": token_texts}, {}
+        upstream, options = {"token_texts": self.token_texts(inputs, select)}, {}
         if corpus := self.settings.adapt.corpus:
-            texts = self._texts_of_corpus(arm, corpus)
+            texts = self._texts_of_corpus(inputs, select, corpus)
             upstream = {
                 "token_texts": texts,
                 "corpus": texts.upstream["manifest"],
@@ -147,6 +151,7 @@ class Artifacts:
             }
             own = upstream["manifest"].settings.table
             options = {"fold": self.fold, "by_id": None not in (own.columns.id, corpus.columns.id)}
+        upstream["select"] = self.selection(select)
         return Variant(
             stages.AdaptLM(
                 lm=self.settings.lm.as_read(
@@ -159,7 +164,7 @@ class Artifacts:
             upstream,
         )
 
-    def _texts_of_corpus(self, arm: Arm, corpus: Table) -> Variant:
+    def _texts_of_corpus(self, inputs: list[str], select: str, corpus: Table) -> Variant:
         """Token texts of the corpus to adapt to, by the fold's tokenizer and selection."""
         without = ["label", "split", "group"]
         manifest = Variant(
@@ -172,10 +177,9 @@ class Artifacts:
         )
         codes = self.codes()
         codes = Variant(codes.settings, codes.upstream | {"manifest": manifest})
-        select = self.selection(arm.select)
         return Variant(
-            stages.TokenTexts(inputs=arm.inputs),
-            {"manifest": manifest, "codes": codes, "select": select},
+            stages.TokenTexts(inputs=inputs),
+            {"manifest": manifest, "codes": codes, "select": self.selection(select)},
         )
 
     @property

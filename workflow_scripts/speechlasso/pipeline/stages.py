@@ -15,9 +15,10 @@ from speechlasso.evaluation.settings import Metric
 from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import HOW_ONLY, Section
-from speechlasso.selection.cards import Selection
-from speechlasso.selection.settings import BagOfWords, LassoFitting, LinearClassifier
-from speechlasso.tokenizers.cards import Tokenizer
+from speechlasso.selection.cards import SELECTIONS, Selection
+from speechlasso.selection.settings import BagOfWords, LassoFitting
+from speechlasso.systems.cards import SYSTEMS, AnySystem, SystemCard
+from speechlasso.tokenizers.cards import TOKENIZERS, Tokenizer
 
 
 class Stage(Section):
@@ -48,6 +49,10 @@ class Stage(Section):
         """
         return {}
 
+    def origin(self) -> dict[str, Any]:
+        """What tells code from outside this project apart (`registry.Card.origin`)."""
+        return {}
+
 
 class Corpus(Stage):
     name, rule = "corpus", "demo_corpus"
@@ -61,6 +66,7 @@ class Corpus(Stage):
 class Manifest(Stage):
     name, rule = "manifest", "manifest"
     version = 2
+    files = ("manifest.parquet",)
     table: Table
     on_bad: str = "error"
     max_bad_share: Annotated[float, HOW_ONLY] = 0.05
@@ -77,6 +83,7 @@ class Manifest(Stage):
 class FoldDivision(Stage):
     name, rule = "folds", "divide_folds"
     version = 2
+    files = ("folds.parquet",)
     folds: Folds
 
     @property
@@ -94,9 +101,13 @@ class OfTokenizer(Stage):
     def data_files(self) -> dict[str, str]:
         return self.tokenizer.files()
 
+    def origin(self) -> dict[str, Any]:
+        return TOKENIZERS[self.tokenizer.method].origin
+
 
 class FitTokenizer(OfTokenizer):
     name, rule = "tokenizer", "fit_tokenizer"
+    files = ("tokenizer.safetensors",)
     fold: str
 
 
@@ -130,6 +141,7 @@ class LassoPath(Stage):
 class SelectTokens(Stage):
     name, rule = "select", "select_tokens"
     version = 2
+    files = ("selection.json",)
     selection: Selection
     metric: Metric = "macro_f1"
     positive_label: str | None = None
@@ -143,6 +155,9 @@ class SelectTokens(Stage):
     def label(self) -> str:
         return self.selection.method
 
+    def origin(self) -> dict[str, Any]:
+        return SELECTIONS[self.selection.method].origin
+
 
 class DescribeSelection(Stage):
     name, rule = "description", "describe_selection"
@@ -155,6 +170,7 @@ class DescribeSelection(Stage):
 
 class TokenTexts(Stage):
     name, rule = "token_texts", "token_texts"
+    files = ("token_texts.parquet",)
     inputs: list[str]
     fold: str | None = None
 
@@ -166,6 +182,7 @@ class TokenTexts(Stage):
 class AdaptLM(Stage):
     name, rule = "adapt", "adapt_lm"
     version = 3
+    files = ("rows.safetensors",)
     lm: LanguageModel
     adapt: Adapt
     seed: int
@@ -182,45 +199,61 @@ class AdaptLM(Stage):
         return files_of_model("lm", self.lm.name)
 
 
-class FinetuneLM(Stage):
-    name, rule = "finetune", "finetune"
-    version = 2
-    files = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
-    lm: LanguageModel
-    finetune: Finetune
-    metric: Metric = "macro_f1"
-    positive_label: str | None = None
-    seed: int
+class Training(Stage):
+    """A system learns the task."""
 
-    @property
-    def label(self) -> str:
-        return self.finetune.method
-
-    def data_files(self) -> dict[str, str]:
-        return files_of_model("lm", self.lm.name)
-
-
-class FitLinear(Stage):
-    name, rule = "linear", "fit_linear"
-    version = 2
-    inputs: list[str]
-    linear: LinearClassifier
+    arm: AnySystem
+    lm: LanguageModel | None = None
+    finetune: Finetune | None = None
     metric: Metric = "macro_f1"
     positive_label: str | None = None
     seed: int | None = None
-    """Of the dummy's draws; logistic regression draws nothing."""
+
+    @property
+    def card(self) -> SystemCard:
+        return SYSTEMS[self.arm.system]
+
+    @property
+    def version(self) -> int:
+        return self.card.version
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return self.card.files
 
     @property
     def label(self) -> str:
-        return "-".join(self.inputs)
+        return self.arm.system
+
+    def data_files(self) -> dict[str, str]:
+        return files_of_model("lm", self.lm.name) if self.lm else {}
+
+    def origin(self) -> dict[str, Any]:
+        return self.card.origin
+
+
+class FinetuneLM(Training):
+    name, rule = "finetune", "finetune"
+
+
+class FitLinear(Training):
+    name, rule = "linear", "fit_linear"
+
+
+OF_RULE = {stage.rule: stage for stage in (FinetuneLM, FitLinear)}
 
 
 class Predict(Stage):
     name, rule = "predict", "predict"
+    files = ("predictions.parquet",)
+    system: str
 
     @property
     def label(self) -> str:
-        return "lm"
+        return self.system
+
+    def origin(self) -> dict[str, Any]:
+        return SYSTEMS[self.system].origin
 
 
 class Evaluate(Stage):

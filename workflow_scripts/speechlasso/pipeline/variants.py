@@ -37,12 +37,14 @@ class Variant:
     @property
     def spec(self) -> dict[str, Any]:
         """All that the key covers."""
+        origin = self.settings.origin()
         return {
             "stage": self.stage,
             "version": self.settings.version,
             "settings": self.settings.hashed_settings(),
             "data": self.data,
             "upstream": {role: variant.key for role, variant in self.upstream.items()},
+            **({"origin": origin} if origin else {}),
         }
 
     @cached_property

@@ -157,27 +157,3 @@ class AllTokens(SelectionMethod):
     has_evidence = False
     method: Literal["all"]
     """Keep every audio token that the training rows have."""
-
-
-class LinearClassifier(Section):
-    method: Literal["logistic_regression", "dummy"] = "logistic_regression"
-    """dummy draws labels by the training rows' class shares, anew for each seed: what chance
-    gives."""
-    weighting: Literal["tfidf", "counts"] = "tfidf"
-    """Weigh counts by TF-IDF, or take them as they are."""
-    scaling: Literal["unit_variance", "none"] = "unit_variance"
-    """Scale every feature to unit variance, or not."""
-    C: Annotated[list[PositiveFloat], Field(min_length=1), ORDERED_NUMBERS] = [
-        *(0.0003, 0.001, 0.003, 0.01, 0.1, 1.0)
-    ]
-    """Inverse strengths of the L2 penalty to try; the validation metric chooses."""
-
-    def as_read(self) -> Self:
-        if self.method == "dummy":
-            return self.with_defaults("weighting", "scaling", "C")
-        return self
-
-    @property
-    def chooses(self) -> bool:
-        """Whether a score decides on C."""
-        return self.method != "dummy" and len(self.C) > 1

@@ -1,25 +1,48 @@
-"""Settings of the arms."""
+"""What every arm has in common, whichever system it names."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from speechlasso.section import INPUTS, Section, ordered
 
 
-class Arm(Section):
+@dataclass(frozen=True)
+class Reads:
+    """What a system learns the task from, beside its own settings.
+
+    Attributes
+    ----------
+    upstream
+        Artifacts by their role, as methods of `pipeline.artifacts.Artifacts` return them.
+    sections
+        Sections of the configuration as the system reads them: lm, finetune.
+    chooses
+        Whether it chooses something by the metric on validation rows.
+    positive_label
+        Whether it asks which class is the positive one, whatever the metric.
+    draws
+        Whether it draws anything, and so reads the seed.
+    """
+
+    upstream: dict[str, Any]
+    sections: dict[str, Section] = field(default_factory=dict)
+    chooses: bool = False
+    positive_label: bool = False
+    draws: bool = True
+
+
+class System(Section):
+    """An arm: a system with its settings. Each system adds a key `system` and its own keys."""
+
+    sweeps: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Key paths of settings outside the arm that may be lists, each value making a run."""
+
     inputs: Annotated[list[Literal[INPUTS]], Field(min_length=1), ordered(INPUTS)] = [*INPUTS]
     """What the classifier reads."""
-    select: str | None = None
-    """Which selection under `select` gives the audio tokens."""
-    adapt: bool = True
-    """Adapt the LM to the new tokens before fine-tuning."""
-    classifier: Literal["lm", "linear"] = "lm"
-    """Fine-tune the LM, or fit a logistic regression on the bag of words."""
     override: dict[str, Any] = {}
     """Settings of this arm alone, as sections: {lm: {...}, finetune: {...}, ...}."""
 
@@ -27,14 +50,21 @@ class Arm(Section):
     def reads_audio(self) -> bool:
         return "audio" in self.inputs
 
+    def as_read(self) -> Self:
+        # Sections are overridden before anything reads them.
+        return self.with_defaults("override")
 
-def default_arms() -> dict[str, Arm]:
-    return {
-        "text_only": Arm(inputs=["text"]),
-        "audio_only": Arm(inputs=["audio"], select="lasso"),
-        "lasso": Arm(select="lasso"),
-        "random": Arm(select="random"),
-        "all_tokens": Arm(select="all"),
-        "bow_linear": Arm(select="lasso", classifier="linear"),
-        "bow_linear_all": Arm(select="all", classifier="linear"),
-    }
+    def reads(self, artifacts: Any) -> Reads:
+        """What the system reads of an experiment's artifacts (`pipeline.artifacts.Artifacts`)."""
+        raise NotImplementedError
+
+
+class SystemOfTokens(System):
+    """A system that reads audio as the tokens of a selection."""
+
+    select: str | None = None
+    """Which selection under `select` gives the audio tokens."""
+
+    def as_read(self) -> Self:
+        # The selection behind the name is upstream, and its key says more.
+        return super().as_read().with_defaults("select")

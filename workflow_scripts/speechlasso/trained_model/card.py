@@ -211,7 +211,7 @@ def _settings(stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         # Where the corpus lies on someone's machine is nobody's business.
         yield from _flat("adapt", stages["adapt"]["adapt"], {"corpus"})
     method = stages["finetune"]["finetune"]["method"]
-    unread = {"linear"} if method == "lora" else {"linear", "lora"}
+    unread = set() if method == "lora" else {"lora"}
     yield from _flat("finetune", stages["finetune"]["finetune"], unread)
     yield "seed", stages["finetune"]["seed"]
 

@@ -10,6 +10,9 @@ from pydantic import (
 
 from speechlasso.section import HOW_ONLY, Section, Share
 
+CHECKPOINT = "checkpoint"
+"""Folder, beside spec.json, with what a job goes on from when it was stopped."""
+
 
 class Training(Section):
     batch_size: PositiveInt = 32

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
+from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
-from speechlasso.selection.settings import LinearClassifier
-from speechlasso.systems.linear_classifier import fit_and_predict
+from speechlasso.systems.bow_linear_model import Counts, FittedLinear, fit_linear
 
 
 def test_rare_classes_weigh_as_much_as_frequent_ones():
@@ -21,7 +22,7 @@ def test_rare_classes_weigh_as_much_as_frequent_ones():
     rows = pd.DataFrame({"id": [f"u{i}" for i in range(100)], "label": labels, "split": split})
     empty = sp.csr_array((100, 0), dtype=np.int32)
     bow = BagOfWords(rows, empty, sp.csr_array(text), AudioFeatures(0, 0, 0), list("abcd"))
-    settings = LinearClassifier(C=[0.1], weighting="counts", scaling="none")
+    settings = bow_linear(C=[0.1], weighting="counts", scaling="none")
     predictions, _ = fit_and_predict(bow, None, ["text"], settings, "macro_f1", None)
 
     train = split == "train"
@@ -32,3 +33,33 @@ def test_rare_classes_weigh_as_much_as_frequent_ones():
         predictions["p_rare"], model.predict_proba(text)[:, 1], rtol=1e-3, atol=1e-4
     )
     assert predictions["p_rare"].mean() > 0.3, "unweighted, it is about the class's share"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"C": [0.1]},
+        {"C": [0.1], "weighting": "counts"},
+        {"C": [0.1], "scaling": "none"},
+        {"classifier": "dummy", "C": [1.0]},
+    ],
+)
+def test_what_was_saved_predicts_the_same_bytes(tmp_path, settings):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "id": [f"u{i}" for i in range(60)],
+            "label": rng.choice(["no", "perhaps", "yes"], 60),
+            "split": ["train", "validation", "test"] * 20,
+        }
+    )
+    counts = Counts(rows, sp.csr_array(rng.poisson(0.3, (60, 9))), None)
+    arm = bow_linear(inputs=["audio"], select="lasso", **settings)
+    fitted, _ = fit_linear(counts, arm, "uar", None, seed=3)
+    fitted.save(tmp_path / "model.npz")
+    opened = FittedLinear.open(tmp_path / "model.npz")
+    assert opened.arm == arm
+    for _ in range(2):
+        pd.testing.assert_frame_equal(
+            opened.predict_counts(counts), fitted.predict_counts(counts), check_exact=True
+        )

@@ -1,0 +1,210 @@
+"""Fit the system `bow_linear`, and open what was fitted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from sklearn.base import ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from speechlasso.errors import InputError
+from speechlasso.evaluation.scores import classification_scores, predictions_frame
+from speechlasso.files import read_json, written_whole
+from speechlasso.selection.bag_of_words import BagOfWords, weighting
+from speechlasso.selection.token_selection import TokenSelection
+from speechlasso.systems.bow_linear import BowLinear
+
+if TYPE_CHECKING:
+    from speechlasso.systems.cards import Files
+
+MODEL = "model.npz"
+
+
+def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
+    """Fit on the training rows and choose C on the validation rows."""
+    started = time.perf_counter()
+    counts = Counts.read(inputs, settings.arm)
+    fitted, training = fit_linear(
+        counts, settings.arm, settings.metric, settings.positive_label, settings.seed
+    )
+    fitted.save(folder / MODEL)
+    return training | {"train_seconds": time.perf_counter() - started}
+
+
+def open(folder: Path) -> FittedLinear:
+    return FittedLinear.open(folder / MODEL)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of the words and the kept audio tokens that an arm reads.
+
+    Attributes
+    ----------
+    rows
+        id, label, split of each utterance.
+    audio, text
+        CSR, (n_utterances, n_kept_tokens) and (n_utterances, n_words); None where not read.
+    """
+
+    rows: pd.DataFrame
+    audio: sp.csr_array | None
+    text: sp.csr_array | None
+
+    @classmethod
+    def of(cls, bow: BagOfWords, selection: TokenSelection | None, inputs: list[str]) -> Counts:
+        kept = [token.index for token in selection.tokens] if "audio" in inputs else None
+        return cls(
+            bow.rows,
+            None if kept is None else bow.audio[:, kept],
+            bow.text if "text" in inputs else None,
+        )
+
+    @classmethod
+    def read(cls, inputs: Files, arm: BowLinear) -> Counts:
+        bow = BagOfWords.load(Path(inputs["bow"][0]).parent)
+        selection = None
+        if arm.reads_audio:
+            selection = TokenSelection.from_json(read_json(inputs["select"][0]))
+        return cls.of(bow, selection, arm.inputs)
+
+    @property
+    def joint(self) -> sp.csr_array:
+        parts = [part for part in (self.audio, self.text) if part is not None]
+        return sp.hstack(parts, format="csr")
+
+
+@dataclass(frozen=True)
+class FittedLinear:
+    """Weights of the counts, and the classifier of weighted counts."""
+
+    arm: BowLinear
+    weights: Pipeline
+    classifier: ClassifierMixin
+    seed: int | None
+
+    def predict(self, inputs: Files, threads: int = 1) -> pd.DataFrame:
+        return self.predict_counts(Counts.read(inputs, self.arm))
+
+    def predict_counts(self, counts: Counts) -> pd.DataFrame:
+        """As `evaluation.scores.predictions_frame` makes it, rows as in the counts."""
+        return predictions_frame(
+            counts.rows,
+            self.classifier.predict_proba(self.weights.transform(counts.joint)),
+            self.classifier.classes_,
+            n_audio_tokens=_sizes(counts.audio),
+            n_text_tokens=_sizes(counts.text),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write what was learned as arrays; nothing is pickled."""
+        occurring, tfidf, scaler = (step for _, step in self.weights.steps)
+        learned = {
+            "arm": self.arm.model_dump_json(),
+            "occurs": occurring.occurs_,
+            "idf": getattr(tfidf, "idf_", None),
+            "scale": getattr(scaler, "scale_", None),
+            "classes": np.asarray(self.classifier.classes_, dtype=str),
+        }
+        if self.arm.is_dummy:
+            learned |= {"shares": self.classifier.class_prior_, "seed": self.seed}
+        else:
+            learned |= {"coef": self.classifier.coef_, "intercept": self.classifier.intercept_}
+        with written_whole(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{name: v for name, v in learned.items() if v is not None})
+
+    @classmethod
+    def open(cls, path: Path) -> FittedLinear:
+        with np.load(path, allow_pickle=False) as learned:
+            arm = BowLinear.model_validate_json(learned["arm"].item())
+            weights = weighting(arm.weighting, arm.scaling)
+            occurring, tfidf, scaler = (step for _, step in weights.steps)
+            occurring.occurs_ = learned["occurs"]
+            if "idf" in learned:
+                tfidf.idf_ = learned["idf"]
+            if "scale" in learned:
+                scaler.scale_ = learned["scale"]
+            seed = int(learned["seed"]) if "seed" in learned else None
+            classifier = new_classifier(arm, seed=seed)
+            classifier.classes_ = learned["classes"].astype(object)
+            if arm.is_dummy:
+                _restore_dummy(classifier, learned["shares"])
+            else:
+                classifier.coef_, classifier.intercept_ = learned["coef"], learned["intercept"]
+        return cls(arm, weights, classifier, seed)
+
+
+def _restore_dummy(classifier: DummyClassifier, shares: np.ndarray) -> None:
+    """What scikit-learn's `fit` would have found."""
+    classifier.class_prior_, classifier.n_classes_ = shares, len(shares)
+    classifier.n_outputs_, classifier.sparse_output_ = 1, False
+    classifier._strategy = classifier.strategy
+
+
+def fit_linear(
+    counts: Counts, arm: BowLinear, metric: str, positive_label: str | None, seed: int | None = None
+) -> tuple[FittedLinear, dict[str, Any]]:
+    """Fit on the training rows, choose C on the validation rows.
+
+    Parameters
+    ----------
+    seed
+        Of the dummy's draws; logistic regression draws nothing.
+
+    Returns
+    -------
+    fitted
+        Predicts from counts of the same words and tokens.
+    training
+        Chosen C and the validation score of each.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to count.
+    """
+    joint = counts.joint
+    if not joint.shape[1]:
+        raise InputError(
+            "fit_linear: no training text has a word to count (letters or digits, see bow in "
+            "config.yaml; signs and emoji are none), and no audio token is read; let the arm read "
+            "audio as well, or use system: token_lm"
+        )
+    labels, split = (counts.rows[name].to_numpy() for name in ("label", "split"))
+    train, validation = (np.flatnonzero(split == name) for name in ("train", "validation"))
+    weights = weighting(arm.weighting, arm.scaling).fit(joint[train])
+    features = weights.transform(joint)
+    classes = np.unique(labels[train])
+    best_C, best, scores = None, None, {}
+    for C in sorted(arm.C):
+        classifier = new_classifier(arm, C, seed).fit(features[train], labels[train])
+        scores[C] = classification_scores(
+            np.searchsorted(classes, labels[validation]),
+            classifier.predict_proba(features[validation]),
+            classes,
+            positive_label,
+        )[metric]
+        # Of equal scores the strongest penalty wins.
+        if best_C is None or scores[C] > scores[best_C]:
+            best_C, best = C, classifier
+    training = {"C": best_C, f"validation_{metric}": [[C, s] for C, s in scores.items()]}
+    return FittedLinear(arm, weights, best, seed), training
+
+
+def new_classifier(arm: BowLinear, C: float = 1.0, seed: int | None = None) -> ClassifierMixin:
+    """scikit-learn's, not fitted yet."""
+    if arm.is_dummy:
+        return DummyClassifier(strategy="stratified", random_state=seed)
+    return LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
+
+
+def _sizes(counts: sp.csr_array | None) -> np.ndarray | int:
+    return 0 if counts is None else np.asarray(counts.sum(axis=1)).ravel()

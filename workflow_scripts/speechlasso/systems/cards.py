@@ -1,0 +1,97 @@
+"""The cards of the systems that `arms.<name>.system` can name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from speechlasso.registry import Card, OneOf, Registry
+from speechlasso.systems.bow_linear import BowLinear
+from speechlasso.systems.settings import System
+from speechlasso.systems.token_lm import TokenLM
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemCard(Card):
+    """A kind of classifier.
+
+    Its settings are a `System`, which says what it reads. Its module has
+
+        fit(inputs, settings, folder, threads) -> dict    what training.json says
+        open(folder)                                      has predict(inputs, threads)
+
+    where `inputs` are the files of what it reads, a list for each role of `Reads.upstream`;
+    `settings` is a `pipeline.stages.Training`, with the arm as `settings.arm`; and `predict`
+    returns what `evaluation.scores.predictions_frame` makes.
+
+    Attributes
+    ----------
+    rule
+        finetune for those that need torch, fit_linear for light ones.
+    files
+        What `fit` leaves in the folder.
+    version
+        To be raised when it computes something else from the same settings.
+    predicts_from
+        The roles that `predict` reads.
+    mem_mb, runtime
+        Memory in megabytes and minutes that its training may take.
+    """
+
+    rule: Literal["finetune", "fit_linear"]
+    files: tuple[str, ...]
+    predicts_from: tuple[str, ...]
+    version: int = 1
+    mem_mb: int = 4000
+    runtime: int = 60
+
+
+SYSTEMS = Registry(
+    SystemCard,
+    "speechlasso.systems",
+    [
+        SystemCard(
+            name="token_lm",
+            settings=TokenLM,
+            implementation="speechlasso.systems.token_lm_model",
+            description="A language model reads words and the few audio tokens that were selected.",
+            rule="finetune",
+            files=(
+                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
+                "training_log.csv",
+            ),
+            predicts_from=("token_texts",),
+            version=2,
+            mem_mb=6000,
+            runtime=480,
+        ),
+        SystemCard(
+            name="bow_linear",
+            settings=BowLinear,
+            implementation="speechlasso.systems.bow_linear_model",
+            description="Logistic regression on counts of words and selected audio tokens.",
+            rule="fit_linear",
+            files=("model.npz",),
+            predicts_from=("bow", "select"),
+            version=2,
+        ),
+    ],
+)
+Files = Mapping[str, list[str]]
+"""What a system reads: the files of each artifact, by its role."""
+
+AnySystem = Annotated[System, OneOf(SYSTEMS, "system", default="token_lm")]
+
+
+def default_arms() -> dict[str, System]:
+    lm, linear = {"system": "token_lm"}, {"system": "bow_linear"}
+    return {
+        "text_only": TokenLM(**lm, inputs=["text"]),
+        "audio_only": TokenLM(**lm, inputs=["audio"], select="lasso"),
+        "lasso": TokenLM(**lm, select="lasso"),
+        "random": TokenLM(**lm, select="random"),
+        "all_tokens": TokenLM(**lm, select="all"),
+        "bow_linear": BowLinear(**linear, select="lasso"),
+        "bow_linear_all": BowLinear(**linear, select="all"),
+    }

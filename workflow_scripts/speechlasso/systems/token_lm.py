@@ -1,0 +1,38 @@
+"""The method: a language model learns the kept audio tokens, then the task.
+
+Source: arXiv 2512.07571.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from speechlasso.systems.settings import Reads, SystemOfTokens
+
+
+class TokenLM(SystemOfTokens):
+    sweeps = (("finetune", "learning_rate"), ("finetune", "lora", "rank"))
+
+    system: Literal["token_lm"]
+    """Fine-tune the language model (`lm`, `finetune`) on words and kept audio tokens."""
+    adapt: bool = True
+    """Adapt the LM to the new tokens before fine-tuning."""
+
+    def as_read(self) -> Self:
+        # What is read and whether the LM was adapted is upstream.
+        return super().as_read().with_defaults("inputs", "adapt")
+
+    def reads(self, artifacts: Any) -> Reads:
+        settings = artifacts.settings
+        upstream = artifacts.of_token_texts(self.inputs, self.select)
+        if self.reads_audio and self.adapt:
+            upstream["adapt"] = artifacts.adaptation(self.inputs, self.select)
+        return Reads(
+            upstream,
+            sections={
+                "lm": settings.lm.as_read(has_new_rows=self.reads_audio),
+                "finetune": settings.finetune.as_read(self.reads_audio),
+            },
+            chooses=settings.finetune.chooses,
+            positive_label=True,  # whose threshold may be tuned
+        )

@@ -1,0 +1,55 @@
+"""Fit the system `token_lm`, and open what was fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from speechlasso.files import write_csv
+from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.prediction import Classifier
+from speechlasso.language_model.token_rows import read_token_rows
+from speechlasso.language_model.token_text import n_selected
+from speechlasso.training.processes import in_processes
+from speechlasso.training.settings import CHECKPOINT
+
+if TYPE_CHECKING:
+    from speechlasso.systems.cards import Files
+
+
+def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
+    """Fine-tune on the token texts, from adapted rows where there are some."""
+    work = partial(
+        finetune,
+        pd.read_parquet(inputs["token_texts"][0]),
+        folder,
+        lm=settings.lm,
+        settings=settings.finetune,
+        metric=settings.metric,
+        positive_label=settings.positive_label,
+        n_audio_tokens=n_selected(inputs["select"][0]) if "select" in inputs else None,
+        token_rows=read_token_rows(inputs["adapt"][0]) if "adapt" in inputs else None,
+        seed=settings.seed,
+        threads=threads,
+        checkpoint_folder=folder / CHECKPOINT,
+    )
+    result = in_processes(settings.finetune.processes, work)
+    write_csv(folder / "training_log.csv", result.log)
+    return {name: getattr(result, name) for name in ("train_seconds", "peak_memory_mb")}
+
+
+@dataclass(frozen=True)
+class FittedTokenLM:
+    classifier: Classifier
+
+    def predict(self, inputs: Files, threads: int) -> pd.DataFrame:
+        token_texts = pd.read_parquet(inputs["token_texts"][0])
+        return self.classifier.predict(token_texts, threads=threads)
+
+
+def open(folder: Path) -> FittedTokenLM:
+    return FittedTokenLM(Classifier.open(folder))
