@@ -155,7 +155,9 @@ def specs_behind(stage):
     def paths(wildcards):
         upstream = PLAN[stage, wildcards[stage]].upstream
         # An adapted model may come from another manifest.
-        ancestors = [v for role, read in upstream.items() if role != "adapt" for v in read.with_ancestors()]
+        ancestors = [
+            v for role, read in upstream.items() if role != "adapt" for v in read.with_ancestors()
+        ]
         return [
             (
                 str(spec_of_shard(PLAN.shards(variant)[0]))

@@ -36,12 +36,12 @@ rule model_card:
         metrics=metrics_of_model,
     output:
         card="results/finetune/{finetune}/README.md",
-    wildcard_constraints:
-        finetune=one_of("finetune", "token_lm"),
     log:
         "logs/finetune/{finetune}-card.log",
     benchmark:
         "benchmarks/finetune/{finetune}-card.tsv"
+    wildcard_constraints:
+        finetune=one_of("finetune", "token_lm"),
     conda:
         "../envs/light.yaml"
     resources:

@@ -49,12 +49,12 @@ for card, rule_name, stage in systems_of("finetune"):
             training="results/finetune/{finetune}/training.json",
             recipe="results/finetune/{finetune}/speechlasso.json",
             spec="results/finetune/{finetune}/spec.json",
-        wildcard_constraints:
-            finetune=one_of(stage, card.name),
         log:
             "logs/finetune/{finetune}.log",
         benchmark:
             "benchmarks/finetune/{finetune}.tsv"
+        wildcard_constraints:
+            finetune=one_of(stage, card.name),
         conda:
             "../envs/torch.yaml"
         threads: 1

@@ -13,12 +13,12 @@ for card, rule_name, stage in systems_of("fit_linear"):
             predictions="results/linear/{linear}/predictions.parquet",
             training="results/linear/{linear}/training.json",
             spec="results/linear/{linear}/spec.json",
-        wildcard_constraints:
-            linear=one_of(stage, card.name),
         log:
             "logs/linear/{linear}.log",
         benchmark:
             "benchmarks/linear/{linear}.tsv"
+        wildcard_constraints:
+            linear=one_of(stage, card.name),
         conda:
             "../envs/light.yaml"
         resources:

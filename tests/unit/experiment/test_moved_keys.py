@@ -63,3 +63,21 @@ def test_any_name_may_stand_at_a_star(monkeypatch):
         "select.three.old: moved; write evaluate.metric.x instead",
     ]
     assert "select" in OVERRIDABLE_SECTIONS
+
+
+def test_settings_of_arms_that_moved_are_told_with_their_new_place():
+    raw = {
+        "arms": {"a": {"inputs": ["text"], "classifier": "linear"}},
+        "experiment": {"arms": ["a"]},
+        "select": {"lasso": {"method": "frequency_lasso"}},
+        "finetune": {"linear": {"C": [1.0]}},
+    }
+    with pytest.raises(InputError) as caught:
+        load_settings(raw)
+    assert set(str(caught.value).splitlines()[1:]) == {
+        "  - finetune.linear: moved; write arms.NAME.C for arms with system: bow_linear "
+        "(its method is classifier)",
+        "  - arms.a.classifier: linear is now written system: bow_linear",
+        "  - select.lasso.method: frequency_lasso is now written method: lasso, "
+        "frequency_exponent: 0.5",
+    }

@@ -96,6 +96,7 @@ ELSEWHERE = [
     "experiment.*",
     "dataset.source",
     "seeds",
+    "plugins",
     *(f"arms.*.{key}" for key in ("system", "inputs", "select", "adapt", "override")),
     "select.*.method",
     "*.path",

@@ -15,7 +15,7 @@ def bag_of_words(**upstream):
 
 
 def test_a_key_is_the_label_and_a_digest_of_the_spec():
-    predict = Variant(stages.Predict())
+    predict = Variant(stages.Predict(system="token_lm"))
     variant = bag_of_words(folds=predict)
     text = (
         '{"data":{"x":"1","y":"2"},"settings":{"bow":{"lowercase":false},"fold":"a/b"},'
@@ -29,19 +29,19 @@ def test_a_key_is_the_label_and_a_digest_of_the_spec():
 
 def test_settings_at_their_defaults_are_no_part_of_a_key():
     """A new optional setting leaves finished results where they are."""
-    assert stages.Predict().hashed_settings() == {}
+    assert stages.Evaluate().hashed_settings() == {}
     adapted = stages.SelectTokens(selection={"method": "random"}, seed=None, metric="macro_f1")
     assert adapted.hashed_settings() == {"selection": {"method": "random"}}
 
 
 def test_the_order_in_which_things_are_named_changes_no_key():
-    one, other = Variant(stages.Predict()), bag_of_words()
+    one, other = Variant(stages.Predict(system="token_lm")), bag_of_words()
     assert bag_of_words(a=one, b=other).key == bag_of_words(b=other, a=one).key
     assert bag_of_words(a=one, b=other).key != bag_of_words(a=other, b=one).key
 
 
 def test_ancestors_come_before_what_reads_them():
     first = bag_of_words()
-    second = Variant(stages.Predict(), {"bow": first})
+    second = Variant(stages.Predict(system="token_lm"), {"bow": first})
     last = Variant(stages.Evaluate(), {"x": second, "y": first})
     assert list(last.with_ancestors()) == [first, second, first, last]

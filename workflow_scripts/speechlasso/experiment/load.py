@@ -13,7 +13,7 @@ from pydantic import (
 from speechlasso.errors import InputError
 from speechlasso.experiment.checks import cross_problems
 from speechlasso.experiment.messages import as_list, as_mapping, readable_problems
-from speechlasso.experiment.moved_keys import moved_problems, renamed_problems
+from speechlasso.experiment.moved_keys import moved_problems
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.experiment.settings import OVERRIDABLE_SECTIONS, Settings
 
@@ -27,7 +27,7 @@ def load_settings(raw: Mapping[str, Any]) -> Settings:
         Listing every mistake with its key path.
     """
     use_plugins(name for name in as_list(raw.get("plugins")) if isinstance(name, str))
-    moved = {_path_of(problem): problem for problem in (*moved_problems(raw), *renamed_problems(raw))}
+    moved = {_path_of(problem): problem for problem in moved_problems(raw)}
     others = [*_schema_problems(raw), *cross_problems(raw)]
     # A key that moved is not named again as an unknown one.
     others = [problem for problem in others if _path_of(problem) not in moved]

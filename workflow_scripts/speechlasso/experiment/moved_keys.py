@@ -23,7 +23,8 @@ RENAMED = {
 
 
 def moved_problems(raw: Mapping[str, Any]) -> Iterator[str]:
-    """A message for each key that has moved, in the configuration and in overrides of its arms."""
+    """A message for each key that has moved, in the configuration and in overrides of its arms, and
+    for each value that has another name."""
     overrides = {
         f"arms.{name}.override.": as_mapping(as_mapping(arm).get("override"))
         for name, arm in as_mapping(raw.get("arms")).items()
@@ -33,10 +34,6 @@ def moved_problems(raw: Mapping[str, Any]) -> Iterator[str]:
             for path, value in _found(config, pattern.split(".")):
                 keys = [f"{above}{place}.{key}" for key in as_mapping(value)] or [place]
                 yield f"{above}{path}: moved; write {', '.join(keys)} {condition}"
-
-
-def renamed_problems(raw: Mapping[str, Any]) -> Iterator[str]:
-    """A message for each value that has another name."""
     for (pattern, old), new in RENAMED.items():
         for path, value in _found(raw, pattern.split(".")):
             if value == old:

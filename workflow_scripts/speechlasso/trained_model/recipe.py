@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from speechlasso.errors import InputError
+from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import sha256, write_json, written_whole
 from speechlasso.section import Section
 from speechlasso.tokenizers.cards import Tokenizer
@@ -21,6 +22,12 @@ SPEECH_TOKENIZER = "speech_tokenizer.safetensors"
 Role = Literal["id", "text", "audio", "start", "end"]
 PLACES = ("checkpoint", "config", "model")
 """Settings that say where files of a speech tokenizer lie."""
+
+
+class _OfOthers(BaseModel):
+    """What is read of a recipe first."""
+
+    plugins: list[str] = []
 
 
 class Recipe(Section):
@@ -38,6 +45,8 @@ class Recipe(Section):
     """The speech tokenizer; None for text alone."""
     sha256: dict[str, str] = {}
     """Of each local file that a pretrained speech tokenizer was read from, by what it is."""
+    plugins: list[str] = []
+    """Modules that the tokenizer comes from, where it is not one of this project's."""
 
     @classmethod
     def from_specs(cls, specs: Iterable[Mapping[str, Any]]) -> Recipe:
@@ -45,13 +54,23 @@ class Recipe(Section):
         of_stage = {spec["stage"]: spec for spec in specs}
         table = of_stage["manifest"]["settings"]["table"]
         codes = of_stage.get("codes", {"settings": {}})
+        plugins = [*codes.get("origin", {}).get("modules", ())]
+        cls._use(plugins)
         return cls(
             inputs=of_stage["token_texts"]["settings"]["inputs"],
             columns={role: table["columns"][role] for role in get_args(Role)},
             audio_separator=table["audio_separator"],
             tokenizer=codes["settings"].get("tokenizer"),
             sha256=codes.get("data", {}),
+            plugins=plugins,
         )
+
+    @classmethod
+    def _use(cls, plugins: list[str]) -> None:
+        """Let the recipe know the tokenizers of these modules."""
+        if plugins:
+            use_plugins(plugins)
+            cls.model_rebuild(force=True)
 
     @classmethod
     def read(cls, folder: str | Path) -> Recipe:
@@ -69,7 +88,9 @@ class Recipe(Section):
                 "of results/finetune/ (results/experiments/NAME/index.tsv names that of each run)"
             )
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            cls._use(_OfOthers.model_validate_json(text).plugins)
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise InputError.listing(
                 f"{path}: not a recipe that this version of speechlasso reads:",
