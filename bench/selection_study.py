@@ -48,6 +48,7 @@ from speechlasso.data.folds import divide_folds, fold_examples
 from speechlasso.data.manifest import read_manifest
 from speechlasso.data.settings import Columns, Folds, Table
 from speechlasso.evaluation.scores import classification_scores, evaluate
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import LassoFit, lasso_path
 from speechlasso.selection import controls as selection_controls
 from speechlasso.selection.bag_of_words import BagOfWords, build_bag_of_words, weighting
@@ -146,7 +147,9 @@ class Unit:
         if name not in self.paths:
             rows = LassoRows.of(self.bow, settings)
             self.paths[name] = SelectionPath.fitted(rows)
-        selection = select_by_lasso(self.bow, self.paths[name], settings, self.metric, None)
+        selection = select_by_lasso(
+            self.bow, self.paths[name], settings, Criterion(metric=self.metric)
+        )
         return np.array([token.index for token in selection.tokens])
 
 
@@ -254,7 +257,7 @@ def selectors(unit: Unit, n_draws: int) -> dict[str, Callable[[int], np.ndarray]
 def linear_scores(unit: Unit, selection: TokenSelection | None) -> dict[str, float]:
     inputs = ["text"] if selection is None else ["text", "audio"]
     counts = Counts.of(unit.bow, selection, inputs)
-    fitted, _ = fit_linear(counts, LINEAR, unit.metric, None)
+    fitted, _ = fit_linear(counts, LINEAR, Criterion(metric=unit.metric))
     splits = evaluate(fitted.predict_counts(counts), None)["splits"]
     return {f"linear_{split}": splits[split][unit.metric] for split in ("validation", "test")}
 

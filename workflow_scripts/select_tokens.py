@@ -15,7 +15,7 @@ from speechlasso.selection.select import Given
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
-    given = settings.model_dump(exclude={"selection"})
+    given = {name: value for name, value in settings if name != "selection"}
     if snakemake.input.path:
         given["path"] = SelectionPath.load(Path(snakemake.input.path[0]).parent)
     if snakemake.input.like:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import BagOfWords
 from speechlasso.selection.token_selection import TokenSelection
 from speechlasso.systems.bow_linear import BowLinear
@@ -19,10 +20,9 @@ def fit_and_predict(
     selection: TokenSelection | None,
     inputs: list[str],
     arm: BowLinear,
-    metric: str,
-    positive_label: str | None,
+    criterion: Criterion,
     seed: int | None = None,
 ) -> tuple[pd.DataFrame, dict]:
     counts = Counts.of(bow, selection, inputs)
-    fitted, training = fit_linear(counts, arm, metric, positive_label, seed)
+    fitted, training = fit_linear(counts, arm, criterion, seed)
     return fitted.predict_counts(counts), training

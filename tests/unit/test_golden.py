@@ -21,6 +21,7 @@ from speechlasso.data.folds import divide_folds, fold_examples
 from speechlasso.data.manifest import read_manifest
 from speechlasso.data.settings import Folds, Table
 from speechlasso.evaluation.scores import evaluate
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.pipeline import stages
@@ -80,11 +81,9 @@ def numbers() -> dict[str, object]:
     bow = build_bag_of_words(examples, codes, layers=3, lowercase=True)
     settings = LassoSelection(method="lasso", alpha=1.0)
     path = SelectionPath.fitted(LassoRows.of(bow, settings))
-    selection = select_by_lasso(bow, path, settings, "macro_f1", None)
+    selection = select_by_lasso(bow, path, settings, Criterion())
     texts = token_texts(examples, ["text", "audio"], codes, selection)
-    predictions, _ = fit_and_predict(
-        bow, selection, ["text", "audio"], bow_linear(), "macro_f1", None
-    )
+    predictions, _ = fit_and_predict(bow, selection, ["text", "audio"], bow_linear(), Criterion())
     encoded = tokenizer.encode([waveforms[0].astype(np.float32)])[0]
     evidence = token_evidence(
         selection.tokens,
@@ -161,8 +160,7 @@ def numbers_of_the_language_model() -> dict[str, object]:
             examples,
             model,
             settings=Finetune(epochs=2),
-            metric="macro_f1",
-            positive_label=None,
+            criterion=Criterion(),
             token_rows=adapted.rows,
             **common,
         )

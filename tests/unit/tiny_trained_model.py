@@ -15,6 +15,7 @@ import soundfile
 from tiny_models import WORDS, save_bert
 
 from speechlasso.data.settings import Table
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import write_json
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.settings import Finetune, LanguageModel
@@ -100,8 +101,7 @@ def make_trained_model(folder: Path, inputs: tuple[str, ...], epochs: int = 12) 
         model_folder,
         lm=LanguageModel(name=save_bert(folder / "bert"), max_length=128, precision="fp32"),
         settings=Finetune(epochs=epochs, batch_size=16, learning_rate=3e-3, patience=epochs),
-        metric="macro_f1",
-        positive_label=None,
+        criterion=Criterion(),
         n_audio_tokens=len(selection.tokens) if selection else None,
         token_rows=None,
         seed=1,

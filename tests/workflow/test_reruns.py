@@ -95,7 +95,7 @@ def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(
         ("adapt={micro_batch_size: 4, gradient_checkpointing: true, processes: 2}", set()),
         ("finetune={micro_batch_size: 4, gradient_checkpointing: true, processes: 2}", set()),
         ("finetune={epochs: 2}", {"finetune", "predict", "evaluate", "model_card", *TABLES}),
-        ("finetune={linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
+        ("arms={bow_linear: {C: [1.0]}}", {"fit_linear", "evaluate", *TABLES}),
         ("seeds=[1, 2]", AFTER_SELECTION - {"fit_linear", "describe_selection"}),
         ("arms={renamed: {select: lasso}}", set()),  # defined, but not among experiment.arms
     ],

@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores, evaluate
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.adaptation import adapt
 from speechlasso.language_model.finetuning import class_weights, classification_loss, finetune
 from speechlasso.language_model.prediction import predict
@@ -58,8 +59,7 @@ def tuned(examples, folder, lm, *, n_audio_tokens=N_AUDIO, token_rows=None, seed
         folder,
         lm=lm,
         settings=Finetune(**settings),
-        metric="macro_f1",
-        positive_label="loud",
+        criterion=Criterion(positive_label="loud"),
         n_audio_tokens=n_audio_tokens,
         token_rows=token_rows,
         seed=seed,

@@ -30,7 +30,7 @@ def test_a_key_is_the_label_and_a_digest_of_the_spec():
 def test_settings_at_their_defaults_are_no_part_of_a_key():
     """A new optional setting leaves finished results where they are."""
     assert stages.Evaluate().hashed_settings() == {}
-    adapted = stages.SelectTokens(selection={"method": "random"}, seed=None, metric="macro_f1")
+    adapted = stages.SelectTokens(selection={"method": "random"}, seed=None, criterion={})
     assert adapted.hashed_settings() == {"selection": {"method": "random"}}
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score, recall_score
 from sklearn.model_selection import StratifiedKFold
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import fit_lasso, lasso_path, predict_probabilities
 from speechlasso.selection.alpha_choice import alpha_for_n_tokens, best_alpha, cross_validate
 from speechlasso.selection.bag_of_words import weighting
@@ -47,8 +48,7 @@ def fit_path(counts, labels, alphas):
 
 def validate(counts, labels, alphas=ALPHAS, groups=None, **options):
     options = {
-        **{"fit_path": fit_path, "keep": KEEP, "n_folds": 3, "seed": 1, "metric": "macro_f1"},
-        **{"positive_label": None},
+        **{"fit_path": fit_path, "keep": KEEP, "n_folds": 3, "seed": 1, "criterion": Criterion()},
         **options,
     }
     return cross_validate(counts, labels, groups, N_AUDIO, alphas, **options)
@@ -78,7 +78,7 @@ def test_sizes_are_the_means_over_folds():
 @pytest.mark.parametrize("metric", ["macro_f1", "uar", "accuracy", "positive_f1"])
 def test_cross_validation_is_a_plain_loop_over_folds(metric):
     counts, labels = signal()
-    table = validate(counts, labels, metric=metric, positive_label="y")
+    table = validate(counts, labels, criterion=Criterion(metric=metric, positive_label="y"))
     folds = StratifiedKFold(3, shuffle=True, random_state=1).split(labels, labels)
     expected = {alpha: [] for alpha in ALPHAS}
     for inside, outside in folds:
@@ -129,7 +129,7 @@ def test_a_class_missing_from_a_fold_counts_as_an_error_not_as_another_class():
     counts, labels = signal(n_rows=60)
     # The class sorts first, so that all others shift where it is missing.
     labels = np.where(np.arange(60) == 0, "rare", labels)
-    table = validate(counts, labels, [3.0], metric="accuracy")
+    table = validate(counts, labels, [3.0], criterion=Criterion(metric="accuracy"))
     folds = StratifiedKFold(3, shuffle=True, random_state=1).split(labels, labels)
     expected = []
     for inside, outside in folds:

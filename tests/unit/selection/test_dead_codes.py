@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.selection.frequency_penalty import frequency_factors
 from speechlasso.selection.path import LassoRows, SelectionPath
@@ -122,7 +123,7 @@ def test_codes_that_training_rows_lack_change_no_linear_prediction():
             "all", [Token(0, 0, index) for index in range(len(bow.features))], 0, {}, {}
         )
         inputs = ["text", "audio"]
-        found, _ = fit_and_predict(bow, every_code, inputs, settings, "macro_f1", None)
+        found, _ = fit_and_predict(bow, every_code, inputs, settings, Criterion())
         predictions.append(found[["p_x", "p_y", "p_z"]].to_numpy())
     np.testing.assert_allclose(predictions[1], predictions[0], atol=1e-3)
 

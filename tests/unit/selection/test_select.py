@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train
 from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import certify, fit_lasso, predict_probabilities
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords, weighting
 from speechlasso.selection.path import LassoRows, SelectionPath
@@ -67,7 +68,7 @@ def lasso(bow, metric="macro_f1", **changes):
     """The selection of a lasso, its path fitted anew."""
     settings = LASSO.model_copy(update=changes)
     path = SelectionPath.fitted(LassoRows.of(bow, settings))
-    return select_by_lasso(bow, path, settings, metric, None)
+    return select_by_lasso(bow, path, settings, Criterion(metric=metric))
 
 
 def drawn(n_tokens, *, layers=None, seed=1, fold="given"):
@@ -258,7 +259,7 @@ def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
     ):
         settings = LASSO.model_copy(update={"alpha": "cv", "cv_folds": 3, **changes})
         lasso_rows = LassoRows.of(rows, settings)
-        chosen[name] = choose_alpha(lasso_rows, path, settings, keep, "macro_f1", None)
+        chosen[name] = choose_alpha(lasso_rows, path, settings, keep, Criterion())
         assert chosen[name] == alpha_of_a_plain_loop(rows, path.table["alpha"], settings), name
     plain = chosen.pop("plain")
     assert plain not in chosen.values(), "these data cannot show a setting that is not read"
@@ -275,7 +276,7 @@ def test_a_selection_is_of_the_lasso_that_its_settings_name(multi_class, off_the
     alpha = float(np.sqrt(path.fits[20].alpha * path.fits[21].alpha))
     alpha = alpha if off_the_path else path.fits[20].alpha
     settings = settings.model_copy(update={"alpha": alpha})
-    selection = select_by_lasso(bow, path, settings, "macro_f1", None)
+    selection = select_by_lasso(bow, path, settings, Criterion())
 
     fit_rows, _ = train_test_split(
         np.arange(100), test_size=0.3, random_state=5, stratify=bow.rows["label"][:100]
@@ -320,7 +321,7 @@ def test_an_alpha_that_keeps_no_token_is_not_chosen_however_well_it_scores():
         def keep(importance, n_occurring):
             return np.arange(int(np.count_nonzero(importance) > limit))
 
-        return choose_alpha(rows, path, settings, keep, "macro_f1", None)
+        return choose_alpha(rows, path, settings, keep, Criterion())
 
     # Three weights are best, but only the smallest alpha has more in every fold.
     assert path.fits[-1].alpha == chosen_if_more_weights_than(3) < chosen_if_more_weights_than(0)
@@ -520,7 +521,7 @@ def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validati
     settings = bow_linear(C=[1e-9, 0.01, 1.0])
     selection = lasso(bow)
     predictions, training = fit_and_predict(
-        bow, selection, ["text", "audio"], settings, "macro_f1", None
+        bow, selection, ["text", "audio"], settings, Criterion()
     )
     scores = dict(training["validation_macro_f1"])
     assert set(scores) == set(settings.C)
@@ -528,7 +529,7 @@ def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validati
     assert predictions["id"].tolist() == bow.rows["id"].tolist()
     test = predictions[predictions["split"] == "test"]
     assert (test["label"] == test["predicted"]).mean() > 0.8
-    text, _ = fit_and_predict(bow, None, ["text"], settings, "macro_f1", None)
+    text, _ = fit_and_predict(bow, None, ["text"], settings, Criterion())
     text_test = text[text["split"] == "test"]
     assert (text_test["label"] == text_test["predicted"]).mean() < 0.8
     np.testing.assert_array_equal(
@@ -540,14 +541,14 @@ def test_texts_without_any_word_are_told_to_the_linear_baseline():
     bow = make_bow()
     mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
     with pytest.raises(InputError, match="no training text has a word to count"):
-        fit_and_predict(mute, None, ["text"], bow_linear(), "macro_f1", None)
+        fit_and_predict(mute, None, ["text"], bow_linear(), Criterion())
     selection = lasso(mute, alpha=1.0)
-    fit_and_predict(mute, selection, ["text", "audio"], bow_linear(C=[0.1]), "macro_f1", None)
+    fit_and_predict(mute, selection, ["text", "audio"], bow_linear(C=[0.1]), Criterion())
 
 
 def test_the_dummy_is_chance():
     settings = bow_linear(classifier="dummy")
-    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
     hits = (predictions["label"] == predictions["predicted"]).mean()
     assert 0.2 < hits < 0.5
     assert set(predictions["predicted"]) == {"x", "y", "z"}
@@ -556,9 +557,7 @@ def test_the_dummy_is_chance():
 def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
     def labels(method, seed):
         settings = bow_linear(classifier=method, C=[0.1])
-        predictions, _ = fit_and_predict(
-            make_bow(), None, ["text"], settings, "macro_f1", None, seed
-        )
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion(), seed)
         return predictions["predicted"].tolist()
 
     assert labels("dummy", 1) == labels("dummy", 1) != labels("dummy", 2)
@@ -569,6 +568,6 @@ def test_the_linear_baselines_weighting_is_a_setting():
     loss = {}
     for method in ("tfidf", "counts"):
         settings = bow_linear(C=[0.1], weighting=method, scaling="none")
-        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, "macro_f1", None)
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
         loss[method] = predictions["p_x"].to_numpy()
     assert not np.allclose(loss["tfidf"], loss["counts"])

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.systems.bow_linear_model import Counts, FittedLinear, fit_linear
 
@@ -23,7 +24,7 @@ def test_rare_classes_weigh_as_much_as_frequent_ones():
     empty = sp.csr_array((100, 0), dtype=np.int32)
     bow = BagOfWords(rows, empty, sp.csr_array(text), AudioFeatures(0, 0, 0), list("abcd"))
     settings = bow_linear(C=[0.1], weighting="counts", scaling="none")
-    predictions, _ = fit_and_predict(bow, None, ["text"], settings, "macro_f1", None)
+    predictions, _ = fit_and_predict(bow, None, ["text"], settings, Criterion())
 
     train = split == "train"
     shares = pd.Series(labels[train]).value_counts(normalize=True)
@@ -55,7 +56,7 @@ def test_what_was_saved_predicts_the_same_bytes(tmp_path, settings):
     )
     counts = Counts(rows, sp.csr_array(rng.poisson(0.3, (60, 9))), None)
     arm = bow_linear(inputs=["audio"], select="lasso", **settings)
-    fitted, _ = fit_linear(counts, arm, "uar", None, seed=3)
+    fitted, _ = fit_linear(counts, arm, Criterion(metric="uar"), seed=3)
     fitted.save(tmp_path / "model.npz")
     opened = FittedLinear.open(tmp_path / "model.npz")
     assert opened.arm == arm

@@ -85,7 +85,7 @@ def card(
         lm=lm,
         finetune=Finetune(),
         seed=7,
-        positive_label=positive_label,
+        criterion={"positive_label": positive_label},
     )
     reads_audio = "audio" in inputs
     adapt = spec(AdaptLM(lm=lm, adapt=adapt or Adapt(), seed=7), token_texts=adapted_to)

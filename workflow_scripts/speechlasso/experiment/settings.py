@@ -11,7 +11,7 @@ from pydantic import (
 
 from speechlasso.audio.settings import Audio
 from speechlasso.data.settings import Dataset
-from speechlasso.evaluation.settings import Evaluate
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import Name, Section, Seed
 from speechlasso.selection.cards import Selection, default_selections
@@ -57,6 +57,6 @@ class Settings(Section):
     lm: LanguageModel = LanguageModel()
     adapt: Adapt = Adapt()
     finetune: Finetune = Finetune()
-    evaluate: Evaluate = Evaluate()
+    evaluate: Criterion = Criterion()
     arms: dict[Name, AnySystem] = Field(default_factory=default_arms)
     """Conditions to compare, by name; experiment.arms says which ones run."""

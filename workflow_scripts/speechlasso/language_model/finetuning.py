@@ -23,7 +23,7 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold, tuned_threshold
 from speechlasso.evaluation.scores import classification_scores
-from speechlasso.evaluation.settings import Metric
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import give_ordinary_rights
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.new_row_training import (
@@ -80,8 +80,7 @@ def finetune(
     *,
     lm: LanguageModel,
     settings: Finetune,
-    metric: Metric,
-    positive_label: str | None,
+    criterion: Criterion,
     n_audio_tokens: int | None,
     token_rows: TokenRows | None,
     seed: int,
@@ -97,8 +96,8 @@ def finetune(
     model_folder
         Gets the model and its tokenizer as `transformers` saves them: they load with
         `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package.
-    metric, positive_label
-        The validation score that chooses the epoch, and the class that positive_f1 is about.
+    criterion
+        The validation score that chooses the epoch.
     n_audio_tokens
         Size of the selection; None for text alone, which adds nothing to the vocabulary.
     token_rows
@@ -149,8 +148,7 @@ def finetune(
                 encoded,
                 classes,
                 settings,
-                metric,
-                positive_label,
+                criterion,
                 token_ids[len(MARKERS) :],
                 seed,
             ),
@@ -165,7 +163,7 @@ def finetune(
         classifier = _plain(loaded.model, model)
         if settings.decision_threshold == "tuned":
             classifier.config.decision_threshold = _threshold(
-                classifier, encoded, classes, settings, metric, positive_label
+                classifier, encoded, classes, settings, criterion
             )
         classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
         if process_number() == 0:
@@ -304,8 +302,7 @@ def _threshold(
     examples: pd.DataFrame,
     classes: list[str],
     settings: Finetune,
-    metric: Metric,
-    positive_label: str | None,
+    criterion: Criterion,
 ) -> Threshold:
     """The decision threshold that is best on validation rows.
 
@@ -318,11 +315,10 @@ def _threshold(
     labels = validation["class_index"].to_numpy()
 
     def score(predicted: np.ndarray) -> float:
-        return classification_scores(labels, probabilities, classes, positive_label, predicted)[
-            metric
-        ]
+        return criterion.score(labels, probabilities, classes, predicted)
 
-    return tuned_threshold(probabilities, classes, positive_label or counts.index[-1], score)
+    positive = criterion.positive_label or counts.index[-1]
+    return tuned_threshold(probabilities, classes, positive, score)
 
 
 def _task(
@@ -330,8 +326,7 @@ def _task(
     examples: pd.DataFrame,
     classes: list[str],
     settings: Finetune,
-    metric: Metric,
-    positive_label: str | None,
+    criterion: Criterion,
     audio_token_ids: list[int],
     seed: int,
 ) -> Task:
@@ -367,14 +362,16 @@ def _task(
         probabilities = class_probabilities(
             classifier, validation["input_ids"].tolist(), settings.part_size
         )
-        return classification_scores(validation_targets, probabilities, classes, positive_label)
+        return classification_scores(
+            validation_targets, probabilities, classes, criterion.positive_label
+        )
 
     return Task(
         batches,
         loss,
         total_weight,
         validate,
-        metric=metric,
+        metric=criterion.metric,
         greater_is_better=True,
         untrained_is_candidate=False,
         validation_rows=[*validation["input_ids"], validation_targets],

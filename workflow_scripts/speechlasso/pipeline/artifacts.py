@@ -73,7 +73,7 @@ class Artifacts:
             upstream["path"] = _lasso_path(selection, upstream["bow"])
             as_read = as_read.with_defaults("n_subsamples")  # of its description
         if selection.is_cross_validated:
-            options |= self.settings.evaluate.as_read(chooses=True).model_dump()
+            options["criterion"] = self.settings.evaluate.as_read(chooses=True)
         if like := getattr(selection, "like", None):
             upstream["like"] = self.selection(like)
             if not hasattr(selection, "layers"):
@@ -118,11 +118,11 @@ class Artifacts:
     def training(self, arm: System) -> Variant:
         """What the arm's system learned of the task."""
         reads = arm.reads(self)
-        options = self.settings.evaluate.as_read(reads.chooses).model_dump()
+        evaluate = self.settings.evaluate
+        criterion = evaluate.as_read(reads.chooses)
         if reads.positive_label:
-            options["positive_label"] = self.settings.evaluate.positive_label
-        if reads.draws:
-            options["seed"] = self.seed
+            criterion = criterion.model_copy(update={"positive_label": evaluate.positive_label})
+        options = {"criterion": criterion, "seed": self.seed if reads.draws else None}
         stage = stages.OF_RULE[SYSTEMS[arm.system].rule]
         return Variant(stage(arm=arm.as_read(), **reads.sections, **options), reads.upstream)
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
 from speechlasso.data.settings import DemoCorpus, Folds, Table
-from speechlasso.evaluation.settings import Metric
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import HOW_ONLY, Section
@@ -143,8 +143,7 @@ class SelectTokens(Stage):
     version = 2
     files = ("selection.json",)
     selection: Selection
-    metric: Metric = "macro_f1"
-    positive_label: str | None = None
+    criterion: Criterion = Criterion()
     seed: int | None = None
     """With `fold`, what the random control draws from."""
     fold: str | None = None
@@ -205,8 +204,7 @@ class Training(Stage):
     arm: AnySystem
     lm: LanguageModel | None = None
     finetune: Finetune | None = None
-    metric: Metric = "macro_f1"
-    positive_label: str | None = None
+    criterion: Criterion = Criterion()
     seed: int | None = None
 
     @property

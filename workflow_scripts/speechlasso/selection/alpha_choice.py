@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from tqdm import tqdm
 
 from speechlasso.errors import InputError
-from speechlasso.evaluation.scores import classification_scores
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import LassoFit, predict_probabilities
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def cross_validate(
     keep: Keep,
     n_folds: int,
     seed: int,
-    metric: str,
-    positive_label: str | None,
+    criterion: Criterion,
 ) -> pd.DataFrame:
     """Score each alpha on stratified folds of the given rows, no group in two folds.
 
@@ -58,8 +57,8 @@ def cross_validate(
         The grid, in any order.
     n_folds
         Number of folds; a class with fewer rows is missing from some of them. At least 2.
-    metric, positive_label
-        As for `evaluation.classification_scores`; of the metric larger must be better.
+    criterion
+        The score.
 
     Returns
     -------
@@ -87,10 +86,7 @@ def cross_validate(
         unseen = weighting.transform(counts[held_out])
         truth = np.searchsorted(classes, labels[held_out])
         scores = [
-            classification_scores(
-                truth, _over_all_classes(fit, unseen, classes), classes, positive_label
-            )[metric]
-            for fit in fits
+            criterion.score(truth, _over_all_classes(fit, unseen, classes), classes) for fit in fits
         ]
         tables.append(_sizes(fits, n_audio_features, keep).assign(score=scores))
     return _mean_over_folds(pd.concat(tables))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import LassoFit
 from speechlasso.lasso.occurring import occurring_columns
 from speechlasso.selection import controls as selection_controls
@@ -40,7 +41,7 @@ class Given:
 
     Attributes
     ----------
-    path, metric, positive_label
+    path, criterion
         The lasso's fits along its path, and the score that chooses among them.
     n_tokens, layers
         Size of another selection, and the codec layers that it chose from; None: all.
@@ -49,8 +50,7 @@ class Given:
     """
 
     path: SelectionPath | None = None
-    metric: str = "macro_f1"
-    positive_label: str | None = None
+    criterion: Criterion = Criterion()
     n_tokens: int | None = None
     layers: Sequence[int] | None = None
     seed: int | None = None
@@ -60,7 +60,7 @@ class Given:
 def select(bow: BagOfWords, chosen: SelectionMethod, given: Given) -> TokenSelection:
     """Select by whichever of this project's methods the settings name."""
     if isinstance(chosen, LassoSelection):
-        return select_by_lasso(bow, given.path, chosen, given.metric, given.positive_label)
+        return select_by_lasso(bow, given.path, chosen, given.criterion)
     if isinstance(chosen, StabilitySelection):
         return select_stable(bow, chosen, given.n_tokens)
     if isinstance(chosen, RankedSelection):
@@ -183,8 +183,7 @@ def select_by_lasso(
     bow: BagOfWords,
     path: SelectionPath,
     settings: LassoSelection,
-    metric: str,
-    positive_label: str | None,
+    criterion: Criterion,
 ) -> TokenSelection:
     """Choose an alpha, and keep the audio tokens that have weight there.
 
@@ -200,7 +199,7 @@ def select_by_lasso(
         threshold=settings.threshold,
         top_k=settings.top_k,
     )
-    alpha = choose_alpha(rows, path, settings, keep, metric, positive_label)
+    alpha = choose_alpha(rows, path, settings, keep, criterion)
     fit = path.at(alpha, rows)
     kept = keep(fit.importance, fit.n_occurring)
     if not len(kept):
@@ -238,8 +237,7 @@ def choose_alpha(
     path: SelectionPath,
     settings: LassoSelection,
     keep: Keep,
-    metric: str,
-    positive_label: str | None,
+    criterion: Criterion,
 ) -> float:
     """The alpha that the settings name, or that has the size or the cross-validated score they
     ask for."""
@@ -263,8 +261,7 @@ def choose_alpha(
         fit_path=rows.fit_path_to,
         n_folds=settings.cv_folds,
         seed=settings.seed,
-        metric=metric,
-        positive_label=positive_label,
+        criterion=criterion,
     )
     # A selection of no token is no selection, however well the words score.
     return best_alpha(table[table["n_tokens"] >= 1], settings.one_standard_error)

@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from speechlasso.errors import InputError
-from speechlasso.evaluation.scores import classification_scores, predictions_frame
+from speechlasso.evaluation.scores import predictions_frame
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import read_json, written_whole
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.token_selection import TokenSelection
@@ -32,9 +33,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     """Fit on the training rows and choose C on the validation rows."""
     started = time.perf_counter()
     counts = Counts.read(inputs, settings.arm)
-    fitted, training = fit_linear(
-        counts, settings.arm, settings.metric, settings.positive_label, settings.seed
-    )
+    fitted, training = fit_linear(counts, settings.arm, settings.criterion, settings.seed)
     fitted.save(folder / MODEL)
     return training | {"train_seconds": time.perf_counter() - started}
 
@@ -150,12 +149,14 @@ def _restore_dummy(classifier: DummyClassifier, shares: np.ndarray) -> None:
 
 
 def fit_linear(
-    counts: Counts, arm: BowLinear, metric: str, positive_label: str | None, seed: int | None = None
+    counts: Counts, arm: BowLinear, criterion: Criterion, seed: int | None = None
 ) -> tuple[FittedLinear, dict[str, Any]]:
     """Fit on the training rows, choose C on the validation rows.
 
     Parameters
     ----------
+    criterion
+        Chooses C.
     seed
         Of the dummy's draws; logistic regression draws nothing.
 
@@ -186,16 +187,15 @@ def fit_linear(
     best_C, best, scores = None, None, {}
     for C in sorted(arm.C):
         classifier = new_classifier(arm, C, seed).fit(features[train], labels[train])
-        scores[C] = classification_scores(
+        scores[C] = criterion.score(
             np.searchsorted(classes, labels[validation]),
             classifier.predict_proba(features[validation]),
             classes,
-            positive_label,
-        )[metric]
+        )
         # Of equal scores the strongest penalty wins.
         if best_C is None or scores[C] > scores[best_C]:
             best_C, best = C, classifier
-    training = {"C": best_C, f"validation_{metric}": [[C, s] for C, s in scores.items()]}
+    training = {"C": best_C, f"validation_{criterion.metric}": [[C, s] for C, s in scores.items()]}
     return FittedLinear(arm, weights, best, seed), training
 
 

@@ -108,7 +108,7 @@ def render_model_card(
         chosen=_chosen(selection) if selection else None,
         adapted=_adapted(adapt, finetune) if adapt else None,
         settings_table=_table(["setting", "value"], _settings(stages)),
-        metric=stages["finetune"]["metric"],
+        metric=stages["finetune"]["criterion"]["metric"],
         best_epoch=best,
         n_epochs=len(training_log),
         score_table=_score_table(splits),
