@@ -56,6 +56,7 @@ def importing():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", LIGHT)
 def test_light_rules_never_import_torch(importing, script):
     assert importing[script] == 0

@@ -222,6 +222,7 @@ class TestClips:
         pd.testing.assert_frame_equal(manifest, again)
         assert hash_of_clips(folder) == hash_of_clips(tmp_path)
 
+    @pytest.mark.slow
     def test_same_seed_same_bytes_in_another_process(self, corpus, tmp_path):
         folder, _ = corpus
         program = (

@@ -21,6 +21,7 @@ def intervals():
     return module
 
 
+@pytest.mark.slow
 def test_over_folds_the_corrected_t_covers_and_folds_times_seeds_do_not(intervals):
     design = intervals.Design("small", 20, 15, 0.5, n_folds=5, n_seeds=5)
     table = intervals.coverage(design, n_corpora=200)
@@ -29,6 +30,7 @@ def test_over_folds_the_corrected_t_covers_and_folds_times_seeds_do_not(interval
         assert table.loc["t over folds x seeds", quantity] < 0.80
 
 
+@pytest.mark.slow
 def test_over_one_test_part_speakers_are_the_unit(intervals):
     design = intervals.Design("small", 14, 20, 0.5, 1, n_test_speakers=6, n_seeds=2, seed_sd=0.3)
     table = intervals.coverage(design, n_corpora=200)

@@ -146,6 +146,7 @@ def test_controls_take_their_size_from_a_lasso():
         assert f"/{'chi_square' if run.arm == 'chi' else 'stability'}-" in run.folders()["select"]
 
 
+@pytest.mark.slow
 def test_keys_are_the_same_in_another_process():
     program = (
         "from speechlasso.experiment.load import load_settings; "
@@ -574,6 +575,7 @@ def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_
     assert changed_stages(before, plan(**own_data)) == set()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_are_planned_in_ten_seconds(own_data):
     names = [f"clips/{number}.wav" for number in range(100_000)]
     with open("table.csv", "w") as table:

@@ -29,6 +29,8 @@ from speechlasso.training.batching import model_inputs, padded, shared_rows
 from speechlasso.training.devices import computing
 from speechlasso.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 N_AUDIO = 10
 SETTINGS = Adapt(epochs=3, batch_size=16, learning_rate=5e-2, holdout=0.2)
 MODELS = [*CAUSAL, *MASKED, "headless bert"]

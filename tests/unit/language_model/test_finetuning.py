@@ -141,6 +141,7 @@ def test_the_best_epoch_is_kept_where_later_ones_are_worse(tmp_path, examples, l
     assert f1 == result.log["macro_f1"].max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splice", [0.0, 1.0])
 def test_audio_tokens_are_learned(tmp_path, examples, language_models, splice):
     tuned(examples, tmp_path, language_models["bert"], epochs=15, patience=15, splice=splice)
@@ -148,6 +149,7 @@ def test_audio_tokens_are_learned(tmp_path, examples, language_models, splice):
     assert (predictions["predicted"] == predictions["label"]).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_same_seed_gives_the_same_predictions(tmp_path, few, language_models, method):
     frames = []
@@ -159,6 +161,7 @@ def test_the_same_seed_gives_the_same_predictions(tmp_path, few, language_models
     assert not frames[0].equals(frames[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "llama"])
 @pytest.mark.parametrize("method", ["head", "lora"])
 def test_only_what_the_method_trains_moves(tmp_path, few, language_models, name, method):
@@ -285,6 +288,7 @@ def test_the_focal_loss_of_a_certain_example_has_a_gradient():
     assert loss.item() == 0 and gradient.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_less_memory_gives_the_same_model(tmp_path, few, language_models, method):
     lm = without_dropout(language_models["bert"], tmp_path)
@@ -296,6 +300,7 @@ def test_less_memory_gives_the_same_model(tmp_path, few, language_models, method
     np.testing.assert_allclose(plain["p_loud"], frugal["p_loud"], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_a_killed_training_goes_on_to_the_same_model(
     tmp_path, few, language_models, method, monkeypatch

@@ -22,6 +22,8 @@ from speechlasso.language_model.pretrained import (
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.language_model.token_text import new_token_names
 
+pytestmark = pytest.mark.slow
+
 
 def bert(tmp_path, **options):
     return LanguageModel(name=save_bert(tmp_path / "bert", **options), max_length=64)

@@ -167,6 +167,7 @@ def test_gap_is_verified_independently(n_classes, tolerance):
     assert fit.objective * (1 - fit.duality_gap) <= best <= fit.objective * (1 + 1e-12)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), n_classes=st.integers(2, 5), size=st.floats(0, 3))
 @settings(max_examples=60, deadline=None)
 def test_dual_bounds_the_optimum_whatever_the_coefficients(seed, n_classes, size):
@@ -231,6 +232,7 @@ def awkward_problems(draw):
     return sp.csr_array(values), labels
 
 
+@pytest.mark.slow
 @given(
     problem=awkward_problems(),
     ratio=st.sampled_from([1.5, 0.5, 0.1, 0.01, 1e-3]),

@@ -143,6 +143,7 @@ def test_no_token_is_said_in_words(draw):
     assert texts(draw(make_tokens(0))) == ["no audio token is kept"]
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_in_another_process():
     program = (
         "from tests.unit.selection.test_figures import all_figures; print(all_figures(), end='')"

@@ -75,6 +75,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_another_package_works_like_one_of_ours(installed):
     lines = python(PROGRAM, installed).splitlines()
     assert lines[0] == "loudness 0"
@@ -89,6 +90,7 @@ def test_a_tokenizer_of_another_package_works_like_one_of_ours(installed):
     assert lines[6] == "False"
 
 
+@pytest.mark.slow
 def test_its_card_is_shown_with_ours(installed):
     program = "import sys; from speechlasso.cli import main; sys.exit(main(['tokenizers']))"
     lines = python(program, installed).splitlines()

@@ -331,6 +331,7 @@ SpectralRVQ.fit(np.load(sys.argv[1]), n_layers=5, codebook_size=16, seed=1).save
 """
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_in_any_process_with_any_threads(tmp_path: Path) -> None:
     clips, here, there = (tmp_path / name for name in ("clips.npy", "here.st", "there.st"))
     np.save(clips, np.stack([speech_like(seed, seconds=1.0) for seed in range(6)]))

@@ -26,6 +26,8 @@ from speechlasso.tokenizers.settings import SpeechTokenizerMethod
 from speechlasso.tokenizers.speechtokenizer import SpeechTokenizer, load
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:

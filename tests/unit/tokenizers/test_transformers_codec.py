@@ -24,6 +24,8 @@ from speechlasso.tokenizers import transformers_codec
 from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.tokenizers.transformers_codec import CODECS, TransformersCodec, load
 
+pytestmark = pytest.mark.slow
+
 KINDS = sorted(CODECS)
 # Sample rate, samples per frame and layers, worked out by hand from the configurations.
 SHAPES = {

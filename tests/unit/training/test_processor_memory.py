@@ -34,6 +34,7 @@ def megabytes_left(computation: str) -> float:
     return float(ended.stdout)
 
 
+@pytest.mark.slow
 def test_lengths_that_do_not_come_again_leave_little_in_memory():
     by_itself = megabytes_left("torch.set_num_threads(1); compute()")
     if by_itself < 100:
