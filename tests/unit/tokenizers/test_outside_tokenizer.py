@@ -72,6 +72,8 @@ for wrong in ({"tokenizer": {"method": "loudness", "stp": 1}}, {"tokenizer": {"m
         print(str(error).splitlines()[-1])
 print(TOKENIZERS["loudness"].origin, TOKENIZERS["mimi"].origin)
 print("torch" in sys.modules)
+(codes,) = plan.variants["codes"].values()
+print(codes.spec["origin"])
 """
 
 
@@ -88,6 +90,7 @@ def test_a_tokenizer_of_another_package_works_like_one_of_ours(installed):
     origin = {"modules": source, "packages": {"loudness": "1.0"}}
     assert lines[5] == f"{origin} {{}}"
     assert lines[6] == "False"
+    assert lines[7] == str(origin)  # of the key of its codes
 
 
 @pytest.mark.slow
