@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ import scipy.sparse as sp
 from speechlasso.files import read_json, write_json, write_parquet, written_whole
 from speechlasso.selection.codec_layers import counted_layers
 from speechlasso.tokenizers.codes import CodeTable
+
+if TYPE_CHECKING:  # scikit-learn takes a second to import
+    from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def count_words(
     return sp.csr_array(vectorizer.transform(texts)), vectorizer.get_feature_names_out().tolist()
 
 
-def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
+def weighting(method: str = "tfidf", scaling: str = "unit_variance") -> Pipeline:
     """TF-IDF, then unit variance without centring (everything stays sparse); scikit-learn's
     defaults, as the paper has them. Either step can be left out. Fit it on training rows only:
     features that do not occur in these rows are zero ever after, as words are that no training text
@@ -172,8 +176,8 @@ def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
 
     Parameters
     ----------
-    counts
-        "tfidf", or "counts" to take them as they are.
+    method
+        "tfidf", or "counts" to take counts as they are.
     scaling
         "unit_variance", or "none".
     """
@@ -187,7 +191,7 @@ def weighting(counts: str = "tfidf", scaling: str = "unit_variance"):
     unchanged = FunctionTransformer(_as_floats, accept_sparse=True)
     return make_pipeline(
         OccurringFeatures(),
-        TfidfTransformer() if counts == "tfidf" else unchanged,
+        TfidfTransformer() if method == "tfidf" else unchanged,
         StandardScaler(with_mean=False) if scaling == "unit_variance" else unchanged,
     )
 
