@@ -45,7 +45,7 @@ for card, rule_name, stage in systems_of("finetune"):
             specs=specs_behind(stage),
             data=data_files(stage),
         output:
-            multiext("results/finetune/{finetune}/", *card.files),
+            multiext("results/finetune/{finetune}/", *card.files, *card.records),
             training="results/finetune/{finetune}/training.json",
             recipe="results/finetune/{finetune}/speechlasso.json",
             spec="results/finetune/{finetune}/spec.json",

@@ -9,7 +9,7 @@ for card, rule_name, stage in systems_of("fit_linear"):
             unpack(inputs_of(stage)),
             data=data_files(stage),
         output:
-            multiext("results/linear/{linear}/", *card.files),
+            multiext("results/linear/{linear}/", *card.files, *card.records),
             predictions="results/linear/{linear}/predictions.parquet",
             training="results/linear/{linear}/training.json",
             spec="results/linear/{linear}/spec.json",

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from tiny_models import made_examples, save_any
 from speechlasso.language_model.adaptation import adapt
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.training.processes import in_processes
@@ -39,8 +40,7 @@ log = in_processes(
         examples,
         folder / "model",
         settings=tuning,
-        metric="macro_f1",
-        positive_label=None,
+        criterion=Criterion(),
         token_rows=rows,
         **common,
     ),

@@ -30,7 +30,9 @@ class SystemCard(Card):
     rule
         finetune for those that need torch, fit_linear for light ones.
     files
-        What `fit` leaves in the folder.
+        What `fit` leaves in the folder for `open`.
+    records
+        What it leaves for people besides.
     version
         To be raised when it computes something else from the same settings.
     predicts_from
@@ -41,6 +43,7 @@ class SystemCard(Card):
 
     rule: Literal["finetune", "fit_linear"]
     files: tuple[str, ...]
+    records: tuple[str, ...] = ()
     predicts_from: tuple[str, ...]
     version: int = 1
     mem_mb: int = 4000
@@ -57,10 +60,8 @@ SYSTEMS = Registry(
             implementation="speechlasso.systems.token_lm_model",
             description="A language model reads words and the few audio tokens that were selected.",
             rule="finetune",
-            files=(
-                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
-                "training_log.csv",
-            ),
+            files=("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
+            records=("training_log.csv",),
             predicts_from=("token_texts",),
             version=2,
             mem_mb=6000,
