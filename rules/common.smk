@@ -51,7 +51,7 @@ def one_of(stage, system=None):
 def systems_of(rule_name):
     """Cards of the systems that a training rule serves, the rule's name for each and its stage.
 
-    Each system leaves other files, so each has a rule of its own: of the first system under the plain name.
+    Each system leaves other files, so each has its own rule; that of the first system has the plain name.
     """
     cards = [card for card in SYSTEMS.cards() if card.rule == rule_name]
     stage = OF_RULE[rule_name].name
