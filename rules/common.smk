@@ -59,18 +59,19 @@ def systems_of(rule_name):
     return [(card, name, stage) for card, name in zip(cards, names, strict=True)]
 
 
+def files_read(variant):
+    """The files of a variant that others read."""
+    if variant.stage == "codes":
+        return PLAN.shards(variant)
+    return [f"{variant.folder}/{name}" for name in variant.settings.files]
+
+
 def inputs_of(stage):
     """An input function for `unpack`: the files of all that the job's variant reads, by role."""
 
     def files(wildcards):
-        return {
-            role: (
-                PLAN.shards(variant)
-                if variant.stage == "codes"
-                else [f"{variant.folder}/{name}" for name in variant.settings.files]
-            )
-            for role, variant in PLAN[stage, wildcards[stage]].upstream.items()
-        }
+        upstream = PLAN[stage, wildcards[stage]].upstream
+        return {role: files_read(variant) for role, variant in upstream.items()}
 
     return files
 
@@ -106,7 +107,7 @@ def all_files(stage, role):
 
     def paths(wildcards):
         variant = PLAN[stage, wildcards[stage]].upstream.get(role)
-        return [f"{variant.folder}/{name}" for name in files_of(variant.stage)] if variant else []
+        return files_read(variant) if variant else []
 
     return paths
 
@@ -191,16 +192,6 @@ def model_cards():
     """The card of every model that is fine-tuned."""
     finetuned = PLAN.variants["finetune"].values()
     return [f"{v.folder}/README.md" for v in finetuned if v.settings.arm.system == "token_lm"]
-
-
-def upstream_shards(stage):
-    """An input function: all shards of the codes that the job's variant reads, if any."""
-
-    def paths(wildcards):
-        codes = PLAN[stage, wildcards[stage]].upstream.get("codes")
-        return PLAN.shards(codes) if codes else []
-
-    return paths
 
 
 def closing_words():

@@ -5,7 +5,7 @@ rule build_bow:
     input:
         manifest=upstream("bow", "manifest", "manifest.parquet"),
         folds=upstream("bow", "folds", "folds.parquet"),
-        codes=upstream_shards("bow"),
+        codes=all_files("bow", "codes"),
     output:
         multiext("results/bow/{bow}/", *files_of("bow")),
         spec="results/bow/{bow}/spec.json",
@@ -82,7 +82,7 @@ rule describe_selection:
         manifest=upstream("description", "manifest", "manifest.parquet"),
         clips=upstream("description", "manifest", "clips.parquet"),
         corpus=corpus_clips("description"),
-        codes=upstream_shards("description"),
+        codes=all_files("description", "codes"),
     output:
         page=report(
             "results/description/{description}/page.html",
@@ -113,7 +113,7 @@ rule token_texts:
     input:
         manifest=upstream("token_texts", "manifest", "manifest.parquet"),
         folds=upstream("token_texts", "folds", "folds.parquet"),
-        codes=upstream_shards("token_texts"),
+        codes=all_files("token_texts", "codes"),
         selection=upstream("token_texts", "select", "selection.json"),
     output:
         token_texts="results/token_texts/{token_texts}/token_texts.parquet",

@@ -15,6 +15,7 @@ with job(snakemake) as settings:
     inputs, folder = dict(snakemake.input.items()), Path(snakemake.output.spec).parent
     training = settings.card.load().fit(inputs, settings, folder, snakemake.threads)
     selection, tokenizer = (inputs.get(role, [None])[0] for role in ("select", "tokenizer"))
-    write_recipe(folder, map(read_json, inputs["specs"]), selection, tokenizer)
+    specs = map(read_json, inputs["specs"])
+    write_recipe(folder, specs, settings.arm.inputs, selection, tokenizer)
     training |= {"threads": snakemake.threads, "environment": environment(settings)}
     write_json(snakemake.output.training, training)

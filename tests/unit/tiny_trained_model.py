@@ -20,7 +20,7 @@ from speechlasso.files import write_json
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.settings import Finetune, LanguageModel
 from speechlasso.language_model.token_text import token_texts
-from speechlasso.pipeline.stages import Codes, Manifest, Stage, TokenTexts
+from speechlasso.pipeline.stages import Codes, Manifest, Stage
 from speechlasso.selection.token_selection import Token, TokenSelection
 from speechlasso.tokenizers.codes import CodeTable
 from speechlasso.tokenizers.settings import SpectralRVQMethod
@@ -83,10 +83,7 @@ def make_trained_model(folder: Path, inputs: tuple[str, ...], epochs: int = 12) 
     manifest = make_manifest(folder / "clips")
     model_folder = folder / "model"
     codes, selection, files = None, None, (None, None)
-    specs = [
-        _spec(Manifest(table=Table(path="table.csv"))),
-        _spec(TokenTexts(inputs=list(inputs), fold="given")),
-    ]
+    specs = [_spec(Manifest(table=Table(path="table.csv")))]
     if "audio" in inputs:
         tokenizer = fit_tokenizer(SPECTRAL, manifest[manifest["split"] == "train"])
         tokenizer.save(folder / "tokenizer.safetensors")
@@ -108,7 +105,7 @@ def make_trained_model(folder: Path, inputs: tuple[str, ...], epochs: int = 12) 
         threads=1,
         checkpoint_folder=folder / "checkpoint",
     )
-    write_recipe(model_folder, specs, *files)
+    write_recipe(model_folder, specs, list(inputs), *files)
     return TinyTrainedModel(model_folder, manifest, examples, codes, selection)
 
 

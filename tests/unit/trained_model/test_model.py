@@ -19,7 +19,7 @@ from speechlasso.data.settings import Table
 from speechlasso.errors import InputError
 from speechlasso.files import sha256
 from speechlasso.language_model.prediction import predict
-from speechlasso.pipeline.stages import Codes, Manifest, TokenTexts
+from speechlasso.pipeline.stages import Codes, Manifest
 from speechlasso.tokenizers import tokenization
 from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.trained_model.recipe import Recipe, write_recipe
@@ -129,9 +129,8 @@ def test_several_clips_are_joined_and_segments_are_cut_out(trained, tmp_path):
 def test_columns_are_named_as_in_training(trained, tmp_path):
     specs = [
         {"stage": "manifest", "settings": Manifest(table=training_table()).model_dump()},
-        {"stage": "token_texts", "settings": TokenTexts(inputs=["text"], fold="0").model_dump()},
     ]
-    write_recipe(tmp_path, specs, None, None)
+    write_recipe(tmp_path, specs, ["text"], None, None)
     recipe = Recipe.read(tmp_path)
     assert recipe.columns == {
         **{"id": "name", "text": "words", "audio": "clips", "start": "from", "end": None}
@@ -245,14 +244,13 @@ def with_codec(tmp_path):
     codes = Codes(tokenizer=TransformersCodecMethod(method="dac", model=codec))
     specs = [
         {"stage": "manifest", "settings": Manifest(table=Table(path="t.csv")).model_dump()},
-        {"stage": "token_texts", "settings": TokenTexts(inputs=["audio"], fold="0").model_dump()},
         {
             "stage": "codes",
             "settings": codes.model_dump(),
             "data": {name: sha256(path) for name, path in codes.data_files().items()},
         },
     ]
-    write_recipe(tmp_path / "model", specs, None, None)
+    write_recipe(tmp_path / "model", specs, ["audio"], None, None)
     return tmp_path
 
 

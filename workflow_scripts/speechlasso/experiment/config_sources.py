@@ -87,6 +87,7 @@ def _parsed(argument: str) -> dict[str, Any]:
         raise InputError(f"--config {argument}: expected KEY=VALUE, such as 'seeds=[1, 2]'")
     try:
         # Quotes around the whole value are the shell's; Snakemake takes them off as well.
+        # The loader makes texts and nulls alone, never objects.
         return {key: yaml.load(value.strip("'\""), Loader=_TextsAndNulls)}
     except yaml.YAMLError as error:
         raise InputError(f"--config {argument}: the value is not valid YAML: {error}") from error

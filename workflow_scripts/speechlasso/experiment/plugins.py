@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from speechlasso.errors import InputError
 from speechlasso.experiment.settings import Settings
 from speechlasso.pipeline.stages import STAGES
-from speechlasso.registry import Card
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
@@ -41,8 +40,9 @@ def use_plugins(modules: Iterable[str]) -> None:
         except Exception as error:  # whatever a module of others does
             problems.append(f"{name}: {type(error).__name__}: {error}")
             continue
-        for card in (value for value in found if isinstance(value, Card)):
-            next(known for known in REGISTRIES if isinstance(card, known.card)).add(card)
+        for registry in REGISTRIES:
+            for card in (value for value in found if isinstance(value, registry.card)):
+                registry.add(card)
     if problems:
         raise InputError.listing("Modules named by plugins cannot be imported:", problems)
     for model in (Settings, *STAGES.values()):

@@ -135,17 +135,12 @@ class FittedLinear:
             classifier = new_classifier(arm, seed=seed)
             classifier.classes_ = learned["classes"].astype(object)
             if arm.is_dummy:
-                _restore_dummy(classifier, learned["shares"])
+                # scikit-learn's own fit finds the shares again.
+                rows = np.zeros((len(classifier.classes_), 1))
+                classifier.fit(rows, classifier.classes_, sample_weight=learned["shares"])
             else:
                 classifier.coef_, classifier.intercept_ = learned["coef"], learned["intercept"]
         return cls(arm, weights, classifier, seed)
-
-
-def _restore_dummy(classifier: DummyClassifier, shares: np.ndarray) -> None:
-    """What scikit-learn's `fit` would have found."""
-    classifier.class_prior_, classifier.n_classes_ = shares, len(shares)
-    classifier.n_outputs_, classifier.sparse_output_ = 1, False
-    classifier._strategy = classifier.strategy
 
 
 def fit_linear(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -54,9 +55,9 @@ class System(Section):
         # Sections are overridden before anything reads them.
         return self.with_defaults("override")
 
+    @abstractmethod
     def reads(self, artifacts: Any) -> Reads:
         """What the system reads of an experiment's artifacts (`pipeline.artifacts.Artifacts`)."""
-        raise NotImplementedError
 
 
 class SystemOfTokens(System):

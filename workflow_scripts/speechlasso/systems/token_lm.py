@@ -19,8 +19,8 @@ class TokenLM(SystemOfTokens):
     """Adapt the LM to the new tokens before fine-tuning."""
 
     def as_read(self) -> Self:
-        # What is read and whether the LM was adapted is upstream.
-        return super().as_read().with_defaults("inputs", "adapt")
+        # The adapted rows are upstream.
+        return super().as_read().with_defaults("adapt")
 
     def reads(self, artifacts: Any) -> Reads:
         settings = artifacts.settings

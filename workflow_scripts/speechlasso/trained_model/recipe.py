@@ -49,15 +49,16 @@ class Recipe(Section):
     """Modules that the tokenizer comes from, where it is not one of this project's."""
 
     @classmethod
-    def from_specs(cls, specs: Iterable[Mapping[str, Any]]) -> Recipe:
-        """Gather it from the spec.json of the manifest, the codes (if any) and the token texts."""
+    def from_specs(cls, specs: Iterable[Mapping[str, Any]], inputs: list[str]) -> Recipe:
+        """Gather it from what a system reads and the spec.json of the manifest and the codes (if
+        any)."""
         of_stage = {spec["stage"]: spec for spec in specs}
         table = of_stage["manifest"]["settings"]["table"]
         codes = of_stage.get("codes", {"settings": {}})
         plugins = [*codes.get("origin", {}).get("modules", ())]
         cls._use(plugins)
         return cls(
-            inputs=of_stage["token_texts"]["settings"]["inputs"],
+            inputs=inputs,
             columns={role: table["columns"][role] for role in get_args(Role)},
             audio_separator=table["audio_separator"],
             tokenizer=codes["settings"].get("tokenizer"),
@@ -156,6 +157,7 @@ def _file_problems(tokenizer: TokenizerMethod, recorded: Mapping[str, str]) -> I
 def write_recipe(
     folder: str | Path,
     specs: Iterable[Mapping[str, Any]],
+    inputs: list[str],
     selection: str | Path | None,
     speech_tokenizer: str | Path | None,
 ) -> None:
@@ -163,7 +165,7 @@ def write_recipe(
 
     Parameters
     ----------
-    specs
+    specs, inputs
         As `Recipe.from_specs` takes them.
     selection, speech_tokenizer
         The selection.json behind the audio tokens and the file of a speech tokenizer that was
@@ -173,5 +175,5 @@ def write_recipe(
         if source:
             with written_whole(Path(folder, name)) as temporary:
                 shutil.copyfile(source, temporary)
-    recipe = Recipe.from_specs(specs)
+    recipe = Recipe.from_specs(specs, inputs)
     write_json(Path(folder, RECIPE), recipe.model_dump(mode="json"))
