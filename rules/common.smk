@@ -14,7 +14,7 @@ from speechlasso.errors import InputError
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.plan import make_plan
 from speechlasso.pipeline.code_shards import spec_of_shard
-from speechlasso.pipeline.stages import OF_RULE, STAGES
+from speechlasso.pipeline.stages import STAGES
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.evaluation.summary import read_table, score_lines
 
@@ -61,7 +61,7 @@ def systems_of(rule_name):
 
 def files_read(variant):
     """The files of a variant that others read."""
-    if variant.stage == "codes":
+    if variant.stage == "tokenize_audio":
         return PLAN.shards(variant)
     return [f"{variant.folder}/{name}" for name in variant.settings.files]
 
@@ -129,7 +129,7 @@ def data_files(stage):
 def table_of_manifest(wildcards):
     """The table that a manifest is made from: the demo corpus' or the user's own."""
     variant = PLAN["manifest", wildcards.manifest]
-    corpus = variant.upstream.get("corpus")
+    corpus = variant.upstream.get("demo_corpus")
     return f"{corpus.folder}/manifest.csv" if corpus else declared([variant.settings.table.path])
 
 
@@ -138,14 +138,14 @@ def corpus_clips(stage):
 
     def path(wildcards):
         ancestors = PLAN[stage, wildcards[stage]].with_ancestors()
-        return sorted({f"{v.folder}/wav" for v in ancestors if v.stage == "corpus"})
+        return sorted({f"{v.folder}/wav" for v in ancestors if v.stage == "demo_corpus"})
 
     return path
 
 
 def clips_of_corpus_and_data(wildcards):
     """What the manifests of a corpus and of the experiment's own data recorded of their clips."""
-    upstream = PLAN["adapt", wildcards.adapt].upstream
+    upstream = PLAN["adapt_lm", wildcards.adapt_lm].upstream
     roles = ("corpus", "manifest") if "corpus" in upstream else ()
     return [f"{upstream[role].folder}/clips.parquet" for role in roles]
 
@@ -162,7 +162,7 @@ def specs_behind(stage):
         return [
             (
                 str(spec_of_shard(PLAN.shards(variant)[0]))
-                if variant.stage == "codes"
+                if variant.stage == "tokenize_audio"
                 else f"{variant.folder}/spec.json"
             )
             for variant in {variant.folder: variant for variant in ancestors}.values()
@@ -175,15 +175,15 @@ def specs_behind(stage):
 def metrics_of_model(wildcards):
     """The metrics of the model's own predictions."""
     for variant in PLAN.variants["evaluate"].values():
-        finetune = variant.upstream["predictions"].upstream.get("finetune")
-        if finetune and finetune.key == wildcards.finetune:
+        training = variant.upstream["predictions"].upstream.get("training")
+        if training and training.key == wildcards.finetune:
             return f"{variant.folder}/metrics.json"
 
 
 def page_of_model(wildcards):
     """The page of evidence for the model's audio tokens, if there is one."""
     select = PLAN["finetune", wildcards.finetune].upstream.get("select")
-    for variant in PLAN.variants["description"].values():
+    for variant in PLAN.variants["describe_selection"].values():
         if select and variant.upstream["select"].key == select.key:
             return f"{variant.folder}/page.html"
 
@@ -203,17 +203,17 @@ def closing_words():
 
 
 wildcard_constraints:
-    corpus=one_of("corpus"),
+    demo_corpus=one_of("demo_corpus"),
     manifest=one_of("manifest"),
-    folds=one_of("folds"),
-    tokenizer=one_of("tokenizer"),
-    codes=one_of("codes"),
-    bow=one_of("bow"),
-    path=one_of("path"),
-    select=one_of("select"),
-    description=one_of("description"),
+    divide_folds=one_of("divide_folds"),
+    fit_tokenizer=one_of("fit_tokenizer"),
+    tokenize_audio=one_of("tokenize_audio"),
+    build_bow=one_of("build_bow"),
+    fit_path=one_of("fit_path"),
+    select_tokens=one_of("select_tokens"),
+    describe_selection=one_of("describe_selection"),
     token_texts=one_of("token_texts"),
-    adapt=one_of("adapt"),
+    adapt_lm=one_of("adapt_lm"),
     predict=one_of("predict"),
     evaluate=one_of("evaluate"),
     shard=r"\d+",

@@ -3,20 +3,20 @@
 
 rule demo_corpus:
     output:
-        table="results/corpus/{corpus}/manifest.csv",
-        clips=directory("results/corpus/{corpus}/wav"),
-        spec="results/corpus/{corpus}/spec.json",
+        table="results/demo_corpus/{demo_corpus}/manifest.csv",
+        clips=directory("results/demo_corpus/{demo_corpus}/wav"),
+        spec="results/demo_corpus/{demo_corpus}/spec.json",
     log:
-        "logs/corpus/{corpus}.log",
+        "logs/demo_corpus/{demo_corpus}.log",
     benchmark:
-        "benchmarks/corpus/{corpus}.tsv"
+        "benchmarks/demo_corpus/{demo_corpus}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=spec_of("corpus"),
+        spec=spec_of("demo_corpus"),
     message:
         "Synthesising the demo corpus"
     script:
@@ -53,21 +53,21 @@ rule manifest:
 
 rule divide_folds:
     input:
-        manifest=upstream("folds", "manifest", "manifest.parquet"),
+        manifest=upstream("divide_folds", "manifest", "manifest.parquet"),
     output:
-        folds="results/folds/{folds}/folds.parquet",
-        spec="results/folds/{folds}/spec.json",
+        folds="results/divide_folds/{divide_folds}/folds.parquet",
+        spec="results/divide_folds/{divide_folds}/spec.json",
     log:
-        "logs/folds/{folds}.log",
+        "logs/divide_folds/{divide_folds}.log",
     benchmark:
-        "benchmarks/folds/{folds}.tsv"
+        "benchmarks/divide_folds/{divide_folds}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=spec_of("folds"),
+        spec=spec_of("divide_folds"),
     message:
         "Dividing utterances into training, validation and test"
     script:

@@ -3,22 +3,22 @@
 
 rule adapt_lm:
     input:
-        token_texts=upstream("adapt", "token_texts", "token_texts.parquet"),
-        select=upstream("adapt", "select", "selection.json"),
-        data=data_files("adapt"),
-        corpus=upstream("adapt", "corpus", "manifest.parquet"),
-        manifest=upstream("adapt", "manifest", "manifest.parquet"),
-        folds=upstream("adapt", "folds", "folds.parquet"),
+        token_texts=upstream("adapt_lm", "token_texts", "token_texts.parquet"),
+        select=upstream("adapt_lm", "select", "selection.json"),
+        data=data_files("adapt_lm"),
+        corpus=upstream("adapt_lm", "corpus", "manifest.parquet"),
+        manifest=upstream("adapt_lm", "manifest", "manifest.parquet"),
+        folds=upstream("adapt_lm", "folds", "folds.parquet"),
         clips=clips_of_corpus_and_data,
     output:
-        rows="results/adapt/{adapt}/rows.safetensors",
-        overlap="results/adapt/{adapt}/overlap.json",
-        training_log="results/adapt/{adapt}/training_log.csv",
-        spec="results/adapt/{adapt}/spec.json",
+        rows="results/adapt_lm/{adapt_lm}/rows.safetensors",
+        overlap="results/adapt_lm/{adapt_lm}/overlap.json",
+        training_log="results/adapt_lm/{adapt_lm}/training_log.csv",
+        spec="results/adapt_lm/{adapt_lm}/spec.json",
     log:
-        "logs/adapt/{adapt}.log",
+        "logs/adapt_lm/{adapt_lm}.log",
     benchmark:
-        "benchmarks/adapt/{adapt}.tsv"
+        "benchmarks/adapt_lm/{adapt_lm}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -27,10 +27,10 @@ rule adapt_lm:
         runtime=240,
         training=1,
     params:
-        spec=spec_of("adapt"),
-        computation=computation_of("adapt"),
+        spec=spec_of("adapt_lm"),
+        computation=computation_of("adapt_lm"),
     message:
-        "Adapting the language model to the new tokens: {wildcards.adapt}"
+        "Adapting the language model to the new tokens: {wildcards.adapt_lm}"
     script:
         "../workflow_scripts/adapt_lm.py"
 

@@ -9,16 +9,16 @@ for card, rule_name, stage in systems_of("fit_linear"):
             unpack(inputs_of(stage)),
             data=data_files(stage),
         output:
-            multiext("results/linear/{linear}/", *card.files, *card.records),
-            predictions="results/linear/{linear}/predictions.parquet",
-            training="results/linear/{linear}/training.json",
-            spec="results/linear/{linear}/spec.json",
+            multiext("results/fit_linear/{fit_linear}/", *card.files, *card.records),
+            predictions="results/fit_linear/{fit_linear}/predictions.parquet",
+            training="results/fit_linear/{fit_linear}/training.json",
+            spec="results/fit_linear/{fit_linear}/spec.json",
         log:
-            "logs/linear/{linear}.log",
+            "logs/fit_linear/{fit_linear}.log",
         benchmark:
-            "benchmarks/linear/{linear}.tsv"
+            "benchmarks/fit_linear/{fit_linear}.tsv"
         wildcard_constraints:
-            linear=one_of(stage, card.name),
+            fit_linear=one_of(stage, card.name),
         conda:
             "../envs/light.yaml"
         resources:
@@ -27,6 +27,6 @@ for card, rule_name, stage in systems_of("fit_linear"):
         params:
             spec=spec_of(stage),
         message:
-            "Learning the task: {wildcards.linear}"
+            "Learning the task: {wildcards.fit_linear}"
         script:
             "../workflow_scripts/fit_linear.py"

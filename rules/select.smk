@@ -3,23 +3,23 @@
 
 rule build_bow:
     input:
-        manifest=upstream("bow", "manifest", "manifest.parquet"),
-        folds=upstream("bow", "folds", "folds.parquet"),
-        codes=all_files("bow", "codes"),
+        manifest=upstream("build_bow", "manifest", "manifest.parquet"),
+        folds=upstream("build_bow", "folds", "folds.parquet"),
+        codes=all_files("build_bow", "codes"),
     output:
-        multiext("results/bow/{bow}/", *files_of("bow")),
-        spec="results/bow/{bow}/spec.json",
+        multiext("results/build_bow/{build_bow}/", *files_of("build_bow")),
+        spec="results/build_bow/{build_bow}/spec.json",
     log:
-        "logs/bow/{bow}.log",
+        "logs/build_bow/{build_bow}.log",
     benchmark:
-        "benchmarks/bow/{bow}.tsv"
+        "benchmarks/build_bow/{build_bow}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=spec_of("bow"),
+        spec=spec_of("build_bow"),
     message:
         "Counting words and audio tokens"
     script:
@@ -28,21 +28,21 @@ rule build_bow:
 
 rule fit_path:
     input:
-        bow=all_files("path", "bow"),
+        bow=all_files("fit_path", "bow"),
     output:
-        multiext("results/path/{path}/", *files_of("path")),
-        spec="results/path/{path}/spec.json",
+        multiext("results/fit_path/{fit_path}/", *files_of("fit_path")),
+        spec="results/fit_path/{fit_path}/spec.json",
     log:
-        "logs/path/{path}.log",
+        "logs/fit_path/{fit_path}.log",
     benchmark:
-        "benchmarks/path/{path}.tsv"
+        "benchmarks/fit_path/{fit_path}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        spec=spec_of("path"),
+        spec=spec_of("fit_path"),
     message:
         "Fitting the lasso along its path of alphas"
     script:
@@ -51,60 +51,60 @@ rule fit_path:
 
 rule select_tokens:
     input:
-        bow=all_files("select", "bow"),
-        path=all_files("select", "path"),
-        like=upstream("select", "like", "selection.json"),
+        bow=all_files("select_tokens", "bow"),
+        path=all_files("select_tokens", "path"),
+        like=upstream("select_tokens", "like", "selection.json"),
     output:
-        selection="results/select/{select}/selection.json",
-        spec="results/select/{select}/spec.json",
+        selection="results/select_tokens/{select_tokens}/selection.json",
+        spec="results/select_tokens/{select_tokens}/spec.json",
     log:
-        "logs/select/{select}.log",
+        "logs/select_tokens/{select_tokens}.log",
     benchmark:
-        "benchmarks/select/{select}.tsv"
+        "benchmarks/select_tokens/{select_tokens}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        spec=spec_of("select"),
+        spec=spec_of("select_tokens"),
     message:
-        "Selecting audio tokens: {wildcards.select}"
+        "Selecting audio tokens: {wildcards.select_tokens}"
     script:
         "../workflow_scripts/select_tokens.py"
 
 
 rule describe_selection:
     input:
-        selection=upstream("description", "select", "selection.json"),
-        bow=all_files("description", "bow"),
-        path=all_files("description", "path"),
-        manifest=upstream("description", "manifest", "manifest.parquet"),
-        clips=upstream("description", "manifest", "clips.parquet"),
-        corpus=corpus_clips("description"),
-        codes=all_files("description", "codes"),
+        selection=upstream("describe_selection", "select", "selection.json"),
+        bow=all_files("describe_selection", "bow"),
+        path=all_files("describe_selection", "path"),
+        manifest=upstream("describe_selection", "manifest", "manifest.parquet"),
+        clips=upstream("describe_selection", "manifest", "clips.parquet"),
+        corpus=corpus_clips("describe_selection"),
+        codes=all_files("describe_selection", "codes"),
     output:
         page=report(
-            "results/description/{description}/page.html",
+            "results/describe_selection/{describe_selection}/page.html",
             caption="report/selection.rst",
             category="Selection",
         ),
-        tokens="results/description/{description}/tokens.parquet",
-        occurrences="results/description/{description}/occurrences.parquet",
-        spec="results/description/{description}/spec.json",
+        tokens="results/describe_selection/{describe_selection}/tokens.parquet",
+        occurrences="results/describe_selection/{describe_selection}/occurrences.parquet",
+        spec="results/describe_selection/{describe_selection}/spec.json",
     log:
-        "logs/description/{description}.log",
+        "logs/describe_selection/{describe_selection}.log",
     benchmark:
-        "benchmarks/description/{description}.tsv"
+        "benchmarks/describe_selection/{describe_selection}.tsv"
     conda:
         "../envs/light.yaml"
     resources:
         mem_mb=8000,
         runtime=60,
     params:
-        spec=spec_of("description"),
+        spec=spec_of("describe_selection"),
     message:
-        "Gathering the evidence for {wildcards.description}"
+        "Gathering the evidence for {wildcards.describe_selection}"
     script:
         "../workflow_scripts/describe_selection.py"
 

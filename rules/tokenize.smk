@@ -3,25 +3,25 @@
 
 rule fit_tokenizer:
     input:
-        manifest=upstream("tokenizer", "manifest", "manifest.parquet"),
-        clips=upstream("tokenizer", "manifest", "clips.parquet"),
-        corpus=corpus_clips("tokenizer"),
-        folds=upstream("tokenizer", "folds", "folds.parquet"),
-        data=data_files("tokenizer"),
+        manifest=upstream("fit_tokenizer", "manifest", "manifest.parquet"),
+        clips=upstream("fit_tokenizer", "manifest", "clips.parquet"),
+        corpus=corpus_clips("fit_tokenizer"),
+        folds=upstream("fit_tokenizer", "folds", "folds.parquet"),
+        data=data_files("fit_tokenizer"),
     output:
-        tokenizer="results/tokenizer/{tokenizer}/tokenizer.safetensors",
-        spec="results/tokenizer/{tokenizer}/spec.json",
+        tokenizer="results/fit_tokenizer/{fit_tokenizer}/tokenizer.safetensors",
+        spec="results/fit_tokenizer/{fit_tokenizer}/spec.json",
     log:
-        "logs/tokenizer/{tokenizer}.log",
+        "logs/fit_tokenizer/{fit_tokenizer}.log",
     benchmark:
-        "benchmarks/tokenizer/{tokenizer}.tsv"
+        "benchmarks/fit_tokenizer/{fit_tokenizer}.tsv"
     conda:
         "../envs/codec.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=spec_of("tokenizer"),
+        spec=spec_of("fit_tokenizer"),
     message:
         "Learning the speech tokenizer on the training clips"
     script:
@@ -30,25 +30,25 @@ rule fit_tokenizer:
 
 rule tokenize_audio:
     input:
-        manifest=upstream("codes", "manifest", "manifest.parquet"),
-        clips=upstream("codes", "manifest", "clips.parquet"),
-        corpus=corpus_clips("codes"),
-        tokenizer=upstream("codes", "tokenizer", "tokenizer.safetensors"),
-        data=data_files("codes"),
+        manifest=upstream("tokenize_audio", "manifest", "manifest.parquet"),
+        clips=upstream("tokenize_audio", "manifest", "clips.parquet"),
+        corpus=corpus_clips("tokenize_audio"),
+        tokenizer=upstream("tokenize_audio", "tokenizer", "tokenizer.safetensors"),
+        data=data_files("tokenize_audio"),
     output:
-        codes="results/codes/{codes}/shard-{shard}-of-{n_shards}.parquet",
-        spec="results/codes/{codes}/shard-{shard}-of-{n_shards}.spec.json",
+        codes="results/tokenize_audio/{tokenize_audio}/shard-{shard}-of-{n_shards}.parquet",
+        spec="results/tokenize_audio/{tokenize_audio}/shard-{shard}-of-{n_shards}.spec.json",
     log:
-        "logs/codes/{codes}-{shard}-of-{n_shards}.log",
+        "logs/tokenize_audio/{tokenize_audio}-{shard}-of-{n_shards}.log",
     benchmark:
-        "benchmarks/codes/{codes}-{shard}-of-{n_shards}.tsv"
+        "benchmarks/tokenize_audio/{tokenize_audio}-{shard}-of-{n_shards}.tsv"
     conda:
         "../envs/codec.yaml"
     resources:
         mem_mb=4000,
         runtime=120,
     params:
-        spec=spec_of("codes"),
+        spec=spec_of("tokenize_audio"),
     message:
         "Tokenising audio, shard {wildcards.shard} of {wildcards.n_shards}"
     script:

@@ -12,6 +12,6 @@ from speechlasso.systems.cards import SYSTEMS
 
 with job(snakemake) as settings:
     inputs = dict(snakemake.input.items())
-    folder = Path(inputs["finetune"][0]).parent
+    folder = Path(inputs["training"][0]).parent
     fitted = SYSTEMS[settings.system].load().open(folder)
     write_parquet(snakemake.output.predictions, fitted.predict(inputs, snakemake.threads))

@@ -47,7 +47,7 @@ def make_results(folder, **settings):
         for variant in variants.values():
             path = folder / variant.folder
             path.mkdir(parents=True, exist_ok=True)
-            shards = plan.shards(variant) if variant.stage == "codes" else []
+            shards = plan.shards(variant) if variant.stage == "tokenize_audio" else []
             for name in ["spec.json", *(spec_of_shard(shard).name for shard in shards)]:
                 (path / name).write_text("{}")
     return plan
@@ -190,7 +190,7 @@ def test_prune_lists_and_deletes_what_no_configuration_reaches(folder, capsys):
     assert "0 folders" in capsys.readouterr().out
     main(["prune", "--delete"])
     assert not any((folder / name).exists() for name in extra)
-    assert all((folder / run.folders()["evaluate"]).is_dir() for run in plan.runs)
+    assert all((folder / run.folders()["evaluation"]).is_dir() for run in plan.runs)
 
 
 def test_prune_keeps_what_any_given_experiment_reaches(folder, capsys):

@@ -39,19 +39,19 @@ from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
 GOLDEN = {
-    "corpus": (1, "5ac20e636f23"),
-    "folds": (2, "070c43cbe209"),
-    "codes": (1, "79329c337e4b"),
-    "bow": (3, "c0a91482e0ca"),
-    "path": (2, "79c059761c65"),
-    "select": (2, "eaede82b983b"),
+    "demo_corpus": (1, "5ac20e636f23"),
+    "divide_folds": (2, "070c43cbe209"),
+    "tokenize_audio": (1, "79329c337e4b"),
+    "build_bow": (3, "c0a91482e0ca"),
+    "fit_path": (2, "79c059761c65"),
+    "select_tokens": (2, "eaede82b983b"),
     "token_texts": (1, "541beb65ee1a"),
-    "linear": (2, "e7132a0f7dec"),
+    "fit_linear": (2, "e7132a0f7dec"),
     "evaluate": (2, "f3e360d89952"),
     "manifest": (2, "8c863f04f5eb"),
-    "tokenizer": (1, "22a48a0302f8"),
-    "description": (1, "f09c4a96b90c"),
-    "adapt": (3, "2a1047e79244"),
+    "fit_tokenizer": (1, "22a48a0302f8"),
+    "describe_selection": (1, "f09c4a96b90c"),
+    "adapt_lm": (3, "2a1047e79244"),
     "finetune": (2, "a278b3bc17af"),
     "predict": (1, "42d238d9dbc6"),
 }
@@ -94,26 +94,26 @@ def numbers() -> dict[str, object]:
     )
     return numbers_of_the_language_model() | {
         "manifest": manifest_of_a_table(),
-        "tokenizer": codebook_norms(tokenizer),
-        "description": evidence.round(2).to_csv(index=False),
-        "corpus": corpus.to_json(orient="records", double_precision=6),
-        "folds": folds.to_csv(index=False),
-        "codes": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
-        "bow": [
+        "fit_tokenizer": codebook_norms(tokenizer),
+        "describe_selection": evidence.round(2).to_csv(index=False),
+        "demo_corpus": corpus.to_json(orient="records", double_precision=6),
+        "divide_folds": folds.to_csv(index=False),
+        "tokenize_audio": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
+        "build_bow": [
             int(bow.audio.sum()),
             int(bow.text.sum()),
             len(bow.words),
             bow.audio.indices.tolist(),
         ],
         # Two digits, as processors add in different orders and fits are certified to 1e-4.
-        "path": [f"{objective:.1e}" for objective in path.table["objective"]],
-        "select": [
+        "fit_path": [f"{objective:.1e}" for objective in path.table["objective"]],
+        "select_tokens": [
             [token.index for token in selection.tokens],
             [round(token.weight, 2) for token in selection.tokens],
             [token.index for token in select_random(bow, 5, layers=None, seed=1, fold="1").tokens],
         ],
         "token_texts": texts["token_text"].tolist(),
-        "linear": predictions["predicted"].tolist(),
+        "fit_linear": predictions["predicted"].tolist(),
         "evaluate": round(evaluate(predictions, None)["splits"]["test"]["uar"], 6),
     }
 
@@ -135,7 +135,7 @@ def manifest_of_a_table() -> str:
 
 
 def version_of(stage: str) -> int:
-    of_system = {"finetune": "token_lm", "linear": "bow_linear"}
+    of_system = {"finetune": "token_lm", "fit_linear": "bow_linear"}
     return SYSTEMS[of_system[stage]].version if stage in of_system else stages.STAGES[stage].version
 
 
@@ -166,7 +166,7 @@ def numbers_of_the_language_model() -> dict[str, object]:
         )
         probabilities = predict(model, examples).filter(like="p_")
     return {
-        "adapt": [
+        "adapt_lm": [
             adapted.log["held_out_loss"].map("{:.2f}".format).tolist(),
             [f"{norm:.2f}" for norm in np.linalg.norm(adapted.rows.vectors, axis=1)],
         ],

@@ -9,7 +9,7 @@ TINY = ("--configfile", "tiny.yaml")
 
 def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path):
     workspace = finished.copy(tmp_path / "copy")
-    (table,) = (workspace.folder / "results/corpus").glob("*/manifest.csv")
+    (table,) = (workspace.folder / "results/demo_corpus").glob("*/manifest.csv")
     corpus = pd.read_csv(table)[["id", "text", "audio"]].rename(columns={"id": "name"})
     corpus["audio"] = [str(table.parent / clip) for clip in corpus["audio"]]
     corpus[:20].to_csv(workspace.folder / "corpus.csv", index=False)
@@ -40,7 +40,7 @@ def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path)
     tables = workspace.folder / "results/experiments/seen"
     assert "Transductive: in lasso the language model" in (tables / "report.html").read_text()
     (run,) = pd.read_csv(tables / "index.tsv", sep="\t").to_dict("records")
-    card = (workspace.folder / run["finetune"] / "README.md").read_text()
+    card = (workspace.folder / run["training"] / "README.md").read_text()
     assert "a table that holds 1 of the 30 test rows, without their labels" in card
 
 

@@ -49,5 +49,5 @@ def test_scripts_read_what_their_rules_declare(finished, tiny_lm):
         unread |= {(log, path) for path in inputs[log] - reached if path.startswith("results/")}
     assert seen == set(inputs) - {"-"}
     assert undeclared == set()
-    assert reading_lm == {"adapt", "finetune"}
+    assert reading_lm == {"adapt_lm", "finetune"}
     assert unread == set()

@@ -16,8 +16,25 @@ from safetensors.numpy import save_file
 from .conftest import ENVIRONMENT
 
 STAGES = [
-    *("corpus", "manifest", "folds", "tokenizer", "codes", "bow", "path", "select"),
-    *("token_texts", "adapt", "finetune", "linear", "predict", "evaluate", "description"),
+    *(
+        "demo_corpus",
+        "manifest",
+        "divide_folds",
+        "fit_tokenizer",
+        "tokenize_audio",
+        "build_bow",
+        "fit_path",
+        "select_tokens",
+    ),
+    *(
+        "token_texts",
+        "adapt_lm",
+        "finetune",
+        "fit_linear",
+        "predict",
+        "evaluate",
+        "describe_selection",
+    ),
     "experiments",
 ]
 LONGEST_WAIT = 300  # seconds
@@ -70,7 +87,7 @@ def test_checkpoints_go_when_all_is_written(finished, tmp_path):
     lasso = index.set_index("arm").loc["lasso"]
     outputs = [
         Path(lasso["adapt"], "rows.safetensors"),
-        Path(lasso["finetune"], "model.safetensors"),
+        Path(lasso["training"], "model.safetensors"),
     ]
     checkpoints = [workspace.folder / output.parent / "checkpoint" for output in outputs]
     for output, checkpoint, title in zip(outputs, checkpoints, ("adapt", "finetune"), strict=True):

@@ -43,7 +43,7 @@ def other(tmp_path):
 def test_another_installed_version_is_not_used(workspace, other):
     run = run_with_first_on_the_path(workspace, other, *DEMO_CORPUS)
     assert run.returncode == 0, run.stdout
-    (spec,) = workspace.folder.glob("results/corpus/*/spec.json")
+    (spec,) = workspace.folder.glob("results/demo_corpus/*/spec.json")
     assert json.loads(spec.read_text())["speechlasso"] == __version__
 
 
@@ -79,5 +79,5 @@ def test_a_job_that_cannot_import_what_it_needs_says_so_in_its_log(workspace, tm
     (tmp_path / "broken/soundfile.py").write_text("raise ImportError('libsndfile is broken')\n")
     run = run_with_first_on_the_path(workspace, tmp_path / "broken", *DEMO_CORPUS)
     assert run.returncode != 0
-    (log,) = workspace.folder.glob("logs/corpus/*.log")
+    (log,) = workspace.folder.glob("logs/demo_corpus/*.log")
     assert "ImportError: libsndfile is broken" in log.read_text()

@@ -39,7 +39,7 @@ def test_results_hold_every_arm(finished):
     assert test.loc["random", "n_audio_tokens"] == test.loc["lasso", "n_audio_tokens"] > 0
     assert test.loc["text_only", "n_audio_tokens"] == 0
     index = pd.read_csv(tables / "index.tsv", sep="\t").set_index("arm")
-    for stage in ("corpus", "select", "finetune", "evaluate"):
+    for stage in ("demo_corpus", "select", "training", "evaluation"):
         assert (finished.folder / index.loc["lasso", stage] / "spec.json").is_file()
     confusion = pd.read_csv(tables / "confusion.csv")
     assert confusion.groupby("arm")["count"].sum().to_dict() == dict.fromkeys(arms, 30)
@@ -59,13 +59,13 @@ def test_one_seed_averaged_is_that_seed(finished, capsys):
 
 def test_every_result_says_with_what_it_was_computed(finished):
     results = finished.folder / "results"
-    specs = [*results.glob("*/*/spec.json"), *results.glob("codes/*/*.spec.json")]
+    specs = [*results.glob("*/*/spec.json"), *results.glob("tokenize_audio/*/*.spec.json")]
     assert {path.relative_to(results).parts[0] for path in specs} == set(STAGES)
     records = [*specs, *results.glob("*/*/training.json")]
     found = {path: json.loads(path.read_text())["environment"] for path in records}
     for path, environment in found.items():
         assert {"python", "numpy", "scikit-learn", "device"} <= environment.keys(), path
-        if path.parent.parent.name in ("adapt", "finetune"):
+        if path.parent.parent.name in ("adapt_lm", "finetune"):
             assert environment["torch"] and environment["precision"] in ("fp32", "bf16"), path
             assert environment["hub_commit"] is None, path
 

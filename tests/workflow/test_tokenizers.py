@@ -46,7 +46,7 @@ def _write_clip(workspace: Workspace, number: int, seed: int) -> None:
 
 def _codes(workspace: Workspace) -> dict[str, list]:
     """Those written last."""
-    folders = workspace.folder.glob("results/codes/*")
+    folders = workspace.folder.glob("results/tokenize_audio/*")
     shards = sorted(max(folders, key=lambda f: f.stat().st_mtime).glob("shard-*.parquet"))
     return {row_id: codes.tolist() for row_id, codes in CodeTable.read(shards).codes.items()}
 
@@ -63,7 +63,7 @@ def test_other_test_clips_change_no_code_of_the_training_rows(recordings, tmp_pa
         settings = _settings(method=method, model=model, layer=2, codebook_size=8)
     recordings.run(*settings, *UNTIL_CODES)
     before = _codes(recordings)
-    pattern = "results/tokenizer/*/tokenizer.safetensors"
+    pattern = "results/fit_tokenizer/*/tokenizer.safetensors"
     (tokenizer,) = recordings.folder.glob(pattern)
     for number in TEST_CLIPS:
         _write_clip(recordings, number, seed=100 + number)
@@ -80,7 +80,7 @@ def test_a_pretrained_codec_encodes_once_and_says_from_which_files(recordings, t
     settings = _settings(method="dac", model=model)
     assert "fit_tokenizer" not in recordings.planned_rules(*settings)
     recordings.run(*settings, *UNTIL_CODES)
-    specs = sorted(recordings.folder.glob("results/codes/dac-*/shard-*.spec.json"))
+    specs = sorted(recordings.folder.glob("results/tokenize_audio/dac-*/shard-*.spec.json"))
     assert len(specs) == 3
     recorded = json.loads(specs[0].read_text())["data"]
     assert {"model/model.safetensors", "model/config.json"} <= set(recorded)
@@ -93,7 +93,7 @@ def test_a_pretrained_codec_encodes_once_and_says_from_which_files(recordings, t
 def test_shards_do_not_show_in_the_codes(recordings):
     recordings.run("--configfile", "mine.yaml", *UNTIL_CODES)
     in_shards = _codes(recordings)
-    (codes,) = recordings.folder.glob("results/codes/*")
+    (codes,) = recordings.folder.glob("results/tokenize_audio/*")
     codes.rename(recordings.folder / "kept")
     recordings.run("--configfile", "mine.yaml", *UNTIL_CODES, "--config", "audio={shard_size: 100}")
     assert _codes(recordings) == in_shards

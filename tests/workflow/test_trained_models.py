@@ -52,10 +52,10 @@ def test_a_copied_model_predicts_from_raw_clips_what_the_run_predicted(
     finished, index, tmp_path, arm
 ):
     folders = index.loc[arm]
-    model = shutil.copytree(finished.folder / folders["finetune"], tmp_path / "model")
-    pipeline = pd.read_parquet(finished.folder / folders["predict"] / "predictions.parquet")
+    model = shutil.copytree(finished.folder / folders["training"], tmp_path / "model")
+    pipeline = pd.read_parquet(finished.folder / folders["predictions"] / "predictions.parquet")
     rows = pipeline[pipeline["split"] == "test"].head(5)
-    manifest = finished.folder / folders["corpus"] / "manifest.csv"
+    manifest = finished.folder / folders["demo_corpus"] / "manifest.csv"
     columns = pd.read_csv(manifest).columns.drop("label")
     pd.read_csv(manifest)[columns].to_csv(tmp_path / "new.csv", index=False)
     chosen = [argument for name in rows["id"] for argument in ("--id", name)]
@@ -71,17 +71,17 @@ def test_a_copied_model_predicts_from_raw_clips_what_the_run_predicted(
 
 def test_one_clip_is_predicted_on_the_screen(finished, index, tmp_path):
     folders = index.loc["lasso"]
-    model = shutil.copytree(finished.folder / folders["finetune"], tmp_path / "model")
-    clip = next((finished.folder / folders["corpus"] / "wav").glob("*.wav"))
+    model = shutil.copytree(finished.folder / folders["training"], tmp_path / "model")
+    clip = next((finished.folder / folders["demo_corpus"] / "wav").glob("*.wav"))
     output = predict_elsewhere(model, "--audio", clip, "--text", "We love this plan.")
-    labels = pd.read_csv(finished.folder / folders["corpus"] / "manifest.csv")["label"]
+    labels = pd.read_csv(finished.folder / folders["demo_corpus"] / "manifest.csv")["label"]
     assert all(label in output for label in set(labels))
 
 
 @pytest.mark.parametrize("arm", ["text_only", "lasso"])
 def test_every_model_has_its_card(finished, index, arm):
     folders = index.loc[arm]
-    text = (finished.folder / folders["finetune"] / "README.md").read_text()
+    text = (finished.folder / folders["training"] / "README.md").read_text()
     runs = pd.read_csv(finished.folder / "results/experiments/tiny/runs.csv")
     run = runs[(runs["arm"] == arm) & (runs["split"] == "test")].iloc[0]
     results = {

@@ -167,7 +167,7 @@ def _states(plan: Any) -> Iterator[tuple[str, ...]]:
             variant = variants[key]
             arms = ", ".join(_arms_using(plan, variant))
             state = "cached" if _is_done(plan, variant) else "would run"
-            yield plan.experiment, variant.settings.rule, variant.folder, arms, state
+            yield plan.experiment, variant.stage, variant.folder, arms, state
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -366,6 +366,6 @@ def _is_done(plan: Any, variant: Any) -> bool:
     from speechlasso.pipeline.code_shards import spec_of_shard
 
     folder = Path(variant.folder)
-    if variant.stage == "codes":
+    if variant.stage == "tokenize_audio":
         return all(spec_of_shard(shard).exists() for shard in plan.shards(variant))
     return (folder / "spec.json").exists()

@@ -133,7 +133,7 @@ def table_lines(capsys):
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
 
 
-def write_experiment(project, folds, seeds, classifier="predict", group=None):
+def write_experiment(project, folds, seeds, group=None):
     """Runs of an arm with drawn probabilities; returns runs.csv and the probabilities by fold."""
     rng = np.random.default_rng(3)
     runs, index, drawn = [], [], {}
@@ -157,8 +157,9 @@ def write_experiment(project, folds, seeds, classifier="predict", group=None):
             write_parquet(project / predict / "predictions.parquet", frame)
             write_json(project / scored / "spec.json", {"settings": {"positive_label": "joy"}})
             run = {"arm": "lasso", "fold": fold, "seed": seed}
-            folders = {"manifest": "results/manifest/table", classifier: predict}
-            index.append({**run, **folders, "evaluate": scored})
+            write_json(project / predict / "training.json", {})
+            folders = {"predictions": predict, "training": predict, "evaluation": scored}
+            index.append({**run, "manifest": "results/manifest/table", **folders})
             for split, scores in evaluate(frame, "joy")["splits"].items():
                 runs.append({**run, "split": split, **scores})
     table = project / "results/experiments/mine/runs.csv"
@@ -168,12 +169,9 @@ def write_experiment(project, folds, seeds, classifier="predict", group=None):
     return table, drawn
 
 
-@pytest.mark.parametrize(
-    ("metric", "folds", "classifier"),
-    [("uar", ["03", "NA"], "predict"), ("loss", ["given"], "linear")],
-)
-def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds, classifier):
-    table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3], classifier=classifier)
+@pytest.mark.parametrize(("metric", "folds"), [("uar", ["03", "NA"]), ("loss", ["given"])])
+def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds):
+    table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3])
     command = ["compare", str(table), "lasso", "--metric", metric, "--average-seeds", "lasso"]
     assert main(command) == 0
     last = table_lines(capsys)[-1].split("|")
@@ -256,14 +254,14 @@ def test_tuned_thresholds_are_averaged_with_the_probabilities(tmp_path, capsys):
         threshold = {"label": "rare", "probability": 0.14 + 0.005 * seed}
         frame = predictions_frame(rows, probabilities, ["common", "rare"], threshold=threshold)
         run = {"arm": "lasso", "fold": "given", "seed": seed}
-        for stage in ("predict", "finetune", "evaluate", "manifest"):
+        for stage in ("predictions", "training", "evaluation", "manifest"):
             run[stage] = f"results/{stage}/{seed}"
         index.append(run)
-        write_parquet(tmp_path / run["predict"] / "predictions.parquet", frame)
+        write_parquet(tmp_path / run["predictions"] / "predictions.parquet", frame)
         write_parquet(tmp_path / run["manifest"] / "manifest.parquet", rows[["id"]])
-        write_json(tmp_path / run["finetune"] / "config.json", {"decision_threshold": threshold})
+        write_json(tmp_path / run["training"] / "training.json", {"decision_threshold": threshold})
         spec = {"settings": {"positive_label": "rare"}}
-        write_json(tmp_path / run["evaluate"] / "spec.json", spec)
+        write_json(tmp_path / run["evaluation"] / "spec.json", spec)
         single = evaluate(frame, "rare")["splits"]["test"]["positive_f1"]
         assert 0.5 < single < 0.75
     runs, _ = with_seeds_averaged(pd.DataFrame(index), "lasso", tmp_path)

@@ -95,11 +95,13 @@ def written(tmp_path, monkeypatch):
     for arm in ("bow", "lasso[alpha=8]"):
         for fold in ("01", "NA"):
             run = {"arm": arm, "fold": fold, "seed": 1}
-            folders = {stage: f"results/{stage}/{arm}-{fold}" for stage in ("evaluate", "linear")}
+            folders = {
+                stage: f"results/{stage}/{arm}-{fold}" for stage in ("evaluation", "training")
+            }
             write_json(
-                f"{folders['evaluate']}/metrics.json", evaluate(predictions(["01", "NA"]), None)
+                f"{folders['evaluation']}/metrics.json", evaluate(predictions(["01", "NA"]), None)
             )
-            write_json(f"{folders['linear']}/training.json", {"train_seconds": 1.0})
+            write_json(f"{folders['training']}/training.json", {"train_seconds": 1.0})
             index.append({**run, **folders})
     names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
     tables = SimpleNamespace(**names, index="tables/index.tsv", report="tables/report.html")
@@ -243,11 +245,12 @@ def test_the_page_of_a_selection_shows_names_as_they_are(n_classes):
 def test_the_page_says_where_trainings_and_adaptations_differ_in_what_computed_them(tmp_path):
     results = []
     for seed, device in ((1, "A100"), (2, "H100")):
-        folders = {stage: str(tmp_path / f"{stage}{seed}") for stage in ("evaluate", "adapt")}
-        folders["finetune"] = str(tmp_path / f"finetune{seed}")
-        write_json(f"{folders['evaluate']}/metrics.json", evaluate(predictions(["a", "b"]), None))
+        folders = {
+            stage: str(tmp_path / f"{stage}{seed}") for stage in ("evaluation", "training", "adapt")
+        }
+        write_json(f"{folders['evaluation']}/metrics.json", evaluate(predictions(["a", "b"]), None))
         training = {"environment": {"torch": "2.1", "precision": "fp32"}}
-        write_json(f"{folders['finetune']}/training.json", training)
+        write_json(f"{folders['training']}/training.json", training)
         adapted = {"torch": "2.1", "device": device, "precision": "bf16"}
         write_json(f"{folders['adapt']}/spec.json", {"environment": adapted})
         log = pd.DataFrame({"epoch": [0, 1], "held_out_perplexity": [9.0, 8.0]})

@@ -20,14 +20,15 @@ PROBABILITIES = {("9", 1): (0.9, 0.2), ("1", 1): (0.4, 0.1), ("1", 2): (0.7, 0.3
 def index(tmp_path):
     write_parquet(tmp_path / "manifest/manifest.parquet", ROWS[["id"]].assign(group=["s", "t"]))
     write_json(tmp_path / "evaluate/spec.json", {"settings": {"positive_label": "b"}})
+    write_json(tmp_path / "fit/training.json", {})
     runs = []
     for (fold, seed), of_b in PROBABILITIES.items():
         probabilities = np.stack([1 - np.array(of_b), of_b], axis=1)
         frame = predictions_frame(ROWS, probabilities, ["a", "b"])
         write_parquet(tmp_path / f"{fold}-{seed}" / "predictions.parquet", frame)
-        run = {"arm": "bow", "fold": fold, "seed": seed, "linear": f"{fold}-{seed}"}
-        runs.append({**run, "evaluate": "evaluate", "manifest": "manifest"})
-    return pd.DataFrame([{**runs[0], "arm": "other", "linear": "gone"}, *runs])
+        run = {"arm": "bow", "fold": fold, "seed": seed, "predictions": f"{fold}-{seed}"}
+        runs.append({**run, "training": "fit", "evaluation": "evaluate", "manifest": "manifest"})
+    return pd.DataFrame([{**runs[0], "arm": "other", "predictions": "gone"}, *runs])
 
 
 def test_folds_of_one_seed_and_of_several_come_back_in_their_order(index, tmp_path):

@@ -72,27 +72,25 @@ def test_confusion_has_test_rows_by_class_and_predicted_class_without_zeros():
     ]
 
 
-def test_a_run_is_read_from_the_folders_of_its_stages(tmp_path):
-    write_json(tmp_path / "evaluate/metrics.json", {"classes": ["a"], "splits": {}})
+def test_a_run_is_read_from_the_folders_of_its_parts(tmp_path):
+    write_json(tmp_path / "evaluation/metrics.json", {"classes": ["a"], "splits": {}})
     write_json(tmp_path / "select/selection.json", {"tokens": []})
-    for stage in ("finetune", "linear"):
-        training = {"stage": stage, "environment": {"torch": stage}}
-        write_json(tmp_path / stage / "training.json", training)
-    write_json(tmp_path / "adapt/spec.json", {"environment": {"torch": "adapt"}})
+    write_json(tmp_path / "training/training.json", {"C": 1, "environment": {"torch": "2.1"}})
+    write_json(tmp_path / "adapt/spec.json", {"environment": {"torch": "2.0"}})
     ADAPTATION.to_csv(tmp_path / "adapt/training_log.csv", index=False)
 
-    def read(*stages):
-        return read_run("mine", "0", 1, **{stage: str(tmp_path / stage) for stage in stages})
+    def read(*parts):
+        return read_run("mine", "0", 1, **{part: str(tmp_path / part) for part in parts})
 
-    adapted = read("evaluate", "finetune", "select", "adapt")
+    adapted = read("evaluation", "training", "select", "adapt")
     assert (adapted.arm, adapted.fold, adapted.seed) == ("mine", "0", 1)
     assert adapted.metrics == {"classes": ["a"], "splits": {}}
-    assert (adapted.selection, adapted.training["stage"]) == ({"tokens": []}, "finetune")
-    assert adapted.environment == {"torch": "finetune", "torch of the adaptation": "adapt"}
+    assert (adapted.selection, adapted.training["C"]) == ({"tokens": []}, 1)
+    assert adapted.environment == {"torch": "2.1", "torch of the adaptation": "2.0"}
     pd.testing.assert_frame_equal(adapted.adaptation, ADAPTATION)
-    linear = read("evaluate", "linear")
-    assert linear.training["stage"] == "linear" and linear.environment == {"torch": "linear"}
-    assert linear.selection is None and linear.adaptation is None
+    text_only = read("evaluation", "training")
+    assert text_only.environment == {"torch": "2.1"}
+    assert text_only.selection is None and text_only.adaptation is None
 
 
 def scored_runs(arms, metric="uar"):

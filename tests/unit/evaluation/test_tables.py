@@ -50,9 +50,12 @@ def test_speakers_of_digits_and_na_are_compared(tmp_path, capsys):
 
 
 def test_a_missing_folder_in_the_index_is_missing(tmp_path):
-    index = [{"arm": "lm", "fold": "0", "predict": "a"}, {"arm": "bow", "fold": "0", "linear": "b"}]
+    index = [
+        {"arm": "lm", "fold": "0", "training": "a", "adapt": "b"},
+        {"arm": "bow", "fold": "0", "training": "c"},
+    ]
     pd.DataFrame(index).to_csv(tmp_path / "index.tsv", sep="\t", index=False)
-    assert read_table(tmp_path / "index.tsv")["predict"].isna().tolist() == [False, True]
+    assert read_table(tmp_path / "index.tsv")["adapt"].isna().tolist() == [False, True]
 
 
 def test_no_table_is_said(tmp_path):

@@ -40,7 +40,16 @@ def changed_stages(before, after):
 
 
 AFTER_SELECTION = {
-    *("select", "description", "token_texts", "adapt", "finetune", "linear", "predict", "evaluate")
+    *(
+        "select_tokens",
+        "describe_selection",
+        "token_texts",
+        "adapt_lm",
+        "finetune",
+        "fit_linear",
+        "predict",
+        "evaluate",
+    )
 }
 
 
@@ -49,11 +58,11 @@ AFTER_SELECTION = {
     [
         ({"select": {"lasso": {"alpha": 20}}}, AFTER_SELECTION),
         ({"finetune": {"epochs": 3}}, {"finetune", "predict", "evaluate"}),
-        ({"adapt": {"epochs": 3}}, {"adapt", "finetune", "predict", "evaluate"}),
-        ({"arms": {"bow_linear": {"C": [1.0]}}}, {"linear", "evaluate"}),
-        ({"bow": {"layers": 2}}, {"bow", "path", *AFTER_SELECTION}),
-        ({"select": {"lasso": {"inputs": "audio"}}}, {"path", *AFTER_SELECTION}),
-        ({"select": {"lasso": {"n_subsamples": 3}}}, {"description"}),
+        ({"adapt": {"epochs": 3}}, {"adapt_lm", "finetune", "predict", "evaluate"}),
+        ({"arms": {"bow_linear": {"C": [1.0]}}}, {"fit_linear", "evaluate"}),
+        ({"bow": {"layers": 2}}, {"build_bow", "fit_path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"inputs": "audio"}}}, {"fit_path", *AFTER_SELECTION}),
+        ({"select": {"lasso": {"n_subsamples": 3}}}, {"describe_selection"}),
         ({"experiment": {"name": "other"}}, set()),
         ({"finetune": {"lora": {"rank": 2}}}, set()),
         ({"dataset": {"table": {"path": "unused.csv"}}}, set()),
@@ -66,7 +75,14 @@ def test_a_change_reaches_the_stages_that_read_it_and_no_other(override, changed
 
 def test_text_only_needs_no_audio_stage():
     alone = plan(experiment={"arms": ["text_only"]})
-    for stage in ("tokenizer", "codes", "bow", "select", "adapt", "linear"):
+    for stage in (
+        "fit_tokenizer",
+        "tokenize_audio",
+        "build_bow",
+        "select_tokens",
+        "adapt_lm",
+        "fit_linear",
+    ):
         assert alone.keys(stage) == []
 
 
@@ -75,8 +91,8 @@ def test_a_new_seed_adds_training_and_random_draws_only():
     before = keys_by_stage(plan())
     assert all(before[stage] <= more[stage] for stage in before)
     changed = {stage for stage in before if before[stage] != more[stage]}
-    assert changed == AFTER_SELECTION - {"linear", "description"}
-    assert len(more["select"] - before["select"]) == 1  # the random one
+    assert changed == AFTER_SELECTION - {"fit_linear", "describe_selection"}
+    assert len(more["select_tokens"] - before["select_tokens"]) == 1  # the random one
 
 
 def test_arms_share_equal_work():
@@ -88,7 +104,7 @@ def test_arms_share_equal_work():
 
 def test_a_number_has_one_folder_however_it_is_written():
     written = [{"select": {"lasso": {"alpha": alpha}}} for alpha in (20, 20.0, "2e1")]
-    assert len({tuple(plan(**override).keys("select")) for override in written}) == 1
+    assert len({tuple(plan(**override).keys("select_tokens")) for override in written}) == 1
 
 
 @settings(max_examples=20)
@@ -101,7 +117,7 @@ def test_different_settings_never_share_a_folder(alphas, seeds):
     plans = [
         plan(select={"lasso": {"alpha": alpha}}, seeds=seeds, experiment=arms) for alpha in alphas
     ]
-    for stage in ("select", "adapt", "finetune"):
+    for stage in ("select_tokens", "adapt_lm", "finetune"):
         owned = [set(a_plan.keys(stage)) for a_plan in plans]
         text_arms = set.intersection(*owned)
         assert sum(len(keys - text_arms) for keys in owned) == len(set().union(*owned) - text_arms)
@@ -113,7 +129,7 @@ def test_a_list_of_alphas_runs_every_arm_that_reads_it_once_for_each():
         "text_only",
         *(f"{arm}[alpha={alpha}]" for alpha in (4, 8) for arm in Settings().experiment.arms[1:]),
     }
-    assert len(swept.keys("path")) == 1, "all alphas lie on one path"
+    assert len(swept.keys("fit_path")) == 1, "all alphas lie on one path"
     single = keys_by_stage(plan(select={"lasso": {"alpha": 8}}, seeds=[1]))
     assert all(single[stage] <= keys_by_stage(swept)[stage] for stage in single)
 
@@ -129,7 +145,7 @@ def test_an_alpha_that_is_not_read_changes_nothing():
 def test_settings_about_audio_tokens_concern_only_arms_that_read_them(setting):
     plain, changed = plan(), plan(finetune=setting)
     same = set(plain.keys("finetune")) & set(changed.keys("finetune"))
-    text_only = {run.folders()["finetune"] for run in plain.runs if run.arm == "text_only"}
+    text_only = {run.folders()["training"] for run in plain.runs if run.arm == "text_only"}
     assert {f"results/finetune/{key}" for key in same} == text_only
 
 
@@ -175,7 +191,7 @@ def test_index_names_the_runs_own_folders():
     assert "select" not in by_run["text_only", 1]
     # The random one needs the selection whose size it has as well.
     random = next(run for run in a_plan.runs if run.arm == "random")
-    selections = {folder for folder in random.all_folders() if "/select/" in folder}
+    selections = {folder for folder in random.all_folders() if "/select_tokens/" in folder}
     assert selections == {by_run[arm, random.seed]["select"] for arm in ("lasso", "random")}
 
 
@@ -200,8 +216,10 @@ def leave_one_speaker_out(table, **folds):
 def test_leave_one_group_out_makes_one_fold_per_group(table):
     a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
     assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
-    assert len(a_plan.keys("tokenizer")) == 3
-    assert {len(a_plan.shards(codes)) for codes in a_plan.variants["codes"].values()} == {3}
+    assert len(a_plan.keys("fit_tokenizer")) == 3
+    assert {len(a_plan.shards(codes)) for codes in a_plan.variants["tokenize_audio"].values()} == {
+        3
+    }
 
 
 def test_no_two_folds_share_what_is_learned_or_scored(table):
@@ -216,7 +234,7 @@ def test_no_two_folds_share_what_is_learned_or_scored(table):
 
 def test_all_that_scores_has_the_positive_label():
     a_plan = plan(evaluate={"metric": "positive_f1", "positive_label": "tense"}, seeds=[1])
-    for stage in ("evaluate", "finetune", "linear"):
+    for stage in ("evaluate", "finetune", "fit_linear"):
         settings = [variant.settings for variant in a_plan.variants[stage].values()]
         found = {getattr(each, "criterion", each).positive_label for each in settings}
         assert settings and found == {"tense"}
@@ -226,7 +244,7 @@ def test_running_one_fold_alone_shares_its_folders(table):
     all_folds = keys_by_stage(plan(dataset=leave_one_speaker_out(table)))
     one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
     assert all(one[stage] <= all_folds[stage] for stage in one)
-    assert len(one["bow"]) == 1
+    assert len(one["build_bow"]) == 1
 
 
 def test_an_unknown_fold_is_refused(table):
@@ -242,10 +260,10 @@ def test_a_missing_table_is_an_input_error():
 def test_a_pretrained_tokenizer_encodes_once_for_all_folds(tmp_path):
     dataset = {"folds": {"method": "grouped", "n_folds": 3}}
     learned = make_plan(Settings(dataset=dataset))
-    assert len(learned.variants["codes"]) == len(learned.variants["tokenizer"]) == 3
+    assert len(learned.variants["tokenize_audio"]) == len(learned.variants["fit_tokenizer"]) == 3
     pretrained = make_plan(Settings(dataset=dataset, tokenizer={"method": "mimi"}))
-    assert len(pretrained.variants["codes"]) == 1
-    assert not pretrained.variants["tokenizer"]
+    assert len(pretrained.variants["tokenize_audio"]) == 1
+    assert not pretrained.variants["fit_tokenizer"]
 
 
 def test_missing_files_of_a_tokenizer_are_all_named():
@@ -269,7 +287,7 @@ def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_r
     }
     settings = of_run["lasso[learning_rate=0.002,rank=8]"].settings.finetune
     assert (settings.learning_rate, settings.lora.rank) == (0.002, 8)
-    assert len(swept.keys("adapt")) == 1
+    assert len(swept.keys("adapt_lm")) == 1
 
     # Ranks are not read without LoRA.
     full = plan(finetune=finetune | {"method": "full"}, seeds=[1], experiment={"arms": ["lasso"]})
@@ -292,15 +310,21 @@ def test_a_corpus_to_adapt_to_is_tokenised_by_each_folds_tokenizer_and_selection
     with_corpus = plan(**options, adapt={"corpus": {"path": str(corpus)}})
     assert len(with_corpus.keys("manifest")) == 2
     before, after = keys_by_stage(without), keys_by_stage(with_corpus)
-    for stage in ("select", "tokenizer", "bow"):
+    for stage in ("select_tokens", "fit_tokenizer", "build_bow"):
         assert before[stage] == after[stage]
-    assert not before["adapt"] & after["adapt"]
-    new = {key: with_corpus["codes", key] for key in after["codes"] - before["codes"]}
+    assert not before["adapt_lm"] & after["adapt_lm"]
+    new = {
+        key: with_corpus["tokenize_audio", key]
+        for key in after["tokenize_audio"] - before["tokenize_audio"]
+    }
     assert len(new) == 3
     assert {len(with_corpus.shards(codes)) for codes in new.values()} == {2}
-    assert {len(with_corpus.shards(with_corpus["codes", key])) for key in before["codes"]} == {3}
-    for key in after["adapt"]:
-        texts = with_corpus["adapt", key].upstream["token_texts"]
+    assert {
+        len(with_corpus.shards(with_corpus["tokenize_audio", key]))
+        for key in before["tokenize_audio"]
+    } == {3}
+    for key in after["adapt_lm"]:
+        texts = with_corpus["adapt_lm", key].upstream["token_texts"]
         assert texts.upstream["codes"].key in new and "folds" not in texts.upstream
     finetuned = [with_corpus["finetune", key] for key in after["finetune"]]
     of_lasso = [variant for variant in finetuned if "adapt" in variant.upstream]
@@ -326,8 +350,8 @@ def test_a_table_of_text_alone_has_no_codes(tmp_path):
         arms=arms,
         experiment={"arms": list(arms)},
     )
-    assert not a_plan.keys("codes") and not a_plan.keys("tokenizer")
-    assert a_plan.keys("bow") and a_plan.keys("finetune")
+    assert not a_plan.keys("tokenize_audio") and not a_plan.keys("fit_tokenizer")
+    assert a_plan.keys("build_bow") and a_plan.keys("finetune")
 
 
 def test_values_that_are_not_read_or_repeated_make_no_runs_of_their_own():
@@ -350,7 +374,7 @@ def test_with_a_corpus_no_split_is_read(tmp_path):
         plan(adapt={"corpus": {"path": str(corpus)}, "splits": splits})
         for splits in (["train"], ["test"])
     ]
-    assert plans[0].keys("adapt") == plans[1].keys("adapt")
+    assert plans[0].keys("adapt_lm") == plans[1].keys("adapt_lm")
     assert plans[1].transductive_arms() == []
 
 
@@ -383,13 +407,13 @@ def test_codec_layers_that_there_will_not_be_are_told_before_anything_runs(overr
 def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic_regression_none():
     def n_linear(classifier):
         arms = {"bow_linear": {"classifier": classifier}}
-        return len(plan(experiment={"arms": ["bow_linear"]}, arms=arms).keys("linear"))
+        return len(plan(experiment={"arms": ["bow_linear"]}, arms=arms).keys("fit_linear"))
 
     assert (n_linear("logistic_regression"), n_linear("dummy")) == (1, 2)
     layers = plan(select={"lasso": {"layers": [1, 2]}})
     draws = [
         variant.settings
-        for variant in layers.variants["select"].values()
+        for variant in layers.variants["select_tokens"].values()
         if variant.settings.selection.method == "random"
     ]
     assert sorted((draw.seed, draw.fold) for draw in draws) == [(1, "given"), (2, "given")]
@@ -400,12 +424,12 @@ def test_what_tables_and_intervals_read_of_each_run():
     a_plan = plan(seeds=[1, 2])
     runs = {run.arm: run for run in a_plan.runs}
     expected = {
-        "text_only": ["evaluate/metrics.json", "finetune/training.json"],
+        "text_only": ["evaluation/metrics.json", "training/training.json"],
         "bow_linear": [
-            *("evaluate/metrics.json", "linear/training.json", "select/selection.json"),
+            *("evaluation/metrics.json", "training/training.json", "select/selection.json"),
         ],
         "lasso": [
-            *("evaluate/metrics.json", "finetune/training.json"),
+            *("evaluation/metrics.json", "training/training.json"),
             *("adapt/training_log.csv", "adapt/spec.json", "select/selection.json"),
         ],
     }
@@ -416,11 +440,10 @@ def test_what_tables_and_intervals_read_of_each_run():
         assert set(paths) <= set(a_plan.run_files())
         adapt = folders.get("adapt")
         assert runs[arm].overlap_files() == ([f"{adapt}/overlap.json"] if adapt else [])
-        predicted = folders["linear" if arm == "bow_linear" else "predict"]
         assert runs[arm].test_row_files() == [
-            f"{predicted}/predictions.parquet",
+            f"{folders['predictions']}/predictions.parquet",
             f"{folders['manifest']}/manifest.parquet",
-            f"{folders['evaluate']}/spec.json",
+            f"{folders['evaluation']}/spec.json",
         ]
     assert len(a_plan.run_files()) == len(set(a_plan.run_files()))
     assert set(a_plan.test_row_files()) == {f for run in a_plan.runs for f in run.test_row_files()}
@@ -434,7 +457,11 @@ def test_a_selection_by_a_rule_has_a_page_of_evidence_and_one_by_chance_has_none
     assert described == {"audio_only", "lasso", "bow_linear"}
     lasso = next(run for run in a_plan.runs if run.arm == "lasso")
     assert f"{lasso.description.folder}/page.html" in a_plan.description_files()
-    assert {v.stage for v in lasso.description.with_ancestors()} >= {"select", "path", "codes"}
+    assert {v.stage for v in lasso.description.with_ancestors()} >= {
+        "select_tokens",
+        "fit_path",
+        "tokenize_audio",
+    }
 
 
 def test_the_demo_has_as_many_rows_as_its_speakers_speak():
@@ -450,7 +477,7 @@ def test_codes_keep_the_division_in_which_they_are_complete(tmp_path, monkeypatc
 
     def shards():
         a_plan = plan(dataset={"demo": demo}, audio={"shard_size": 30})
-        (codes,) = a_plan.variants["codes"].values()
+        (codes,) = a_plan.variants["tokenize_audio"].values()
         return codes.folder, a_plan.shards(codes)
 
     folder, first = shards()
@@ -476,25 +503,25 @@ def test_folders_begin_with_what_their_stage_does(table):
         }
 
     assert labels(plan()) == {
-        "corpus": {"espeak"},
+        "demo_corpus": {"espeak"},
         "manifest": {"demo"},
-        "folds": {"given"},
-        "tokenizer": {"spectral_rvq"},
-        "codes": {"spectral_rvq"},
-        "bow": {"counts"},
-        "path": {"joint"},
-        "select": {"lasso", "random"},
-        "description": {"lasso"},
+        "divide_folds": {"given"},
+        "fit_tokenizer": {"spectral_rvq"},
+        "tokenize_audio": {"spectral_rvq"},
+        "build_bow": {"counts"},
+        "fit_path": {"joint"},
+        "select_tokens": {"lasso", "random"},
+        "describe_selection": {"lasso"},
         "token_texts": {"text", "audio", "text-audio"},
-        "adapt": {"all-MiniLM-L6-v2"},
+        "adapt_lm": {"all-MiniLM-L6-v2"},
         "finetune": {"token_lm"},
-        "linear": {"bow_linear"},
+        "fit_linear": {"bow_linear"},
         "predict": {"token_lm"},
         "evaluate": {"metrics"},
     }
     mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))
-    assert (mine["manifest"], mine["folds"]) == ({"table"}, {"leave_one_group_out"})
-    assert mine["adapt"] == {"where_else"}
+    assert (mine["manifest"], mine["divide_folds"]) == ({"table"}, {"leave_one_group_out"})
+    assert mine["adapt_lm"] == {"where_else"}
 
 
 @pytest.fixture
@@ -535,7 +562,7 @@ def test_another_table_changes_every_stage_and_the_old_one_finds_its_folders(own
     Path("table.csv").write_text(old.replace(",x,", ",y,"))
     os.utime("table.csv", (1, 1))
     assert changed_stages(before, plan(**own_data)) == set(AFTER_SELECTION) | {
-        *("manifest", "folds", "tokenizer", "codes", "bow", "path")
+        *("manifest", "divide_folds", "fit_tokenizer", "tokenize_audio", "build_bow", "fit_path")
     }
     Path("table.csv").write_text(old)
     assert changed_stages(before, plan(**own_data)) == set()
@@ -544,7 +571,7 @@ def test_another_table_changes_every_stage_and_the_old_one_finds_its_folders(own
 def test_another_model_changes_what_is_trained_from_it(own_data):
     before = plan(**own_data)
     Path("lm/model.safetensors").write_text("new")
-    changed = {"adapt", "finetune", "predict", "evaluate"}
+    changed = {"adapt_lm", "finetune", "predict", "evaluate"}
     assert changed_stages(before, plan(**own_data)) == changed
     Path("lm/model.safetensors").write_text("old")
     Path("lm/README.md").write_text("new")

@@ -19,12 +19,12 @@ def test_a_key_is_the_label_and_a_digest_of_the_spec():
     variant = bag_of_words(folds=predict)
     text = (
         '{"data":{"x":"1","y":"2"},"settings":{"bow":{"lowercase":false},"fold":"a/b"},'
-        f'"stage":"bow","upstream":{{"folds":"{predict.key}"}},'
+        f'"stage":"build_bow","upstream":{{"folds":"{predict.key}"}},'
         f'"version":{stages.BagOfWordsCounts.version}}}'
     )
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     assert variant.key == f"counts-{digest}"
-    assert variant.folder == f"results/bow/counts-{digest}"
+    assert variant.folder == f"results/build_bow/counts-{digest}"
 
 
 def test_settings_at_their_defaults_are_no_part_of_a_key():

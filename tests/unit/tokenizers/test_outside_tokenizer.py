@@ -60,7 +60,8 @@ from speechlasso.tokenizers.tokenization import load_tokenizer
 
 settings = load_settings({"tokenizer": {"method": "loudness", "step": 10}})
 plan = make_plan(settings)
-print(*(key.rpartition("-")[0] for key in plan.keys("codes")), len(plan.keys("tokenizer")))
+labels = [key.rpartition("-")[0] for key in plan.keys("tokenize_audio")]
+print(*labels, len(plan.keys("fit_tokenizer")))
 clip = np.concatenate([np.zeros(640), np.full(330, 0.17)])
 (codes,) = load_tokenizer(settings.tokenizer, None).encode([clip])
 print(codes.tolist())
@@ -72,7 +73,7 @@ for wrong in ({"tokenizer": {"method": "loudness", "stp": 1}}, {"tokenizer": {"m
         print(str(error).splitlines()[-1])
 print(TOKENIZERS["loudness"].origin, TOKENIZERS["mimi"].origin)
 print("torch" in sys.modules)
-(codes,) = plan.variants["codes"].values()
+(codes,) = plan.variants["tokenize_audio"].values()
 print(codes.spec["origin"])
 """
 

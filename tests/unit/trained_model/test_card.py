@@ -99,7 +99,7 @@ def card(
         training_log=LOG,
         config=config or {},
         selection=SELECTION if reads_audio else None,
-        page="results/description/lasso-1/page.html" if reads_audio else None,
+        page="results/describe_selection/lasso-1/page.html" if reads_audio else None,
         overlap=overlap,
     )
 
@@ -173,7 +173,7 @@ def test_audio_tokens_and_where_to_look_at_them():
     assert "39 of 256 audio tokens are kept" in text
     assert "39, chosen by lasso at alpha = 8" in text
     assert "[selection.json](selection.json)" in text
-    assert "results/description/lasso-1/page.html" in text
+    assert "results/describe_selection/lasso-1/page.html" in text
     assert "spectral_rvq, learned on the training clips alone" in text
     assert '--text "Well, no." --audio "clip.wav"' in text
     assert '.predict(text="Well, no.", audio="clip.wav")' in text

@@ -245,7 +245,7 @@ def with_codec(tmp_path):
     specs = [
         {"stage": "manifest", "settings": Manifest(table=Table(path="t.csv")).model_dump()},
         {
-            "stage": "codes",
+            "stage": "tokenize_audio",
             "settings": codes.model_dump(),
             "data": {name: sha256(path) for name, path in codes.data_files().items()},
         },

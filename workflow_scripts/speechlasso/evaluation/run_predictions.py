@@ -20,7 +20,7 @@ def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
     Parameters
     ----------
     run
-        A row of index.tsv: predict or linear is the folder they lie in.
+        A row of index.tsv: predictions is the folder they lie in.
     root
         What the folders start from.
 
@@ -29,22 +29,17 @@ def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
     InputError
         If they are not there any more.
     """
-    return pd.read_parquet(
-        _existing(root / _folder(run, "predict", "linear"), "predictions.parquet")
-    )
+    return pd.read_parquet(_existing(root / run["predictions"], "predictions.parquet"))
 
 
 def decision_threshold(run: Mapping[str, Any], root: Path) -> Threshold | None:
     """What the run decided by; None takes the likeliest class."""
-    folder = _folder(run, "finetune")
-    if folder is None:
-        return None
-    return read_json(_existing(root / folder, "config.json")).get("decision_threshold")
+    return read_json(_existing(root / run["training"], "training.json")).get("decision_threshold")
 
 
 def positive_label(run: Mapping[str, Any], root: Path) -> str | None:
     """The class that the run's positive_f1 is about."""
-    return read_json(_existing(root / run["evaluate"], "spec.json"))["settings"]["positive_label"]
+    return read_json(_existing(root / run["evaluation"], "spec.json"))["settings"]["positive_label"]
 
 
 def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
@@ -85,13 +80,6 @@ def read_test_rows(index: pd.DataFrame, root: Path) -> dict[tuple[str, str, str]
 def _first(runs: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """The first run of each value."""
     return list({run[key]: run for run in reversed(runs)}.values())
-
-
-def _folder(run: Mapping[str, Any], *stages: str) -> str | None:
-    """The folder of the first of some stages that the run passes through."""
-    folders = [run.get(stage) for stage in stages]
-    # Experiments without a linear arm, or of such arms alone, lack a column; mixed ones have gaps.
-    return next((folder for folder in folders if isinstance(folder, str)), None)
 
 
 def _existing(folder: Path, name: str) -> Path:

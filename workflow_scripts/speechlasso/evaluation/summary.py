@@ -60,15 +60,15 @@ class RunResult:
 
 
 def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
-    """Read what a run left in its stages' folders."""
-    training = read_json(f"{folders.get('finetune') or folders['linear']}/training.json")
+    """Read what a run left in the folders of its parts."""
+    training = read_json(f"{folders['training']}/training.json")
     select, adapt = folders.get("select"), folders.get("adapt")
     of_adaptation = read_json(f"{adapt}/spec.json").get("environment", {}) if adapt else {}
     return RunResult(
         arm,
         fold,
         seed,
-        read_json(f"{folders['evaluate']}/metrics.json"),
+        read_json(f"{folders['evaluation']}/metrics.json"),
         read_json(f"{select}/selection.json") if select else None,
         training,
         pd.read_csv(f"{adapt}/training_log.csv") if adapt else None,

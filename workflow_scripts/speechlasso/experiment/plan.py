@@ -54,7 +54,10 @@ class Plan:
 
     def description_files(self) -> list[str]:
         """The page of evidence of each selection."""
-        return [f"{variant.folder}/page.html" for variant in self.variants["description"].values()]
+        return [
+            f"{variant.folder}/page.html"
+            for variant in self.variants["describe_selection"].values()
+        ]
 
     def reached_folders(self) -> set[str]:
         """Folders of all variants, and of the manifests that first recorded clips changed since."""
@@ -150,7 +153,7 @@ def make_plan(settings: Settings, observations: Observations | None = None) -> P
             known = variants[variant.stage].setdefault(variant.key, variant)
             if known is not variant and known.spec != variant.spec:
                 raise RuntimeError(f"two specs share the key {variant.stage}/{variant.key}")
-    _require_layers(variants["bow"].values(), variants["select"].values())
+    _require_layers(variants["build_bow"].values(), variants["select_tokens"].values())
     n_rows = {
         key: observations.ask(f"rows of {manifest.folder}", partial(_n_rows, manifest))
         for key, manifest in variants["manifest"].items()
@@ -188,8 +191,8 @@ def _fold_names(settings: Settings) -> list[str]:
 
 
 def _n_rows(manifest: Variant) -> int:
-    if "corpus" in manifest.upstream:
-        demo = manifest.upstream["corpus"].settings.demo
+    if "demo_corpus" in manifest.upstream:
+        demo = manifest.upstream["demo_corpus"].settings.demo
         n_speakers = demo.train_speakers + demo.validation_speakers + demo.test_speakers
         return n_speakers * demo.utterances_per_speaker
     return count_rows(manifest.settings.table, manifest.settings.without)

@@ -34,10 +34,27 @@ class Run:
             description=description and with_content(description, observations, known),
         )
 
+    def parts(self) -> dict[str, Variant]:
+        """What the run is made of, by role; where several have one role, the nearest to its scores.
+
+        Of another arm whose predictions it reads only these are a part, not what lies behind them.
+        """
+        predictions = self.evaluation.upstream["predictions"]
+        training = predictions.upstream.get("training", predictions)
+        found = {"evaluation": self.evaluation, "predictions": predictions, "training": training}
+        if self.description:
+            found["description"] = self.description
+        level = [training]
+        while level:
+            read = [pair for variant in level for pair in variant.upstream.items()]
+            found = dict(read[::-1]) | found
+            own = (variant for _, variant in read if not variant.settings.predicts)
+            level = list({variant.folder: variant for variant in own}.values())
+        return found
+
     def folders(self) -> dict[str, str]:
-        """Folder of each stage that the run passes through."""
-        # The random control passes through two selections; its own comes last.
-        return {variant.stage: variant.folder for variant in self.with_ancestors()}
+        """Folder of each part."""
+        return {role: variant.folder for role, variant in self.parts().items()}
 
     def all_folders(self) -> set[str]:
         """Folders of everything the run needs, both selections of a random control included."""
@@ -46,8 +63,7 @@ class Run:
     def files(self) -> list[str]:
         """What both the tables and the report read of the run."""
         folders = self.folders()
-        training = folders.get("finetune") or folders["linear"]
-        files = [f"{folders['evaluate']}/metrics.json", f"{training}/training.json"]
+        files = [f"{folders['evaluation']}/metrics.json", f"{folders['training']}/training.json"]
         if "adapt" in folders:
             files += [f"{folders['adapt']}/{name}" for name in ("training_log.csv", "spec.json")]
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
@@ -60,9 +76,8 @@ class Run:
     def test_row_files(self) -> list[str]:
         """What the run's test rows are read from (`run_predictions`)."""
         folders = self.folders()
-        predicted = folders.get("predict") or folders["linear"]
         return [
-            f"{predicted}/predictions.parquet",
+            f"{folders['predictions']}/predictions.parquet",
             f"{folders['manifest']}/manifest.parquet",
-            f"{folders['evaluate']}/spec.json",
+            f"{folders['evaluation']}/spec.json",
         ]

@@ -72,6 +72,8 @@ class FinetuneResult:
     rows), seconds, best."""
     train_seconds: float
     peak_memory_mb: float
+    decision_threshold: Threshold | None
+    """None predicts the likeliest class."""
 
 
 def finetune(
@@ -171,7 +173,8 @@ def finetune(
             # safetensors makes its files private.
             give_ordinary_rights(model_folder / "model.safetensors")
             tokenizer.save_pretrained(model_folder)
-    return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb())
+    threshold = getattr(classifier.config, "decision_threshold", None)
+    return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb(), threshold)
 
 
 def classification_loss(

@@ -31,7 +31,7 @@ class Artifacts:
         audio = self.settings.audio.as_read(self.has_audio)
         if self.settings.dataset.source == "demo":
             demo = Variant(stages.Corpus(demo=self.settings.dataset.demo))
-            table, upstream = Table(columns=DEMO_COLUMNS), {"corpus": demo}
+            table, upstream = Table(columns=DEMO_COLUMNS), {"demo_corpus": demo}
         else:
             table, upstream = self.settings.dataset.table.as_read(), {}
         return Variant(
@@ -123,12 +123,12 @@ class Artifacts:
         if reads.positive_label:
             criterion = criterion.model_copy(update={"positive_label": evaluate.positive_label})
         options = {"criterion": criterion, "seed": self.seed if reads.draws else None}
-        stage = stages.OF_RULE[SYSTEMS[arm.system].rule]
+        stage = stages.STAGES[SYSTEMS[arm.system].rule]
         return Variant(stage(arm=arm.as_read(), **reads.sections, **options), reads.upstream)
 
     def predictions(self, training: Variant) -> Variant:
         """A light system predicts in the job that fits it."""
-        if isinstance(training.settings, stages.FitLinear):
+        if training.settings.predicts:
             return training
         card = training.settings.card
         read = {
@@ -136,7 +136,7 @@ class Artifacts:
             for role in card.predicts_from
             if role in training.upstream
         }
-        return Variant(stages.Predict(system=card.name), {"finetune": training, **read})
+        return Variant(stages.Predict(system=card.name), {"training": training, **read})
 
     def adaptation(self, inputs: list[str], select: str) -> Variant:
         """Adaptation to the fold's token texts, or to a corpus that is searched for test rows."""

@@ -25,8 +25,10 @@ class Stage(Section):
     """Settings of one stage; subclasses add the fields."""
 
     name: ClassVar[str]
-    rule: ClassVar[str]
+    """Also of its rule, and of the folder of its results."""
     version: ClassVar[int] = 1
+    predicts: ClassVar[bool] = False
+    """Whether its folder holds predictions, which another arm may read."""
     files: ClassVar[tuple[str, ...]] = ()
     """What later stages read of it, where they read several files together."""
 
@@ -55,7 +57,7 @@ class Stage(Section):
 
 
 class Corpus(Stage):
-    name, rule = "corpus", "demo_corpus"
+    name = "demo_corpus"
     demo: DemoCorpus
 
     @property
@@ -64,7 +66,7 @@ class Corpus(Stage):
 
 
 class Manifest(Stage):
-    name, rule = "manifest", "manifest"
+    name = "manifest"
     version = 2
     files = ("manifest.parquet",)
     table: Table
@@ -81,7 +83,7 @@ class Manifest(Stage):
 
 
 class FoldDivision(Stage):
-    name, rule = "folds", "divide_folds"
+    name = "divide_folds"
     version = 2
     files = ("folds.parquet",)
     folds: Folds
@@ -106,17 +108,17 @@ class OfTokenizer(Stage):
 
 
 class FitTokenizer(OfTokenizer):
-    name, rule = "tokenizer", "fit_tokenizer"
+    name = "fit_tokenizer"
     files = ("tokenizer.safetensors",)
     fold: str
 
 
 class Codes(OfTokenizer):
-    name, rule = "codes", "tokenize_audio"
+    name = "tokenize_audio"
 
 
 class BagOfWordsCounts(Stage):
-    name, rule = "bow", "build_bow"
+    name = "build_bow"
     version = 3
     files = ("rows.parquet", "audio_counts.npz", "text_counts.npz", "vocabulary.json")
     bow: BagOfWords
@@ -128,7 +130,7 @@ class BagOfWordsCounts(Stage):
 
 
 class LassoPath(Stage):
-    name, rule = "path", "fit_path"
+    name = "fit_path"
     version = 2
     files = ("path.parquet", "coefficients.npz")
     fitting: LassoFitting
@@ -139,7 +141,7 @@ class LassoPath(Stage):
 
 
 class SelectTokens(Stage):
-    name, rule = "select", "select_tokens"
+    name = "select_tokens"
     version = 2
     files = ("selection.json",)
     selection: Selection
@@ -159,7 +161,7 @@ class SelectTokens(Stage):
 
 
 class DescribeSelection(Stage):
-    name, rule = "description", "describe_selection"
+    name = "describe_selection"
     selection: Selection
 
     @property
@@ -168,7 +170,7 @@ class DescribeSelection(Stage):
 
 
 class TokenTexts(Stage):
-    name, rule = "token_texts", "token_texts"
+    name = "token_texts"
     files = ("token_texts.parquet",)
     inputs: list[str]
     fold: str | None = None
@@ -179,7 +181,7 @@ class TokenTexts(Stage):
 
 
 class AdaptLM(Stage):
-    name, rule = "adapt", "adapt_lm"
+    name = "adapt_lm"
     version = 3
     files = ("rows.safetensors",)
     lm: LanguageModel
@@ -231,18 +233,17 @@ class Training(Stage):
 
 
 class FinetuneLM(Training):
-    name, rule = "finetune", "finetune"
+    name = "finetune"
 
 
 class FitLinear(Training):
-    name, rule = "linear", "fit_linear"
-
-
-OF_RULE = {stage.rule: stage for stage in (FinetuneLM, FitLinear)}
+    name = "fit_linear"
+    predicts = True
 
 
 class Predict(Stage):
-    name, rule = "predict", "predict"
+    name = "predict"
+    predicts = True
     files = ("predictions.parquet",)
     system: str
 
@@ -255,7 +256,7 @@ class Predict(Stage):
 
 
 class Evaluate(Stage):
-    name, rule = "evaluate", "evaluate"
+    name = "evaluate"
     version = 2
     positive_label: str | None = None
 

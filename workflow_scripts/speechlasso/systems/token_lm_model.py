@@ -38,7 +38,8 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
-    return {name: getattr(result, name) for name in ("train_seconds", "peak_memory_mb")}
+    known = ("train_seconds", "peak_memory_mb", "decision_threshold")
+    return {name: getattr(result, name) for name in known}
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _front_matter(
         model_name=name,
         library_name="transformers",
         pipeline_tag="text-classification",
-        tags=["speechlasso", *(["speech"] if "codes" in stages else [])],
+        tags=["speechlasso", *(["speech"] if "tokenize_audio" in stages else [])],
         base_model=None if Path(lm).is_dir() else lm,
         language=None if stages["manifest"]["table"]["path"] else "en",
         metrics=list(dict.fromkeys(result.metric_type for result in results)),
@@ -168,7 +168,7 @@ def _data(table: Mapping[str, Any]) -> str:
 
 
 def _folds(stages: Mapping[str, Any]) -> str:
-    folds = stages["folds"]["folds"]
+    folds = stages["divide_folds"]["folds"]
     return _FOLDS[folds["method"]].format(
         fold=_as_it_is(stages["token_texts"]["fold"]), n_folds=folds["n_folds"]
     )
@@ -182,7 +182,7 @@ def _public_name(lm: str) -> str:
 def _tokenizer(stages: Mapping[str, Any]) -> str:
     from speechlasso.tokenizers.cards import TOKENIZERS
 
-    settings = stages["codes"]["tokenizer"]
+    settings = stages["tokenize_audio"]["tokenizer"]
     card = TOKENIZERS[settings["method"]]
     model = settings.get("model") or card.usual_model
     origin = f" of {_public_name(model)}" if model else ""
@@ -207,9 +207,9 @@ def _settings(stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What the language model was trained with."""
     lm = {key: value for key, value in stages["finetune"]["lm"].items() if key != "name"}
     yield from _flat("lm", lm)
-    if "adapt" in stages:
+    if "adapt_lm" in stages:
         # Where the corpus lies on someone's machine is nobody's business.
-        yield from _flat("adapt", stages["adapt"]["adapt"], {"corpus"})
+        yield from _flat("adapt", stages["adapt_lm"]["adapt"], {"corpus"})
     method = stages["finetune"]["finetune"]["method"]
     unread = set() if method == "lora" else {"lora"}
     yield from _flat("finetune", stages["finetune"]["finetune"], unread)
@@ -279,7 +279,7 @@ def _limits(
         f"It reads at most {max_length} tokens of an utterance "
         f"({100 * scores['cut_share']:.1f} % of these were longer and lost their end)."
     )
-    if "test" in stages.get("adapt", {"adapt": {}})["adapt"].get("splits", []):
+    if "test" in stages.get("adapt_lm", {"adapt": {}})["adapt"].get("splits", []):
         yield "It was adapted to the test rows, without their labels (transductive learning)."
     for split, found in overlap.items():
         if found["either"]:
@@ -291,7 +291,7 @@ def _limits(
         yield "It reads transcripts like those of the training table; it does not transcribe."
     if "audio" in inputs:
         yield "Other microphones, rooms, speakers and languages than in the data are untried."
-    if stages["folds"]["folds"]["method"] == "stratified":
+    if stages["divide_folds"]["folds"]["method"] == "stratified":
         yield "Rows of one speaker may be in several splits, which flatters the scores."
     if not stages["manifest"]["table"]["path"]:
         yield "It was trained on synthetic speech: a demonstration, of no use on real speech."

@@ -54,7 +54,7 @@ class Recipe(Section):
         any)."""
         of_stage = {spec["stage"]: spec for spec in specs}
         table = of_stage["manifest"]["settings"]["table"]
-        codes = of_stage.get("codes", {"settings": {}})
+        codes = of_stage.get("tokenize_audio", {"settings": {}})
         plugins = [*codes.get("origin", {}).get("modules", ())]
         cls._use(plugins)
         return cls(
