@@ -49,14 +49,13 @@ def one_of(stage, system=None):
 
 
 def systems_of(rule_name):
-    """Cards of the systems that a training rule serves, the rule's name for each and its stage.
+    """Cards of the systems that a training rule serves, and the rule's name for each.
 
     Each system leaves other files, so each has its own rule; that of the first system has the plain name.
     """
     cards = [card for card in SYSTEMS.cards() if card.rule == rule_name]
-    stage = OF_RULE[rule_name].name
     names = [rule_name, *(f"{rule_name}_{card.name}" for card in cards[1:])]
-    return [(card, name, stage) for card, name in zip(cards, names, strict=True)]
+    return list(zip(cards, names, strict=True))
 
 
 def files_read(variant):
@@ -166,7 +165,7 @@ def specs_behind(stage):
                 else f"{variant.folder}/spec.json"
             )
             for variant in {variant.folder: variant for variant in ancestors}.values()
-            if variant.stage in ("manifest", "folds", "codes", "token_texts")
+            if variant.stage in ("manifest", "divide_folds", "tokenize_audio", "token_texts")
         ]
 
     return paths

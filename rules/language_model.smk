@@ -35,15 +35,15 @@ rule adapt_lm:
         "../workflow_scripts/adapt_lm.py"
 
 
-for card, rule_name, stage in systems_of("finetune"):
+for card, rule_name in systems_of("finetune"):
 
     rule:
         name:
             rule_name
         input:
-            unpack(inputs_of(stage)),
-            specs=specs_behind(stage),
-            data=data_files(stage),
+            unpack(inputs_of("finetune")),
+            specs=specs_behind("finetune"),
+            data=data_files("finetune"),
         output:
             multiext("results/finetune/{finetune}/", *card.files, *card.records),
             training="results/finetune/{finetune}/training.json",
@@ -54,7 +54,7 @@ for card, rule_name, stage in systems_of("finetune"):
         benchmark:
             "benchmarks/finetune/{finetune}.tsv"
         wildcard_constraints:
-            finetune=one_of(stage, card.name),
+            finetune=one_of("finetune", card.name),
         conda:
             "../envs/torch.yaml"
         threads: 1
@@ -63,8 +63,8 @@ for card, rule_name, stage in systems_of("finetune"):
             runtime=card.runtime,
             training=1,
         params:
-            spec=spec_of(stage),
-            computation=computation_of(stage),
+            spec=spec_of("finetune"),
+            computation=computation_of("finetune"),
         message:
             "Learning the task: {wildcards.finetune}"
         script:

@@ -1,13 +1,13 @@
 """Light systems: learn the task and predict in one job."""
 
-for card, rule_name, stage in systems_of("fit_linear"):
+for card, rule_name in systems_of("fit_linear"):
 
     rule:
         name:
             rule_name
         input:
-            unpack(inputs_of(stage)),
-            data=data_files(stage),
+            unpack(inputs_of("fit_linear")),
+            data=data_files("fit_linear"),
         output:
             multiext("results/fit_linear/{fit_linear}/", *card.files, *card.records),
             predictions="results/fit_linear/{fit_linear}/predictions.parquet",
@@ -18,14 +18,14 @@ for card, rule_name, stage in systems_of("fit_linear"):
         benchmark:
             "benchmarks/fit_linear/{fit_linear}.tsv"
         wildcard_constraints:
-            fit_linear=one_of(stage, card.name),
+            fit_linear=one_of("fit_linear", card.name),
         conda:
             "../envs/light.yaml"
         resources:
             mem_mb=card.mem_mb,
             runtime=card.runtime,
         params:
-            spec=spec_of(stage),
+            spec=spec_of("fit_linear"),
         message:
             "Learning the task: {wildcards.fit_linear}"
         script:
