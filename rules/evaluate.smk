@@ -50,6 +50,7 @@ rule model_card:
     params:
         name=lambda wildcards: wildcards.finetune,
         page=page_of_model,
+        modules=SETTINGS.evaluate.modules,
     message:
         "Writing the model card of {wildcards.finetune}"
     script:
@@ -81,6 +82,8 @@ rule summarise:
     params:
         runs=PLAN.index(),
         metric=SETTINGS.evaluate.metric,
+        more_metrics=SETTINGS.evaluate.outside_metrics,
+        modules=SETTINGS.evaluate.modules,
     message:
         "Summarising {PLAN.experiment}"
     script:

@@ -26,6 +26,7 @@ rule report:
         experiment=PLAN.experiment,
         runs=PLAN.index(),
         transductive_arms=PLAN.transductive_arms(),
+        modules=SETTINGS.evaluate.modules,
     message:
         "Writing the report of {PLAN.experiment}"
     script:

@@ -12,4 +12,5 @@ from speechlasso.files import write_json
 
 with job(snakemake) as settings:
     predictions = pd.read_parquet(snakemake.input.predictions)
-    write_json(snakemake.output.metrics, evaluate(predictions, settings.positive_label))
+    found = evaluate(predictions, settings.positive_label, settings.more_metrics)
+    write_json(snakemake.output.metrics, found)

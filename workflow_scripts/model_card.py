@@ -7,10 +7,12 @@ import job_start  # noqa: F401
 import pandas as pd
 
 from speechlasso.experiment.job import job
+from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import read_json, write_text
 from speechlasso.trained_model.card import render_model_card
 
 with job(snakemake):
+    use_plugins(snakemake.params.modules)
     selection, adapt = snakemake.input.selection, snakemake.input.adapt
     overlap = snakemake.input.overlap
     card = render_model_card(

@@ -7,10 +7,12 @@ import job_start  # noqa: F401
 from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.summary import read_run, read_table
 from speechlasso.experiment.job import job
+from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_text
 from speechlasso.language_model.corpus_overlap import transductive_runs
 
 with job(snakemake):
+    use_plugins(snakemake.params.modules)
     page = render_report(
         snakemake.params.experiment,
         read_table(snakemake.input.runs),

@@ -11,12 +11,14 @@ import pandas as pd
 from speechlasso.evaluation import summary
 from speechlasso.evaluation.run_predictions import read_test_rows
 from speechlasso.experiment.job import job
+from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_csv, write_text
 
 with job(snakemake):
+    use_plugins(snakemake.params.modules)
     index = snakemake.params.runs
     results = [summary.read_run(**run) for run in index]
-    runs = summary.runs_table(results)
+    runs = summary.runs_table(results, snakemake.params.more_metrics)
     chosen = summary.chosen_on_validation(runs, snakemake.params.metric)
     if len(chosen):
         runs = pd.concat([runs, chosen])

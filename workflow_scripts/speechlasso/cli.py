@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "systems", help="describe the systems that arms.<name>.system can name"
     )
     systems.set_defaults(command=describe_systems)
+    metrics = commands.add_parser(
+        "metrics", help="describe the metrics that evaluate.metric can name"
+    )
+    metrics.set_defaults(command=describe_metrics)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
     schema.set_defaults(command=print_schema)
@@ -237,9 +241,11 @@ def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, st
     """All runs to compare, and the test rows of those of a single fold."""
     import pandas as pd
 
-    from speechlasso.evaluation.run_predictions import read_test_rows
+    from speechlasso.evaluation.cards import METRICS, not_usual
+    from speechlasso.evaluation.run_predictions import modules_of_metrics, read_test_rows
     from speechlasso.evaluation.seed_average import with_seeds_averaged
     from speechlasso.evaluation.summary import chosen_among, read_table
+    from speechlasso.experiment.plugins import use_plugins
 
     path = Path(options.runs)
     runs = read_table(path)
@@ -250,16 +256,18 @@ def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, st
         raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}; the arms are {arms}")
     is_one_fold = runs["fold"].nunique() == 1
     added, test_rows = [], {}
-    if is_one_fold or options.average_seeds:
+    if is_one_fold or options.average_seeds or options.metric not in METRICS:
         index = read_table(path.with_name("index.tsv"))
         # Folders in the index start from that of results/experiments/NAME/.
         root = path.resolve().parent.parent.parent.parent
+    if options.metric not in METRICS:
+        use_plugins(modules_of_metrics(index.to_dict("records")[0], root), root)
     if is_one_fold:
         test_rows = read_test_rows(index, root)
     if options.choose:
         added.append(chosen_among(runs, options.choose, options.metric))
     for arm in options.average_seeds:
-        of_arm, of_rows = with_seeds_averaged(index, arm, root)
+        of_arm, of_rows = with_seeds_averaged(index, arm, root, not_usual([options.metric]))
         added.append(of_arm)
         test_rows |= of_rows
     return pd.concat([runs, *added], ignore_index=True), test_rows
@@ -291,21 +299,38 @@ def _with_margin(value: float, margin: float, sign: str = "") -> str:
 
 def describe_tokenizers(options: argparse.Namespace) -> int:
     """Print the card of every tokenizer."""
-    from rich.console import Console
-
     from speechlasso.tokenizers.cards import TOKENIZERS
 
+    return _describe(TOKENIZERS, _of_tokenizer)
+
+
+def describe_systems(options: argparse.Namespace) -> int:
+    """Print the card of every system."""
+    from speechlasso.systems.cards import SYSTEMS
+
+    return _describe(SYSTEMS, _of_system)
+
+
+def describe_metrics(options: argparse.Namespace) -> int:
+    """Print the card of every metric."""
+    from speechlasso.evaluation.cards import METRICS
+
+    return _describe(METRICS, _of_metric)
+
+
+def _describe(registry: Any, lines_of: Callable[[Any], Iterator[str]]) -> int:
+    from rich.console import Console
+
     console = Console(highlight=False, soft_wrap=True)
-    for card in TOKENIZERS.cards():
+    for card in registry.cards():
         console.print(f"[bold]{card.name}[/bold]")
-        for line in _card(card):
+        for line in (card.description, *lines_of(card)):
             console.print(f"  {line}", markup=False)
         console.print()
     return 0
 
 
-def _card(card: Any) -> Iterator[str]:
-    yield card.description
+def _of_tokenizer(card: Any) -> Iterator[str]:
     yield f"Codes:    {card.codes}"
     if card.usual_model:
         yield f"Model:    {card.usual_model}, unless tokenizer.model names another"
@@ -322,19 +347,18 @@ def _keys_with_defaults(settings: Any) -> Iterator[str]:
             yield f"tokenizer.{key} ({default})"
 
 
-def describe_systems(options: argparse.Namespace) -> int:
-    """Print the card of every system."""
-    from rich.console import Console
+def _of_system(card: Any) -> Iterator[str]:
+    yield f"Rule:     {card.rule}"
+    yield f"Settings: {', '.join(card.settings.model_fields)}"
 
-    from speechlasso.systems.cards import SYSTEMS
 
-    console = Console(highlight=False, soft_wrap=True)
-    for card in SYSTEMS.cards():
-        console.print(f"[bold]{card.name}[/bold]")
-        console.print(f"  {card.description}", markup=False)
-        keys = ", ".join(card.settings.model_fields)
-        console.print(f"  Rule:     {card.rule}\n  Settings: {keys}\n", markup=False)
-    return 0
+def _of_metric(card: Any) -> Iterator[str]:
+    low, high = card.bounds
+    yield f"Best:     the {'largest' if card.larger_is_better else 'smallest'}"
+    yield f"Between:  {low:g} and {high:g}"
+    yield f"Scores:   {'probabilities' if card.needs_probabilities else 'decisions'}"
+    if card.needs_positive_class:
+        yield "Needs:    evaluate.positive_label"
 
 
 def print_schema(options: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(Exception):
@@ -19,3 +21,15 @@ class InputError(Exception):
         if advice:
             lines.append(advice)
         return cls("\n".join(lines))
+
+
+def did_you_mean(name: Any, known: Iterable[Any]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all of them."""
+    names = list(map(str, known))
+    if matches := difflib.get_close_matches(str(name), names, n=1, cutoff=0.5):
+        return f"; did you mean {matches[0]!r}?"
+    return f"; known here: {names_of(names)}" if names else ""
+
+
+def names_of(known: Iterable[Any]) -> str:
+    return ", ".join(sorted(map(str, known)))

@@ -19,13 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, did_you_mean
 from speechlasso.section import Section
 
 OWN_PACKAGE = __name__.partition(".")[0]
+UNKNOWN_NAME = "unknown_name"
+"""Type of pydantic's error for a name that is not in a registry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,17 @@ class Card:
             "modules": {name: _source_digest(name) for name in outside},
             "packages": _versions_of_distributions(outside),
         }
+
+
+def origin_of(cards: Iterable[Card]) -> dict[str, Any]:
+    """The origins of several cards together (`Card.origin`)."""
+    origins = [card.origin for card in cards if card.origin]
+    if not origins:
+        return {}
+    return {
+        kind: {name: value for each in origins for name, value in each[kind].items()}
+        for kind in ("modules", "packages")
+    }
 
 
 def _source_digest(module: str) -> str:
@@ -132,16 +145,20 @@ class Registry(Generic[AnyCard]):
 
     def __getitem__(self, name: str) -> AnyCard:
         if name not in self:
-            raise InputError(f"no {self.kind} is called {name!r}; known here: {', '.join(self)}")
+            raise InputError(self.unknown(name))
         return self._cards[name]
 
     def __contains__(self, name: object) -> bool:
         self._add_installed()
-        return name in self._cards
+        return isinstance(name, str) and name in self._cards
 
     def __iter__(self) -> Iterator[str]:
         self._add_installed()
         return iter(self._cards)
+
+    def unknown(self, name: Any) -> str:
+        """What to say of a name that is not here."""
+        return f"no {self.kind} is called {name!r}{did_you_mean(name, self)}"
 
     def cards(self) -> list[AnyCard]:
         return [self._cards[name] for name in self]
@@ -184,3 +201,26 @@ class OneOf:
 
     def _with_default(self, given: Any) -> Any:
         return {self.key: self.default, **given} if isinstance(given, Mapping) else given
+
+
+@dataclass(frozen=True)
+class NameOf:
+    """Annotation of a str: the name of one of a registry's cards, known when it is validated."""
+
+    registry: Registry
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.registry)}
+
+    def _known(self, name: str) -> str:
+        if name not in self.registry:
+            message = self.registry.unknown(name)
+            raise PydanticCustomError(UNKNOWN_NAME, "{message}", {"message": message})
+        return name

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechlasso.evaluation.scores import METRICS
+from speechlasso.evaluation.cards import USUAL
 from speechlasso.evaluation.summary import (
     CONFUSION_COLUMNS,
     RUN_COLUMNS,
@@ -30,7 +30,7 @@ ADAPTATION = pd.DataFrame(
         "best": [False, False, True, False],
     }
 )
-SCORES = dict.fromkeys(METRICS, 0.5)
+SCORES = dict.fromkeys(USUAL, 0.5)
 
 
 def result(arm="lasso", *, selection=None, adaptation=None, **splits):
@@ -109,7 +109,7 @@ def test_intervals_end_where_scores_do_and_those_of_losses_go_on():
     folds = {"0": (0.1, 3.0), "1": (0.9, 0.2), "2": (0.4, 1.1)}
     rows = [
         {"arm": arm, "fold": fold, "seed": 1, "split": split, "n_examples": size}
-        | dict.fromkeys(METRICS, score)
+        | dict.fromkeys(USUAL, score)
         | {"cut_share": score, "loss": loss}
         for arm in ("b", "a")
         for fold, (score, loss) in folds.items()

@@ -19,7 +19,11 @@ from speechlasso.experiment.settings import Settings
 NUMBER_OF_PROCESSES_AND_MEMORY = [
     *("*.micro_batch_size", "*.gradient_checkpointing", "*.processes", "lm.compile"),
 ]
-HOW_ONLY = [*NUMBER_OF_PROCESSES_AND_MEMORY, "audio.shard_size", "audio.max_bad_share"]
+HOW_ONLY = [
+    *NUMBER_OF_PROCESSES_AND_MEMORY,
+    *("audio.shard_size", "audio.max_bad_share"),
+    "evaluate.more_metrics",  # the project's own are always there
+]
 
 # Each experiment, and the settings that nothing in it reads.
 EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -169,6 +173,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield from ("all", "cv")
     if path == "dataset.folds.only":
         yield from (["given"], ["s1"], ["2"])
+    if path == "evaluate.more_metrics":
+        yield ["uar"]
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):

@@ -149,24 +149,26 @@ def test_too_many_folds_are_an_error():
 def test_a_single_alpha_that_keeps_no_token():
     table = validate(*signal(), [1e6])
     assert table["n_tokens"].tolist() == [0]
-    assert best_alpha(table, one_standard_error=True) == 1e6
+    assert best_alpha(table, one_standard_error=True, criterion=Criterion()) == 1e6
 
 
 def test_the_best_alpha_and_of_equal_ones_the_largest():
     table = table_of([1.0, 4.0, 2.0, 8.0], [0.5, 0.7, 0.7, 0.6], 0.15)
-    assert best_alpha(table, one_standard_error=False) == 4.0
-    assert best_alpha(table, one_standard_error=True) == 8.0
+    assert best_alpha(table, one_standard_error=False, criterion=Criterion()) == 4.0
+    assert best_alpha(table, one_standard_error=True, criterion=Criterion()) == 8.0
 
 
 def test_one_standard_error_is_that_of_the_best():
     table = table_of([8.0, 4.0, 2.0, 1.0], [0.5, 0.69, 0.7, 0.7], [0.5, 0.0, 0.02, 0.9])
-    assert best_alpha(table, one_standard_error=True) == 4.0, "the best is 2.0, its error 0.02"
-    assert best_alpha(table, one_standard_error=False) == 2.0
+    assert best_alpha(table, one_standard_error=True, criterion=Criterion()) == 4.0, (
+        "the best is 2.0, its error 0.02"
+    )
+    assert best_alpha(table, one_standard_error=False, criterion=Criterion()) == 2.0
 
 
 def test_no_alpha_to_choose_from():
     with pytest.raises(InputError, match="no alpha of the path keeps an audio token"):
-        best_alpha(table_of([], []), one_standard_error=False)
+        best_alpha(table_of([], []), one_standard_error=False, criterion=Criterion())
 
 
 grids = st.lists(
@@ -184,7 +186,16 @@ def test_the_best_alpha_is_that_of_a_plain_search(rows, one_standard_error):
     good = [row[0] for row in rows if row[1] >= best[1] - best[2] * one_standard_error]
     table = table_of([float(a) for a in alphas], means, errors)
     expected = max(good) if one_standard_error else best[0]
-    assert best_alpha(table, one_standard_error) == expected
+    assert best_alpha(table, one_standard_error, Criterion()) == expected
+
+
+@given(grids, st.booleans())
+def test_of_losses_the_smallest_is_the_best(rows, one_standard_error):
+    alphas, means, errors = map(list, zip(*rows, strict=True))
+    table = table_of([float(a) for a in alphas], means, errors)
+    negative = table.assign(mean=-table["mean"])
+    loss = best_alpha(table, one_standard_error, Criterion(metric="loss"))
+    assert loss == best_alpha(negative, one_standard_error, Criterion(metric="uar"))
 
 
 def test_the_number_of_tokens_is_reached_on_a_real_path():

@@ -1,9 +1,9 @@
 """The bootstrap over a test part: how a score moves when other test rows are drawn.
 
 What belongs together is drawn together: all rows of a group (speaker) where groups are known, else
-single rows. Every score but the probabilities' loss follows from how many rows of each class there
-are, are predicted and are right, and sums of units make those of a resample: so all resamples are
-one product of matrices.
+single rows. The project's own scores follow from how many rows of each class there are, are
+predicted and are right, and from the summed loss; sums of units make those of a resample, so all
+resamples are one product of matrices. Other metrics are computed from the rows of each resample.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from speechlasso.evaluation.scores import scores_of_sums
+from speechlasso.evaluation.scores import (
+    classes_of,
+    positive_index,
+    score_of_rows,
+    scored_rows,
+    scores_of_sums,
+)
 
 N_RESAMPLES = 2000
 SEED = 0
@@ -72,8 +78,8 @@ def resampled_scores(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        Score -> (N_RESAMPLES,); the names of `evaluation.METRICS` (positive_f1 where there is a
-        positive label) and cut_share.
+        Score -> (N_RESAMPLES,); `cards.USUAL` (positive_f1 where there is a positive label) and
+        cut_share.
     """
     units = runs[0].units
     sums = [_sums_by_unit(run, units) for run in runs]
@@ -86,6 +92,24 @@ def resampled_scores(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
         for run, resampled in zip(runs, by_run, strict=True)
     ]
     return {name: np.mean([of_run[name] for of_run in scores], axis=0) for name in scores[0]}
+
+
+def resampled_from_rows(runs: Sequence[TestRows], metric: str) -> np.ndarray:
+    """As `resampled_scores`, of a metric that is computed from rows, on the same draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N_RESAMPLES,); NaN where the metric is not defined.
+    """
+    units = runs[0].units
+    rows = [scored_rows(run.predictions, run.positive_label) for run in runs]
+    scores = []
+    for weights in resample_weights(units.max() + 1):
+        for times in weights.astype(int):
+            drawn = np.repeat(np.arange(len(units)), times[units])
+            scores.append(np.mean([score_of_rows(of_run.take(drawn), metric) for of_run in rows]))
+    return np.array(scores)
 
 
 def resample_weights(n_units: int) -> Iterator[np.ndarray]:
@@ -107,7 +131,7 @@ def score_sums(run: TestRows) -> np.ndarray:
     (nats) and whether it was cut.
     """
     rows = run.predictions
-    classes = _classes(rows)
+    classes = classes_of(rows)
     labels, predicted = (
         rows[name].to_numpy()[:, None] == np.array(classes, dtype=object)
         for name in ("label", "predicted")
@@ -119,16 +143,10 @@ def score_sums(run: TestRows) -> np.ndarray:
 
 
 def _sums_by_unit(run: TestRows, units: np.ndarray) -> np.ndarray:
-    sums = np.zeros((units.max() + 1, 3 * len(_classes(run.predictions)) + 2))
+    sums = np.zeros((units.max() + 1, 3 * len(classes_of(run.predictions)) + 2))
     np.add.at(sums, units, score_sums(run))
     return sums
 
 
-def _classes(predictions: pd.DataFrame) -> list[str]:
-    return [name[2:] for name in predictions if name.startswith("p_")]
-
-
 def _positive(run: TestRows) -> int | None:
-    if run.positive_label is None:
-        return None
-    return _classes(run.predictions).index(run.positive_label)
+    return positive_index(classes_of(run.predictions), run.positive_label)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
-from speechlasso.evaluation.scores import METRICS
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.statistics import Statistics
 
 COLUMNS = [
@@ -37,7 +37,7 @@ def compare_arms(
     reference
         The arm that the others are compared with.
     metric
-        One of `evaluation.METRICS`.
+        One of `cards.METRICS`.
     test_rows
         As `run_predictions.read_test_rows` returns them, for an experiment of a single fold.
 

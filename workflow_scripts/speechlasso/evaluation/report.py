@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.report_figures import (
     confusion_figure,
@@ -20,7 +21,8 @@ from speechlasso.figures import figure_or_sentence, plain_text, short, svg
 from speechlasso.pages import html_table as _html
 from speechlasso.pages import render_page
 
-SCORES = ["macro_f1", "macro_f1_present", "uar", "accuracy", "positive_f1", "loss"]
+MAIN = "macro_f1"
+"""The score that stands first and says which arms are drawn."""
 MOST_ARMS = 30
 _BLUE = "#2f6fab"
 
@@ -85,7 +87,7 @@ def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     for arm, of_arm in summary.groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
         row = {"arm": arm}
-        for score in SCORES:
+        for score in sorted(METRICS, key=lambda name: name != MAIN):
             if score in of_arm.index:
                 row[score] = with_interval(*of_arm.loc[score, ["mean", "ci_low", "ci_high"]])
         arm_runs = test[test["arm"] == arm]
@@ -124,14 +126,17 @@ def score_figure(summary: pd.DataFrame) -> str:
 
 def _arms_in_figures(summary: pd.DataFrame) -> list[str]:
     """All arms, or those with the best scores where they are too many to be drawn."""
-    scores = summary[summary["metric"] == "macro_f1"]
+    scores = summary[summary["metric"] == MAIN]
     best = set(scores.nlargest(MOST_ARMS, "mean")["arm"])
     return [arm for arm in scores["arm"] if arm in best]
 
 
 def _identical_arms(summary: pd.DataFrame) -> list[str]:
-    loss = summary[summary["metric"] == "loss"]
-    return loss.loc[loss["seed_sd"] < 1e-12, "arm"].tolist()
+    """Arms whose seeds give the same probabilities."""
+    of_probabilities = [card.name for card in METRICS.cards() if card.needs_probabilities]
+    scores = summary[summary["metric"].isin(of_probabilities)]
+    largest = scores.groupby("arm", sort=False)["seed_sd"].max()
+    return largest.index[largest < 1e-12].tolist()
 
 
 def _intervals(summary: pd.DataFrame) -> str:
@@ -141,6 +146,6 @@ def _intervals(summary: pd.DataFrame) -> str:
 
 def _spread_over_seeds(of_arm: pd.DataFrame) -> dict[str, Any]:
     """The seeds of a fold and the standard deviation of the main score over them."""
-    spread = of_arm.loc["macro_f1", "seed_sd"]
+    spread = of_arm.loc[MAIN, "seed_sd"]
     shown = "" if pd.isna(spread) else f"{spread:.3f}"
-    return {"seeds": of_arm["n_seeds"].max(), "macro_f1, sd over seeds": shown}
+    return {"seeds": of_arm["n_seeds"].max(), f"{MAIN}, sd over seeds": shown}

@@ -42,6 +42,12 @@ def positive_label(run: Mapping[str, Any], root: Path) -> str | None:
     return read_json(_existing(root / run["evaluation"], "spec.json"))["settings"]["positive_label"]
 
 
+def modules_of_metrics(run: Mapping[str, Any], root: Path) -> list[str]:
+    """Modules of the metrics from outside this project that the run was scored by."""
+    spec = read_json(_existing(root / run["evaluation"], "spec.json"))
+    return list(spec.get("origin", {}).get("modules", ()))
+
+
 def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
     """The group of each utterance of the run's manifest, by id; None where groups are not known."""
     manifest = pd.read_parquet(_existing(root / run["manifest"], "manifest.parquet"))

@@ -6,16 +6,16 @@ path, a tuned threshold or a bootstrap asks for scores hundreds of times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.cards import METRICS, USUAL, ScoredRows
 from speechlasso.evaluation.decision import Threshold, decide
-
-METRICS = ("accuracy", "macro_f1", "macro_f1_present", "uar", "positive_f1", "loss")
 
 
 def classification_scores(
@@ -24,6 +24,8 @@ def classification_scores(
     classes: Sequence[str],
     positive_label: str | None = None,
     predicted: np.ndarray | None = None,
+    *,
+    more_metrics: Iterable[str] = (),
 ) -> dict[str, float | None]:
     """Score predicted probabilities, and what was decided by them, against true labels.
 
@@ -39,6 +41,8 @@ def classification_scores(
         The class whose F1 is `positive_f1`; None leaves that score out.
     predicted
         Index of each example's predicted class; None takes the likeliest.
+    more_metrics
+        Metrics from outside this project.
 
     Returns
     -------
@@ -47,7 +51,8 @@ def classification_scores(
         predictions, so one stray prediction of a class without examples counts as much as a class
         that is always missed); macro_f1_present (over classes that occur in the labels); uar
         (unweighted average recall over classes that occur in the labels); positive_f1 or None;
-        loss (mean negative log-likelihood, nats).
+        loss (mean negative log-likelihood, nats); then those of `more_metrics`, None where one is
+        not defined.
 
     Raises
     ------
@@ -56,19 +61,39 @@ def classification_scores(
     """
     if predicted is None:
         predicted = decide(probabilities, classes)
-    positive = None
-    if positive_label is not None:
-        if positive_label not in list(classes):
-            raise InputError(
-                f"evaluate.positive_label: {positive_label!r} is no class of these data; "
-                f"choose one of {', '.join(map(str, classes))}"
-            )
-        positive = list(classes).index(positive_label)
-    likelihood = probabilities[np.arange(len(labels)), labels]
+    positive = positive_index(classes, positive_label)
+    rows = ScoredRows(labels, predicted, probabilities, tuple(classes), positive)
+    return _scores(rows, more_metrics)
+
+
+def _scores(rows: ScoredRows, more_metrics: Iterable[str]) -> dict[str, float | None]:
+    likelihood = rows.probabilities[np.arange(len(rows.labels)), rows.labels]
     loss = -np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).sum()
-    counts = np.concatenate(_class_counts(labels, predicted, len(classes)))
-    found = scores_of_sums(np.array([[*counts, loss, 0.0]]), positive)
-    return {name: found[name].item() if name in found else None for name in METRICS}
+    counts = np.concatenate(_class_counts(rows.labels, rows.predicted, len(rows.classes)))
+    found = scores_of_sums(np.array([[*counts, loss, 0.0]]), rows.positive)
+    usual = {name: found[name].item() if name in found else None for name in USUAL}
+    return usual | {name: _none_for_nan(score_of_rows(rows, name)) for name in more_metrics}
+
+
+def positive_index(classes: Sequence[str], positive_label: str | None) -> int | None:
+    """Index of the positive class; None without one."""
+    if positive_label is None:
+        return None
+    if positive_label not in list(classes):
+        raise InputError(
+            f"evaluate.positive_label: {positive_label!r} is no class of these data; "
+            f"choose one of {', '.join(map(str, classes))}"
+        )
+    return list(classes).index(positive_label)
+
+
+def score_of_rows(rows: ScoredRows, metric: str) -> float:
+    """A metric from outside this project; NaN where it is not defined."""
+    return float(METRICS[metric].load().score(rows))
+
+
+def _none_for_nan(score: float) -> float | None:
+    return None if math.isnan(score) else score
 
 
 def scores_of_sums(sums: np.ndarray, positive: int | None) -> dict[str, np.ndarray]:
@@ -145,29 +170,51 @@ def predictions_frame(
     return frame.assign(n_text_tokens=n_text_tokens, n_audio_tokens=n_audio_tokens, cut=cut)
 
 
-def evaluate(predictions: pd.DataFrame, positive_label: str | None) -> dict[str, Any]:
-    """Scores, per-class scores and confusion matrix of every split.
+def scored_rows(predictions: pd.DataFrame, positive_label: str | None) -> ScoredRows:
+    """What metrics are computed from.
 
     Parameters
     ----------
     predictions
         As `predictions_frame` makes them.
     """
-    classes = [name[2:] for name in predictions.columns if name.startswith("p_")]
+    classes = classes_of(predictions)
+    labels, predicted = (
+        predictions[name].map(classes.index).to_numpy() for name in ("label", "predicted")
+    )
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    positive = positive_index(classes, positive_label)
+    return ScoredRows(labels, predicted, probabilities, tuple(classes), positive)
+
+
+def classes_of(predictions: pd.DataFrame) -> list[str]:
+    return [name[2:] for name in predictions if name.startswith("p_")]
+
+
+def evaluate(
+    predictions: pd.DataFrame, positive_label: str | None, more_metrics: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Scores, per-class scores and confusion matrix of every split.
+
+    Parameters
+    ----------
+    predictions
+        As `predictions_frame` makes them.
+    more_metrics
+        Metrics from outside this project.
+    """
     splits = {
-        split: _evaluate_split(rows, classes, positive_label)
+        split: _evaluate_split(rows, positive_label, more_metrics)
         for split, rows in predictions.groupby("split", sort=True)
     }
-    return {"classes": classes, "splits": splits}
+    return {"classes": classes_of(predictions), "splits": splits}
 
 
 def _evaluate_split(
-    rows: pd.DataFrame, classes: list[str], positive_label: str | None
+    rows: pd.DataFrame, positive_label: str | None, more_metrics: Iterable[str]
 ) -> dict[str, Any]:
-    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy()
-    labels, predicted = (
-        rows[name].map(classes.index).to_numpy() for name in ("label", "predicted")
-    )
+    scored = scored_rows(rows, positive_label)
+    labels, predicted, classes = scored.labels, scored.predicted, scored.classes
     support, n_predicted, right = _class_counts(labels, predicted, len(classes))
     precision, recall = right / np.maximum(n_predicted, 1), right / np.maximum(support, 1)
     f1 = 2 * right / np.maximum(support + n_predicted, 1)
@@ -175,7 +222,7 @@ def _evaluate_split(
     np.add.at(confusion, (labels, predicted), 1)
     return {
         "n_examples": len(rows),
-        **classification_scores(labels, probabilities, classes, positive_label, predicted),
+        **_scores(scored, more_metrics),
         "cut_share": float(rows["cut"].mean()),
         "mean_text_tokens": float(rows["n_text_tokens"].mean()),
         "mean_audio_tokens": float(rows["n_audio_tokens"].mean()),

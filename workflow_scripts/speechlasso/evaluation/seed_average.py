@@ -7,7 +7,7 @@ probabilities is steadier than any of them (deep ensembles: Lakshminarayanan et 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from speechlasso.evaluation.scores import evaluate
 
 
 def with_seeds_averaged(
-    index: pd.DataFrame, arm: str, root: Path
+    index: pd.DataFrame, arm: str, root: Path, more_metrics: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, dict[tuple[str, str, str], TestRows]]:
     """Scores of an arm's averaged probabilities in each fold.
 
@@ -37,6 +37,8 @@ def with_seeds_averaged(
         The folders of each run, as index.tsv has them.
     root
         What these folders start from.
+    more_metrics
+        Metrics from outside this project.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def with_seeds_averaged(
             [decision_threshold(run, root) for run in runs],
         )
         positive = positive_label(runs[0], root)
-        for split, scores in evaluate(predictions, positive)["splits"].items():
+        for split, scores in evaluate(predictions, positive, more_metrics)["splits"].items():
             rows.append({"arm": name, "fold": fold, "seed": "all", "split": split, **scores})
         groups = groups_of_rows(runs[0], root)
         test_rows[name, str(fold), "all"] = make_test_rows(predictions, groups, positive)

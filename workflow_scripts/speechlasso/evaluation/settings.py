@@ -3,29 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 
+from speechlasso.errors import InputError
+from speechlasso.evaluation.cards import METRICS, MetricCard, MetricName, not_usual
 from speechlasso.evaluation.scores import classification_scores
+from speechlasso.registry import origin_of
 from speechlasso.section import Section
 
-Metric = Literal["macro_f1", "uar", "accuracy", "positive_f1"]
+Scores = TypeVar("Scores", float, np.ndarray, pd.Series)
 
 
 class Criterion(Section):
-    """The score by which something is chosen; larger is better."""
+    """The score by which something is chosen."""
 
-    metric: Metric = "macro_f1"
-    """Chooses the best epoch and C on validation rows, and with alpha: cv the lasso's alpha."""
+    metric: MetricName = "macro_f1"
+    """Chooses the best epoch and C on validation rows, and with alpha: cv the lasso's alpha;
+    `speechlasso metrics` describes each."""
     positive_label: str | None = None
     """The class that positive_f1 is about (binary tasks)."""
 
-    def as_read(self, chooses: bool) -> Self:
+    def as_read(self, chooses: bool) -> Criterion:
         """As a stage reads it that chooses something by a score, or nothing."""
         if not chooses:
             return Criterion()
-        return self if self.metric == "positive_f1" else self.with_defaults("positive_label")
+        label = self.positive_label if self.card.needs_positive_class else None
+        return Criterion(metric=self.metric, positive_label=label)
+
+    @property
+    def card(self) -> MetricCard:
+        return METRICS[self.metric]
+
+    def scores(
+        self,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        classes: Sequence[str],
+        predicted: np.ndarray | None = None,
+    ) -> dict[str, float | None]:
+        """As `scores.classification_scores`, which says what the parameters are, with the metric.
+
+        Raises
+        ------
+        InputError
+            If the metric is not defined on these rows.
+        """
+        found = classification_scores(
+            labels,
+            probabilities,
+            classes,
+            self.positive_label,
+            predicted,
+            more_metrics=not_usual([self.metric]),
+        )
+        if found[self.metric] is None:
+            present = ", ".join(str(classes[index]) for index in np.unique(labels))
+            raise InputError(
+                f"evaluate.metric: {self.metric} shall choose, but is not defined on "
+                f"{len(labels)} rows of {present}; name another metric"
+            )
+        return found
 
     def score(
         self,
@@ -34,7 +74,26 @@ class Criterion(Section):
         classes: Sequence[str],
         predicted: np.ndarray | None = None,
     ) -> float:
-        """One of `scores.classification_scores`, which says what the parameters are."""
-        return classification_scores(
-            labels, probabilities, classes, self.positive_label, predicted
-        )[self.metric]
+        """The metric alone, in its own direction."""
+        return self.scores(labels, probabilities, classes, predicted)[self.metric]
+
+    def utility(self, scores: Scores) -> Scores:
+        """Scores turned so that larger is better."""
+        return scores if self.card.larger_is_better else -scores
+
+
+class Evaluation(Criterion):
+    """What chooses, and what the tables say besides."""
+
+    more_metrics: list[MetricName] = []
+    """Scores in the tables beside the usual ones."""
+
+    @property
+    def outside_metrics(self) -> list[str]:
+        """The named metrics from outside this project: those which the tables get by naming."""
+        return not_usual([self.metric, *self.more_metrics])
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules that hold those."""
+        return list(origin_of(METRICS[name] for name in self.outside_metrics).get("modules", ()))

@@ -18,7 +18,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from speechlasso.evaluation.bootstrap import TestRows, resampled_scores
+from speechlasso.evaluation.bootstrap import TestRows, resampled_from_rows, resampled_scores
+from speechlasso.evaluation.cards import METRICS
 
 CONFIDENCE = 0.95
 # Scores that differ by less differ by rounding alone.
@@ -54,11 +55,13 @@ def bootstrap_margin(resampled: np.ndarray, n_units: int) -> float:
     Parameters
     ----------
     resampled
-        Scores, or differences, of the resamples, (n_resamples,).
+        Scores, or differences, of the resamples, (n_resamples,); NaN where the metric is not
+        defined, which leaves that resample out.
     n_units
         How many groups or rows each of them draws.
     """
-    if n_units < 2:
+    resampled = resampled[~np.isnan(resampled)]
+    if n_units < 2 or len(resampled) < 2:
         return np.nan
     error = float(np.std(resampled, ddof=1)) * np.sqrt(n_units / (n_units - 1))
     return _t(n_units - 1) * error
@@ -184,7 +187,11 @@ class Statistics:
     def _resamples(self, arm: str, metric: str) -> np.ndarray | None:
         if not self._is_one_fold:
             return None
-        if arm not in self._resampled:
-            rows = self._rows(arm)
-            self._resampled[arm] = resampled_scores(rows) if rows else {}
-        return self._resampled[arm].get(metric)
+        rows = self._rows(arm)
+        of_arm = self._resampled.setdefault(arm, {})
+        if rows and metric not in of_arm:
+            if metric in METRICS and METRICS[metric].aggregation == "rows":
+                of_arm[metric] = resampled_from_rows(rows, metric)
+            else:
+                of_arm |= resampled_scores(rows)
+        return of_arm.get(metric)

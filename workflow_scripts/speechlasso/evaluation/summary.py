@@ -12,7 +12,7 @@ import pandas as pd
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
-from speechlasso.evaluation.scores import METRICS
+from speechlasso.evaluation.cards import METRICS, USUAL, not_usual
 from speechlasso.evaluation.statistics import Statistics
 from speechlasso.files import read_json
 
@@ -23,7 +23,7 @@ RUN_COLUMNS = [
     "split",
     "n_examples",
     "n_audio_tokens",
-    *METRICS,
+    *USUAL,
     "cut_share",
     "mean_text_tokens",
     "mean_audio_tokens",
@@ -41,7 +41,7 @@ CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
 # Names, which stay as they are: 01 is a speaker, and so is NA.
 TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted", "interval", "chosen")
 # Time and memory differ from run to run; the summary must not.
-SUMMARISED = [*METRICS, "cut_share"]
+SUMMARISED = [*USUAL, "cut_share"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     )
 
 
-def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
-    """One row per run and split, with the columns `RUN_COLUMNS`.
+def runs_table(results: Iterable[RunResult], more_metrics: Iterable[str] = ()) -> pd.DataFrame:
+    """One row per run and split, with the columns `RUN_COLUMNS` and one for each further metric.
 
     n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
     example; cut_share the share of examples too long for the LM; perplexity_before and
@@ -124,7 +124,7 @@ def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
         for result in results
         for split, scores in result.metrics["splits"].items()
     ]
-    return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=[*RUN_COLUMNS, *more_metrics])
 
 
 def confusion_table(results: Iterable[RunResult]) -> pd.DataFrame:
@@ -164,7 +164,7 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     runs
         As `runs_table` makes it.
     metric
-        One of `evaluation.METRICS`.
+        One of `cards.METRICS`.
 
     Returns
     -------
@@ -191,8 +191,8 @@ def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFra
 
 def _best_of_families(candidates: pd.DataFrame, metric: str) -> pd.DataFrame:
     validation = candidates[candidates["split"] == "validation"]
-    # The smallest loss is the best one, the largest of any other score.
-    best_first = validation.sort_values(metric, ascending=metric == "loss", kind="stable")
+    smallest_first = not METRICS[metric].larger_is_better
+    best_first = validation.sort_values(metric, ascending=smallest_first, kind="stable")
     best = best_first.drop_duplicates(["family", "fold", "seed"])
     chosen = candidates.merge(best[["arm", "fold", "seed"]], on=["arm", "fold", "seed"])
     chosen = chosen.sort_values("family", kind="stable")
@@ -219,11 +219,12 @@ def summary_table(
         it was made; n_seeds of a fold; seed_sd, the spread over them (`Statistics.seed_sd`).
     """
     statistics = Statistics(runs, test_rows or {})
-    scored = runs[runs["split"] == "test"].groupby("arm", sort=False)[SUMMARISED].count()
+    summarised = [*SUMMARISED, *not_usual(name for name in METRICS if name in runs)]
+    scored = runs[runs["split"] == "test"].groupby("arm", sort=False)[summarised].count()
     rows = [
         _summary_row(statistics, arm, metric)
         for arm, counts in scored.iterrows()
-        for metric in SUMMARISED
+        for metric in summarised
         if counts[metric]
     ]
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
@@ -231,7 +232,9 @@ def summary_table(
 
 def _summary_row(statistics: Statistics, arm: str, metric: str) -> list[Any]:
     found = statistics.score(arm, metric)
-    low, high = np.clip(found.interval, 0, np.inf if metric == "loss" else 1)
+    # The share of cut rows is no metric.
+    bounds = METRICS[metric].bounds if metric in METRICS else (0, 1)
+    low, high = np.clip(found.interval, *bounds)
     return [
         *(arm, metric, found.mean, found.sd, found.n, low, high),
         *(statistics.method(arm), statistics.n_seeds(arm), statistics.seed_sd(arm, metric)),

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from speechlasso.experiment.messages import as_list, as_mapping, did_you_mean, names_of
+from speechlasso.errors import did_you_mean, names_of
+from speechlasso.evaluation.cards import METRICS, USUAL
+from speechlasso.evaluation.settings import Criterion
+from speechlasso.evaluation.summary import RUN_COLUMNS
+from speechlasso.experiment.messages import as_list, as_mapping
 from speechlasso.experiment.settings import Experiment, Settings
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.selection.settings import LikeAnother
@@ -31,9 +35,8 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _dataset_problems(as_mapping(raw.get("dataset")))
     yield from _silent_problems(raw, arms)
     yield from _adapt_problems("", as_mapping(raw.get("adapt")))
-    evaluate = as_mapping(raw.get("evaluate"))
-    if evaluate.get("metric") == "positive_f1" and evaluate.get("positive_label") is None:
-        yield "evaluate.positive_label: metric positive_f1 needs to know the positive class"
+    yield from _metric_problems(as_mapping(raw.get("evaluate")))
+    yield from _threshold_problems(raw, arms)
 
 
 def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:
@@ -82,6 +85,33 @@ def _adapt_problems(path: str, adapt: Mapping) -> Iterator[str]:
         yield f"{path}adapt.corpus.path: the path of the corpus' table is missing"
     if as_mapping(as_mapping(corpus).get("columns")).get("audio", "audio") is None:
         yield f"{path}adapt.corpus.columns.audio: null, but audio tokens are learned from audio"
+
+
+def _metric_problems(evaluate: Mapping) -> Iterator[str]:
+    named = (evaluate.get("metric"), *as_list(evaluate.get("more_metrics")))
+    for card in (METRICS[name] for name in METRICS if name in named):
+        if card.needs_positive_class and evaluate.get("positive_label") is None:
+            yield (f"evaluate.positive_label: metric {card.name} needs to know the positive class")
+        if card.name in RUN_COLUMNS and card.name not in USUAL:
+            yield f"evaluate: runs.csv has another column {card.name!r}; rename the metric"
+
+
+def _threshold_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
+    """Thresholds that would be chosen by a score which they do not change."""
+    metric = as_mapping(raw.get("evaluate")).get("metric", Criterion().metric)
+    if metric not in METRICS or not METRICS[metric].needs_probabilities:
+        return
+    overrides = {
+        f"arms.{name}.override.": as_mapping(as_mapping(arm).get("override"))
+        for name, arm in arms.items()
+    }
+    for path, sections in {"": raw, **overrides}.items():
+        if as_mapping(sections.get("finetune")).get("decision_threshold") == "tuned":
+            yield (
+                f"{path}finetune.decision_threshold: tuned is chosen by evaluate.metric, but "
+                f"{metric} scores probabilities, which no threshold changes; set it to half, or "
+                "name a metric of decisions"
+            )
 
 
 def _dataset_problems(dataset: Mapping) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
@@ -10,8 +9,9 @@ from pydantic import (
     ValidationError,
 )
 
+from speechlasso.errors import did_you_mean
 from speechlasso.experiment.settings import Settings
-from speechlasso.registry import OneOf
+from speechlasso.registry import UNKNOWN_NAME, OneOf
 from speechlasso.section import Section
 
 
@@ -29,8 +29,9 @@ def readable_problems(error: ValidationError) -> Iterator[str]:
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             one_of = _within(section, last)
             name = as_mapping(item["input"]).get(one_of.key)
-            nearest = did_you_mean(name, list(one_of.registry))
-            yield f"{key_path}.{one_of.key}: no {one_of.registry.kind} is called {name!r}{nearest}"
+            yield f"{key_path}.{one_of.key}: {one_of.registry.unknown(name)}"
+        elif item["type"] == UNKNOWN_NAME:
+            yield f"{key_path}: {item['msg']}"
         else:
             given = item["input"]
             shown = "" if isinstance(given, Mapping | list) else f", but got {given!r}"
@@ -80,17 +81,6 @@ def _keys_of(kind: Any) -> list[str]:
     sections = [part for part in (kind, *get_args(kind)) if isinstance(part, type)]
     known = (part.model_fields for part in sections if issubclass(part, Section))
     return list(next(known, ()))
-
-
-def did_you_mean(name: Any, known: Any) -> str:
-    matches = difflib.get_close_matches(str(name), list(map(str, known)), n=1, cutoff=0.5)
-    if matches:
-        return f"; did you mean {matches[0]!r}?"
-    return f"; known here: {names_of(known)}" if known else ""
-
-
-def names_of(known: Any) -> str:
-    return ", ".join(sorted(map(str, known)))
 
 
 def as_mapping(value: Any) -> Mapping:

@@ -7,22 +7,28 @@ are found by the registries themselves.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.experiment.settings import Settings
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
 
-REGISTRIES = (TOKENIZERS, SELECTIONS, SYSTEMS)
+REGISTRIES = (TOKENIZERS, SELECTIONS, SYSTEMS, METRICS)
 
 
-def use_plugins(modules: Iterable[str]) -> None:
-    """Import modules, from the working directory too, and register the cards that lie in them.
+def use_plugins(modules: Iterable[str], folder: Path | None = None) -> None:
+    """Import modules, and register the cards that lie in them.
+
+    Parameters
+    ----------
+    folder
+        Where modules may lie besides; the working directory by default.
 
     Raises
     ------
@@ -32,8 +38,9 @@ def use_plugins(modules: Iterable[str]) -> None:
     names, problems = list(modules), []
     if not names:
         return
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    path = str(folder or Path.cwd())
+    if path not in sys.path:
+        sys.path.append(path)
     for name in names:
         try:
             found = vars(importlib.import_module(name)).values()

@@ -11,7 +11,7 @@ from pydantic import (
 
 from speechlasso.audio.settings import Audio
 from speechlasso.data.settings import Dataset
-from speechlasso.evaluation.settings import Criterion
+from speechlasso.evaluation.settings import Evaluation
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import Name, Section, Seed
 from speechlasso.selection.cards import Selection, default_selections
@@ -43,8 +43,9 @@ class Settings(Section):
 
     experiment: Experiment = Experiment()
     plugins: list[str] = []
-    """Modules of your own with cards of systems, selections or tokenizers: files in the folder
-    where snakemake runs (`my_methods` for my_methods.py), or anything that Python can import."""
+    """Modules of your own with cards of systems, selections, tokenizers or metrics: files in the
+    folder where snakemake runs (`my_methods` for my_methods.py), or anything that Python can
+    import."""
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_each_once)] = [1, 2]
     """One run of every arm and fold for each."""
     dataset: Dataset = Dataset()
@@ -57,6 +58,6 @@ class Settings(Section):
     lm: LanguageModel = LanguageModel()
     adapt: Adapt = Adapt()
     finetune: Finetune = Finetune()
-    evaluate: Criterion = Criterion()
+    evaluate: Evaluation = Evaluation()
     arms: dict[Name, AnySystem] = Field(default_factory=default_arms)
     """Conditions to compare, by name; experiment.arms says which ones run."""

@@ -22,7 +22,6 @@ from transformers import (
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold, tuned_threshold
-from speechlasso.evaluation.scores import classification_scores
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import give_ordinary_rights
 from speechlasso.language_model.encoding import encode
@@ -68,8 +67,8 @@ ATTENTION_LAYERS = (
 @dataclass(frozen=True)
 class FinetuneResult:
     log: pd.DataFrame
-    """Columns epoch, train_loss, accuracy, macro_f1, uar, positive_f1, loss (all on validation
-    rows), seconds, best."""
+    """Columns epoch, train_loss, the scores on validation rows (`Criterion.scores`), seconds,
+    best."""
     train_seconds: float
     peak_memory_mb: float
     decision_threshold: Threshold | None
@@ -318,7 +317,7 @@ def _threshold(
     labels = validation["class_index"].to_numpy()
 
     def score(predicted: np.ndarray) -> float:
-        return criterion.score(labels, probabilities, classes, predicted)
+        return criterion.utility(criterion.score(labels, probabilities, classes, predicted))
 
     positive = criterion.positive_label or counts.index[-1]
     return tuned_threshold(probabilities, classes, positive, score)
@@ -365,9 +364,7 @@ def _task(
         probabilities = class_probabilities(
             classifier, validation["input_ids"].tolist(), settings.part_size
         )
-        return classification_scores(
-            validation_targets, probabilities, classes, criterion.positive_label
-        )
+        return criterion.scores(validation_targets, probabilities, classes)
 
     return Task(
         batches,
@@ -375,7 +372,7 @@ def _task(
         total_weight,
         validate,
         metric=criterion.metric,
-        greater_is_better=True,
+        greater_is_better=criterion.card.larger_is_better,
         untrained_is_candidate=False,
         validation_rows=[*validation["input_ids"], validation_targets],
         padded_tensors=("input_ids", "attention_mask"),

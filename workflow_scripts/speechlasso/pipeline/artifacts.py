@@ -111,9 +111,11 @@ class Artifacts:
 
     def evaluation(self, arm: System) -> Variant:
         """The last variant of a run, with all that it reads behind it."""
-        positive_label = self.settings.evaluate.positive_label
-        predictions = self.predictions(self.training(arm))
-        return Variant(stages.Evaluate(positive_label=positive_label), {"predictions": predictions})
+        evaluate = self.settings.evaluate
+        stage = stages.Evaluate(
+            positive_label=evaluate.positive_label, more_metrics=evaluate.outside_metrics
+        )
+        return Variant(stage, {"predictions": self.predictions(self.training(arm))})
 
     def training(self, arm: System) -> Variant:
         """What the arm's system learned of the task."""

@@ -11,9 +11,11 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
 from speechlasso.data.settings import DemoCorpus, Folds, Table
+from speechlasso.evaluation.cards import METRICS, MetricName
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.registry import Card, origin_of
 from speechlasso.section import HOW_ONLY, Section
 from speechlasso.selection.cards import SELECTIONS, Selection
 from speechlasso.selection.settings import BagOfWords, LassoFitting
@@ -51,9 +53,13 @@ class Stage(Section):
         """
         return {}
 
+    def cards(self) -> list[Card]:
+        """Of the methods that its settings name."""
+        return []
+
     def origin(self) -> dict[str, Any]:
         """What tells code from outside this project apart (`registry.Card.origin`)."""
-        return {}
+        return origin_of(self.cards())
 
 
 class Corpus(Stage):
@@ -103,8 +109,8 @@ class OfTokenizer(Stage):
     def data_files(self) -> dict[str, str]:
         return self.tokenizer.files()
 
-    def origin(self) -> dict[str, Any]:
-        return TOKENIZERS[self.tokenizer.method].origin
+    def cards(self) -> list[Card]:
+        return [TOKENIZERS[self.tokenizer.method]]
 
 
 class FitTokenizer(OfTokenizer):
@@ -156,8 +162,8 @@ class SelectTokens(Stage):
     def label(self) -> str:
         return self.selection.method
 
-    def origin(self) -> dict[str, Any]:
-        return SELECTIONS[self.selection.method].origin
+    def cards(self) -> list[Card]:
+        return [SELECTIONS[self.selection.method], self.criterion.card]
 
 
 class DescribeSelection(Stage):
@@ -167,6 +173,9 @@ class DescribeSelection(Stage):
     @property
     def label(self) -> str:
         return self.selection.method
+
+    def cards(self) -> list[Card]:
+        return [SELECTIONS[self.selection.method]]
 
 
 class TokenTexts(Stage):
@@ -228,8 +237,8 @@ class Training(Stage):
     def data_files(self) -> dict[str, str]:
         return files_of_model("lm", self.lm.name) if self.lm else {}
 
-    def origin(self) -> dict[str, Any]:
-        return self.card.origin
+    def cards(self) -> list[Card]:
+        return [self.card, self.criterion.card]
 
 
 class FinetuneLM(Training):
@@ -251,18 +260,23 @@ class Predict(Stage):
     def label(self) -> str:
         return self.system
 
-    def origin(self) -> dict[str, Any]:
-        return SYSTEMS[self.system].origin
+    def cards(self) -> list[Card]:
+        return [SYSTEMS[self.system]]
 
 
 class Evaluate(Stage):
     name = "evaluate"
     version = 2
     positive_label: str | None = None
+    more_metrics: list[MetricName] = []
+    """Those from outside this project; all others are always there."""
 
     @property
     def label(self) -> str:
         return "metrics"
+
+    def cards(self) -> list[Card]:
+        return [METRICS[name] for name in self.more_metrics]
 
 
 STAGES: dict[str, type[Stage]] = {

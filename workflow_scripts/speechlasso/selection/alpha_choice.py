@@ -109,7 +109,7 @@ def _folds(
     return divider.split(labels, labels, groups)
 
 
-def best_alpha(table: pd.DataFrame, one_standard_error: bool) -> float:
+def best_alpha(table: pd.DataFrame, one_standard_error: bool, criterion: Criterion) -> float:
     """The alpha with the best mean score; of equal ones the largest.
 
     Parameters
@@ -117,9 +117,11 @@ def best_alpha(table: pd.DataFrame, one_standard_error: bool) -> float:
     table
         As `cross_validate` makes it, with all rows or some.
     one_standard_error
-        Take instead the largest alpha whose mean is at most one standard error of the best below
-        the best: the fewest tokens that the folds cannot tell from the best (Hastie, Tibshirani &
-        Friedman, The elements of statistical learning, section 7.10).
+        Take instead the largest alpha whose mean is worse than the best by at most one standard
+        error of the best: the fewest tokens that the folds cannot tell from the best (Hastie,
+        Tibshirani & Friedman, The elements of statistical learning, section 7.10).
+    criterion
+        The score, which says whether a small or a large mean is good.
 
     Raises
     ------
@@ -129,10 +131,11 @@ def best_alpha(table: pd.DataFrame, one_standard_error: bool) -> float:
     if table.empty:
         raise InputError("alpha: cv: no alpha of the path keeps an audio token")
     table = table.sort_values("alpha", ascending=False, ignore_index=True)
-    best = table.loc[table["mean"].idxmax()]  # the first of equal ones
+    utility = criterion.utility(table["mean"])
+    best = utility.idxmax()  # the first of equal ones
     if not one_standard_error:
-        return float(best["alpha"])
-    good = table["mean"] >= best["mean"] - best["standard_error"]
+        return float(table.loc[best, "alpha"])
+    good = utility >= utility[best] - table.loc[best, "standard_error"]
     return float(table.loc[good, "alpha"].max())
 
 

@@ -264,7 +264,7 @@ def choose_alpha(
         criterion=criterion,
     )
     # A selection of no token is no selection, however well the words score.
-    return best_alpha(table[table["n_tokens"] >= 1], settings.one_standard_error)
+    return best_alpha(table[table["n_tokens"] >= 1], settings.one_standard_error, criterion)
 
 
 def _n_kept(fit: LassoFit, keep: Keep) -> int:

@@ -188,7 +188,8 @@ def fit_linear(
             classes,
         )
         # Of equal scores the strongest penalty wins.
-        if best_C is None or scores[C] > scores[best_C]:
+        utility = criterion.utility(scores[C])
+        if best_C is None or utility > criterion.utility(scores[best_C]):
             best_C, best = C, classifier
     training = {"C": best_C, f"validation_{criterion.metric}": [[C, s] for C, s in scores.items()]}
     return FittedLinear(arm, weights, best, seed), training

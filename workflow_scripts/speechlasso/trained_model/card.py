@@ -16,15 +16,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speechlasso import __version__
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.language_model.token_text import token_text
 
-# Name in metrics.json, name in the card, the hub's identifier.
-SCORES = (
-    ("accuracy", "accuracy", "accuracy"),
-    ("macro_f1", "macro F1", "f1"),
-    ("uar", "unweighted average recall", "recall"),
-    ("positive_f1", "F1 of the positive class", "f1"),
-)
 SPLITS = ("train", "validation", "test")
 _INPUTS = {"text": "words", "audio": "sound"}
 _FOLDS = {
@@ -133,13 +127,13 @@ def _front_matter(
             dataset_type="custom",
             dataset_name=_data_name(stages["manifest"]["table"]),
             dataset_split=split,
-            metric_type=identifier,
-            metric_name=title,
-            metric_value=round(splits[split][score], 4),
+            metric_type=metric.hub_metric,
+            metric_name=metric.title,
+            metric_value=round(splits[split][metric.name], 4),
         )
         for split in ("validation", "test")
-        for score, title, identifier in SCORES
-        if split in splits and splits[split][score] is not None
+        for metric in METRICS.cards()
+        if metric.hub_metric and splits.get(split, {}).get(metric.name) is not None
     ]
     data = ModelCardData(
         model_name=name,
@@ -239,9 +233,9 @@ def _split_table(splits: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
 def _score_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
     scored = {split: scores for split, scores in splits.items() if split != "train"}
     rows = [
-        [title, *(f"{scores[score]:.3f}" for scores in scored.values())]
-        for score, title, _ in (*SCORES, ("loss", "loss (nats)", ""))
-        if all(scores[score] is not None for scores in scored.values())
+        [metric.title, *(f"{scores[metric.name]:.3f}" for scores in scored.values())]
+        for metric in METRICS.cards()
+        if metric.title and all(scores.get(metric.name) is not None for scores in scored.values())
     ]
     return _table(["", *scored], rows)
 
