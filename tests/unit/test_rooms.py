@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
+from import_graph import MODULES, NAMES, graph, name_of
 
-PACKAGE = Path(__file__).resolve().parents[2] / "workflow_scripts" / "speechlasso"
 # From the top floor down: a room imports from lower floors and from itself.
 FLOORS = [
     {"cli"},
@@ -28,44 +27,19 @@ FLOORS = [
     {"errors", "__init__"},
 ]
 FLOOR_OF = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 MOST_LINES_OF_FUNCTION = 60
 
 
-def name_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+@pytest.fixture(scope="module")
+def edges():
+    return graph()
 
 
-def is_for_types(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def imported(path: Path, types: bool) -> set[str]:
-    """Modules of the package that a module imports anywhere, within functions too; for types alone
-    only if these are asked for."""
-    names = {name_of(module) for module in MODULES}
-    tree = ast.parse(path.read_text())
-    if not types:
-        tree.body = [node for node in tree.body if not is_for_types(node)]
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("speechlasso"):
-            base = node.module.removeprefix("speechlasso").removeprefix(".")
-            for alias in node.names:
-                inner = f"{base}.{alias.name}".removeprefix(".")
-                found.add(inner if inner in names else base or "__init__")
-        elif isinstance(node, ast.Import):
-            dotted = [a.name for a in node.names if a.name.startswith("speechlasso")]
-            found |= {d.removeprefix("speechlasso").removeprefix(".") or "__init__" for d in dotted}
-    return found - {name_of(path)}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_downwards(path):
-    room = name_of(path).partition(".")[0]
-    rooms = {name.partition(".")[0] for name in imported(path, types=False)} - {room}
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_imports_point_downwards(name, edges):
+    room = name.partition(".")[0]
+    rooms = {other.partition(".")[0] for other in edges[name] & NAMES} - {room}
     assert room in FLOOR_OF, f"{room} has no floor"
     # `speechlasso.load` opens a trained model.
     rooms -= {"trained_model"} if room == "__init__" else set()
@@ -73,10 +47,9 @@ def test_imports_point_downwards(path):
 
 
 def test_no_circle():
-    graph = {
-        name_of(path): imported(path, types=True) for path in MODULES if name_of(path) != "__init__"
-    }
-    TopologicalSorter(graph).prepare()
+    edges = graph(types=True)
+    del edges["__init__"]
+    TopologicalSorter(edges).prepare()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
