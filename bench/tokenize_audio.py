@@ -328,7 +328,7 @@ JOB = """
 import re, sys, time
 from pathlib import Path
 import pandas as pd
-from speechlasso.tokenizers.codes import shard_rows
+from speechlasso.pipeline.shards import shard_rows
 from speechlasso.tokenizers.settings import SpectralRVQMethod
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 

@@ -13,7 +13,7 @@ from speechlasso.experiment.config_sources import laid_over, with_command_line
 from speechlasso.errors import InputError
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.plan import make_plan
-from speechlasso.pipeline.code_shards import spec_of_shard
+from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.evaluation.summary import read_table, score_lines
@@ -60,7 +60,7 @@ def systems_of(rule_name):
 
 def files_read(variant):
     """The files of a variant that others read."""
-    if variant.stage == "tokenize_audio":
+    if variant.settings.shard_suffix:
         return PLAN.shards(variant)
     return [f"{variant.folder}/{name}" for name in variant.settings.files]
 
@@ -161,7 +161,7 @@ def specs_behind(stage):
         return [
             (
                 str(spec_of_shard(PLAN.shards(variant)[0]))
-                if variant.stage == "tokenize_audio"
+                if variant.settings.shard_suffix
                 else f"{variant.folder}/spec.json"
             )
             for variant in {variant.folder: variant for variant in ancestors}.values()
@@ -207,6 +207,7 @@ wildcard_constraints:
     divide_folds=one_of("divide_folds"),
     fit_tokenizer=one_of("fit_tokenizer"),
     tokenize_audio=one_of("tokenize_audio"),
+    encode_audio=one_of("encode_audio"),
     build_bow=one_of("build_bow"),
     fit_path=one_of("fit_path"),
     select_tokens=one_of("select_tokens"),

@@ -1,4 +1,4 @@
-"""Tokenise audio: encode every utterance once, after learning the tokenizer if it is one that learns."""
+"""From audio to codes or frames: every utterance once, after learning the tokenizer if it is one that learns."""
 
 
 rule fit_tokenizer:
@@ -53,3 +53,29 @@ rule tokenize_audio:
         "Tokenising audio, shard {wildcards.shard} of {wildcards.n_shards}"
     script:
         "../workflow_scripts/tokenize_audio.py"
+
+
+rule encode_audio:
+    input:
+        manifest=upstream("encode_audio", "manifest", "manifest.parquet"),
+        clips=upstream("encode_audio", "manifest", "clips.parquet"),
+        corpus=corpus_clips("encode_audio"),
+        data=data_files("encode_audio"),
+    output:
+        frames="results/encode_audio/{encode_audio}/shard-{shard}-of-{n_shards}.safetensors",
+        spec="results/encode_audio/{encode_audio}/shard-{shard}-of-{n_shards}.spec.json",
+    log:
+        "logs/encode_audio/{encode_audio}-{shard}-of-{n_shards}.log",
+    benchmark:
+        "benchmarks/encode_audio/{encode_audio}-{shard}-of-{n_shards}.tsv"
+    conda:
+        "../envs/codec.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        spec=spec_of("encode_audio"),
+    message:
+        "Running the speech encoder, shard {wildcards.shard} of {wildcards.n_shards}"
+    script:
+        "../workflow_scripts/encode_audio.py"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.job import job
-from speechlasso.tokenizers.codes import shard_rows
+from speechlasso.pipeline.shards import shard_rows
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:

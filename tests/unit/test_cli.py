@@ -24,7 +24,7 @@ from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
-from speechlasso.pipeline.code_shards import spec_of_shard
+from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
 
@@ -47,7 +47,7 @@ def make_results(folder, **settings):
         for variant in variants.values():
             path = folder / variant.folder
             path.mkdir(parents=True, exist_ok=True)
-            shards = plan.shards(variant) if variant.stage == "tokenize_audio" else []
+            shards = plan.shards(variant) if variant.settings.shard_suffix else []
             for name in ["spec.json", *(spec_of_shard(shard).name for shard in shards)]:
                 (path / name).write_text("{}")
     return plan

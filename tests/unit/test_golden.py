@@ -1,4 +1,4 @@
-"""Numbers of every stage on tiny made data, kept per stage version.
+"""Numbers of every stage and every system on tiny made data, kept per version.
 
 A change that moves them on purpose raises the stage's version in `stages.py` and renews the numbers
 here: print them with  python -m tests.unit.test_golden
@@ -54,7 +54,13 @@ GOLDEN = {
     "adapt_lm": (3, "2a1047e79244"),
     "finetune": (2, "a278b3bc17af"),
     "predict": (1, "42d238d9dbc6"),
+    "encode_audio": (1, "27b8728fe3a1"),
+    "pooled_linear": (1, "9c6cfae4eee9"),
 }
+
+
+# The systems whose numbers stand for the training stages; the others have their own.
+OF_STAGE = {"finetune": "token_lm", "fit_linear": "bow_linear"}
 
 
 def numbers() -> dict[str, object]:
@@ -92,30 +98,37 @@ def numbers() -> dict[str, object]:
         class_weights=selection.class_weights,
         selection_probability=lasso_selection_probabilities(bow, settings, selection),
     )
-    return numbers_of_the_language_model() | {
-        "manifest": manifest_of_a_table(),
-        "fit_tokenizer": codebook_norms(tokenizer),
-        "describe_selection": evidence.round(2).to_csv(index=False),
-        "demo_corpus": corpus.to_json(orient="records", double_precision=6),
-        "divide_folds": folds.to_csv(index=False),
-        "tokenize_audio": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
-        "build_bow": [
-            int(bow.audio.sum()),
-            int(bow.text.sum()),
-            len(bow.words),
-            bow.audio.indices.tolist(),
-        ],
-        # Two digits, as processors add in different orders and fits are certified to 1e-4.
-        "fit_path": [f"{objective:.1e}" for objective in path.table["objective"]],
-        "select_tokens": [
-            [token.index for token in selection.tokens],
-            [round(token.weight, 2) for token in selection.tokens],
-            [token.index for token in select_random(bow, 5, layers=None, seed=1, fold="1").tokens],
-        ],
-        "token_texts": texts["token_text"].tolist(),
-        "fit_linear": predictions["predicted"].tolist(),
-        "evaluate": round(evaluate(predictions, None)["splits"]["test"]["uar"], 6),
-    }
+    return (
+        numbers_of_the_language_model()
+        | numbers_of_frames()
+        | {
+            "manifest": manifest_of_a_table(),
+            "fit_tokenizer": codebook_norms(tokenizer),
+            "describe_selection": evidence.round(2).to_csv(index=False),
+            "demo_corpus": corpus.to_json(orient="records", double_precision=6),
+            "divide_folds": folds.to_csv(index=False),
+            "tokenize_audio": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
+            "build_bow": [
+                int(bow.audio.sum()),
+                int(bow.text.sum()),
+                len(bow.words),
+                bow.audio.indices.tolist(),
+            ],
+            # Two digits, as processors add in different orders and fits are certified to 1e-4.
+            "fit_path": [f"{objective:.1e}" for objective in path.table["objective"]],
+            "select_tokens": [
+                [token.index for token in selection.tokens],
+                [round(token.weight, 2) for token in selection.tokens],
+                [
+                    token.index
+                    for token in select_random(bow, 5, layers=None, seed=1, fold="1").tokens
+                ],
+            ],
+            "token_texts": texts["token_text"].tolist(),
+            "fit_linear": predictions["predicted"].tolist(),
+            "evaluate": round(evaluate(predictions, None)["splits"]["test"]["uar"], 6),
+        }
+    )
 
 
 def codebook_norms(tokenizer: SpectralRVQ) -> list[str]:
@@ -134,9 +147,33 @@ def manifest_of_a_table() -> str:
         return read_manifest(table).to_json(orient="records")
 
 
-def version_of(stage: str) -> int:
-    of_system = {"finetune": "token_lm", "fit_linear": "bow_linear"}
-    return SYSTEMS[of_system[stage]].version if stage in of_system else stages.STAGES[stage].version
+def numbers_of_frames() -> dict[str, object]:
+    """Two digits, as processors add in different orders."""
+    from tests.unit.pooled_baseline import made_inputs, training
+    from tests.unit.tiny_codecs import hubert, save
+
+    from speechlasso.features.hidden_states import load_hidden_states
+    from speechlasso.systems import pooled_linear_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        states = load_hidden_states(save(Path(folder, "hubert"), hubert), None, [0, 2], "fp32")
+        sounds = [np.sin(np.arange(4000) * rate).astype(np.float32) for rate in (0.1, 0.3)]
+        frames = states.encoder.encode(sounds)
+        inputs, _ = made_inputs(Path(folder))
+        pooled_linear_model.fit(inputs, training(C=[0.01]), Path(folder), threads=1)
+        pooled = pooled_linear_model.open(Path(folder)).predict(inputs)
+    return {
+        "encode_audio": [
+            [f"{np.linalg.norm(of_layer):.2f}" for of_layer in of_clip.swapaxes(0, 1)]
+            for of_clip in frames
+        ],
+        "pooled_linear": pooled.filter(like="p_").map("{:.2f}".format).to_csv(index=False),
+    }
+
+
+def version_of(name: str) -> int:
+    system = OF_STAGE.get(name, name)
+    return SYSTEMS[system].version if system in SYSTEMS else stages.STAGES[name].version
 
 
 def numbers_of_the_language_model() -> dict[str, object]:
@@ -192,7 +229,7 @@ def found():
 
 
 def test_every_stage_has_its_numbers():
-    assert set(GOLDEN) == set(stages.STAGES)
+    assert set(GOLDEN) == {*stages.STAGES, *SYSTEMS} - set(OF_STAGE.values())
 
 
 @pytest.mark.parametrize("stage", GOLDEN)

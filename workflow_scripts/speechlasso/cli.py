@@ -387,9 +387,9 @@ def _arms_using(plan: Any, variant: Any) -> list[str]:
 
 
 def _is_done(plan: Any, variant: Any) -> bool:
-    from speechlasso.pipeline.code_shards import spec_of_shard
+    from speechlasso.pipeline.shards import spec_of_shard
 
     folder = Path(variant.folder)
-    if variant.stage == "tokenize_audio":
+    if variant.settings.shard_suffix:
         return all(spec_of_shard(shard).exists() for shard in plan.shards(variant))
     return (folder / "spec.json").exists()

@@ -32,17 +32,18 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             *("dataset.table.*", "dataset.folds.n_folds", "dataset.folds.only"),
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
-            *("finetune.lora.*", "arms.bow_linear_all.*"),
+            *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*", "encoder.*"),
         ],
     ),
     "other ways": (
         {
-            "experiment": {"arms": ["cv", "stable", "ranked", "chance"]},
+            "experiment": {"arms": ["cv", "stable", "ranked", "chance", "pooled"]},
             "arms": {
                 "cv": {"select": "cv"},
                 "stable": {"select": "stable", "adapt": False},
                 "ranked": {"select": "ranked", "adapt": False},
                 "chance": {"select": "sized", "system": "bow_linear", "classifier": "dummy"},
+                "pooled": {"system": "pooled_linear", "layers": [1]},
             },
             "select": {
                 "cv": {
@@ -89,7 +90,15 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             *("dataset.demo.*", "dataset.table.audio_*", "dataset.folds.n_folds"),
-            *("dataset.folds.only", "audio.*", "tokenizer.*", "bow.layers", "select.*", "adapt.*"),
+            *(
+                "dataset.folds.only",
+                "audio.*",
+                "encoder.*",
+                "tokenizer.*",
+                "bow.layers",
+                "select.*",
+                "adapt.*",
+            ),
             *("lm.new_rows", "finetune.splice", "finetune.token_dropout"),
             *("finetune.new_rows_rate", "finetune.lora.*", "evaluate.metric"),
         ],

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechlasso.pipeline.shards import shard_rows
 from speechlasso.selection.bag_of_words import (
     AudioFeatures,
     BagOfWords,
@@ -16,7 +17,7 @@ from speechlasso.selection.bag_of_words import (
     count_audio_tokens,
     weighting,
 )
-from speechlasso.tokenizers.codes import Codebooks, CodeTable, shard_rows
+from speechlasso.tokenizers.codes import Codebooks, CodeTable
 
 CODEBOOKS = Codebooks(n_layers=3, codebook_size=5, frame_rate=50.0)
 

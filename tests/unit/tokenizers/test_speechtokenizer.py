@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speechlasso.errors import InputError
+from speechlasso.pipeline.shards import shard_rows
 from speechlasso.tokenizers import speechtokenizer, speechtokenizer_encoder, speechtokenizer_lstm
-from speechlasso.tokenizers.codes import Codebooks, CodeTable, shard_rows
+from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.settings import SpeechTokenizerMethod
 from speechlasso.tokenizers.speechtokenizer import SpeechTokenizer, load
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.digests import fingerprint
 from speechlasso.errors import InputError
-from speechlasso.tokenizers import tokenization
+from speechlasso.features import clip_batches
 from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.settings import (
     SpectralRVQMethod,
@@ -28,7 +25,6 @@ from speechlasso.tokenizers.tokenization import (
     encode_utterances,
     fit_tokenizer,
     load_tokenizer,
-    one_ahead,
 )
 
 RATE = 16_000
@@ -59,7 +55,7 @@ def test_codes_do_not_depend_on_what_is_encoded_together(manifest, tokenizer, mo
         row["id"]: encode_utterances(tokenizer, pd.DataFrame([row])).codes[row["id"]]
         for row in manifest.to_dict("records")
     }
-    monkeypatch.setattr(tokenization, "BATCH_SECONDS", seconds)
+    monkeypatch.setattr(clip_batches, "BATCH_SECONDS", seconds)
     together = encode_utterances(tokenizer, manifest)
     assert list(together.codes) == list(manifest["id"])
     for row_id, codes in together.codes.items():
@@ -96,51 +92,6 @@ def test_a_clip_that_was_replaced_since_the_manifest_was_made_is_refused(
         encode_utterances(tokenizer, copies, clips)
     with pytest.raises(InputError, match=r"2\.wav: is not the clip that the manifest lists"):
         fit_tokenizer(SETTINGS, copies, clips=clips)
-
-
-@given(
-    lengths=st.lists(st.integers(1, 30), max_size=20),
-    most=st.integers(1, 60),
-)
-def test_batches_keep_order_and_bound(lengths, most):
-    waveforms = [np.full(length, number) for number, length in enumerate(lengths)]
-    batches = list(tokenization._batches(waveforms, most))
-    flat = [waveform for batch in batches for waveform in batch]
-    assert [waveform[0] for waveform in flat] == list(range(len(lengths)))
-    sizes = [sum(map(len, batch)) for batch in batches]
-    assert all(size <= most or len(batch) == 1 for size, batch in zip(sizes, batches, strict=True))
-    # Nothing is split without need.
-    following = [len(batch[0]) for batch in batches[1:]]
-    assert all(size + more > most for size, more in zip(sizes, following, strict=False))
-
-
-def test_one_ahead_is_one_ahead_and_no_more():
-    made = []
-    second_made = threading.Event()
-
-    def items():
-        for number in range(4):
-            made.append(number)
-            if number == 1:
-                second_made.set()
-            yield number
-
-    ahead = one_ahead(items())
-    assert next(ahead) == 0
-    assert second_made.wait(10)  # made while this thread has not asked for it
-    assert made == [0, 1]
-    assert list(ahead) == [1, 2, 3]
-
-
-def test_one_ahead_passes_errors_on_in_their_place():
-    def items():
-        yield 1
-        raise InputError("broken clip")
-
-    ahead = one_ahead(items())
-    assert next(ahead) == 1
-    with pytest.raises(InputError, match="broken clip"):
-        next(ahead)
 
 
 def test_every_card_has_its_module_and_settings_that_name_it():

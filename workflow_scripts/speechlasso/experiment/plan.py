@@ -18,8 +18,8 @@ from speechlasso.experiment.settings import Settings
 from speechlasso.experiment.sweeps import swept
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.artifacts import Artifacts
-from speechlasso.pipeline.code_shards import code_shards
 from speechlasso.pipeline.observations import Observations
+from speechlasso.pipeline.shards import shards
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.codec_layers import check_layers, counted_layers
 
@@ -34,7 +34,7 @@ class Plan:
     """Rows of the table behind each manifest, by the manifest's key."""
     variants: dict[str, dict[str, Variant]]
     shard_size: int
-    """Utterances tokenised by one job."""
+    """Utterances tokenised or encoded by one job."""
     observations: Observations
     """What was seen of the user's files."""
 
@@ -104,10 +104,11 @@ class Plan:
             for run in self.runs
         ]
 
-    def shards(self, codes: Variant) -> list[str]:
-        """The files that codes lie in; see `code_shards`."""
-        n_rows = self.n_rows[codes.upstream["manifest"].key]
-        return code_shards(codes.folder, n_rows, self.shard_size)
+    def shards(self, variant: Variant) -> list[str]:
+        """The files that codes or frames lie in; see `pipeline.shards`."""
+        n_rows = self.n_rows[variant.upstream["manifest"].key]
+        suffix = variant.settings.shard_suffix
+        return shards(variant.folder, suffix, n_rows, self.shard_size)
 
     def keys(self, stage: str) -> list[str]:
         return sorted(self.variants[stage])

@@ -12,6 +12,7 @@ from pydantic import (
 from speechlasso.audio.settings import Audio
 from speechlasso.data.settings import Dataset
 from speechlasso.evaluation.settings import Evaluation
+from speechlasso.features.settings import Encoder
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.section import Name, Section, Seed
 from speechlasso.selection.cards import Selection, default_selections
@@ -28,7 +29,7 @@ def _each_once(seeds: list[int]) -> list[int]:
     return seeds
 
 
-OVERRIDABLE_SECTIONS = ("tokenizer", "bow", "select", "lm", "adapt", "finetune")
+OVERRIDABLE_SECTIONS = ("encoder", "tokenizer", "bow", "select", "lm", "adapt", "finetune")
 
 
 class Experiment(Section):
@@ -50,6 +51,8 @@ class Settings(Section):
     """One run of every arm and fold for each."""
     dataset: Dataset = Dataset()
     audio: Audio = Audio()
+    encoder: Encoder = Encoder()
+    """The speech model whose frames systems read; it runs once over all clips."""
     tokenizer: Tokenizer = SpectralRVQMethod(method="spectral_rvq")
     """The speech tokenizer; `speechlasso tokenizers` describes each."""
     bow: BagOfWords = BagOfWords()

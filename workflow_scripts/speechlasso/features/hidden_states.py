@@ -12,6 +12,7 @@ into overlapping windows, come close to those of the whole clip but cannot equal
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,24 +33,36 @@ MODELS = {"hubert": HubertModel, "wavlm": WavLMModel, "whisper": WhisperModel}
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """Encoder to frames of `size` features, float32 (n_frames, size) for a clip."""
+    """Encoder to frames of some layers, float32 (n_frames, n_layers, size) for a clip."""
 
     encoder: FrameEncoder
+    layers: list[int]
     size: int
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return SAMPLE_RATE / self.encoder.hop
 
 
 def load_hidden_states(
-    name: str, revision: str | None, layer: int, precision: Precision
+    name: str,
+    revision: str | None,
+    layers: Sequence[int] | None,
+    precision: Precision,
+    section: str = "tokenizer",
 ) -> HiddenStates:
-    """Open a model up to one layer.
+    """Open a model up to the last of some layers.
 
     Parameters
     ----------
     name, revision
         Local directory or hub id, and its commit.
-    layer
-        Index into transformers' `hidden_states`: 0 is the input embedding, n the output of the
-        n-th layer.
+    layers
+        Indices into transformers' `hidden_states`: 0 is the input embedding, n the output of the
+        n-th layer; None for all.
+    section
+        Of the configuration, for messages.
 
     Raises
     ------
@@ -57,27 +70,31 @@ def load_hidden_states(
         If the model cannot be loaded, is of another type, or has fewer layers; for bf16 without a
         GPU.
     """
-    pretrained = load_pretrained(name, revision, MODELS, precision)
+    pretrained = load_pretrained(name, revision, MODELS, precision, section)
     config, rate = pretrained.model.config, pretrained.extractor.sampling_rate
     n_layers = config.num_hidden_layers
-    if layer > n_layers:
+    layers = list(range(n_layers + 1) if layers is None else layers)
+    if max(layers) > n_layers:
         raise InputError(
-            f"tokenizer.layer: {layer} is more than the {n_layers} layers of {name!r} "
+            f"{section}: layer {max(layers)} is more than the {n_layers} layers of {name!r} "
             "(0 is the input embedding)"
         )
     if rate != SAMPLE_RATE:
-        raise InputError(f"tokenizer.model: {name!r} takes {rate} Hz, expected {SAMPLE_RATE}")
+        raise InputError(f"{section}.model: {name!r} takes {rate} Hz, expected {SAMPLE_RATE}")
     build = _of_spectra if config.model_type == "whisper" else _of_waveforms
-    return HiddenStates(build(pretrained, layer, precision), config.hidden_size)
+    return HiddenStates(build(pretrained, layers, precision), layers, config.hidden_size)
 
 
-def _of_waveforms(pretrained: PretrainedAudio, layer: int, precision: Precision) -> FrameEncoder:
+def _of_waveforms(
+    pretrained: PretrainedAudio, layers: list[int], precision: Precision
+) -> FrameEncoder:
     """HuBERT and WavLM."""
     model = pretrained.model
-    model.encoder.layers = _layers_up_to(model.encoder.layers, layer)
+    model.encoder.layers = _layers_up_to(model.encoder.layers, max(layers))
 
     def network(sounds: torch.Tensor) -> np.ndarray:
-        return _as_array(model(sounds, output_hidden_states=True).hidden_states[layer])
+        states = model(sounds, output_hidden_states=True).hidden_states
+        return _as_array(states, layers)
 
     window = int(WINDOW_SECONDS * SAMPLE_RATE)
     return FrameEncoder(
@@ -93,10 +110,12 @@ def _of_waveforms(pretrained: PretrainedAudio, layer: int, precision: Precision)
     )
 
 
-def _of_spectra(pretrained: PretrainedAudio, layer: int, precision: Precision) -> FrameEncoder:
+def _of_spectra(
+    pretrained: PretrainedAudio, layers: list[int], precision: Precision
+) -> FrameEncoder:
     """Whisper, which hears every window as a clip of its own."""
     encoder, extractor = pretrained.model.encoder, pretrained.extractor
-    encoder.layers = _layers_up_to(encoder.layers, layer)
+    encoder.layers = _layers_up_to(encoder.layers, max(layers))
     hop = extractor.hop_length * encoder.conv1.stride[0] * encoder.conv2.stride[0]
 
     def network(sounds: torch.Tensor) -> np.ndarray:
@@ -105,10 +124,10 @@ def _of_spectra(pretrained: PretrainedAudio, layer: int, precision: Precision) -
         spectra = features["input_features"].to(sounds.device)
         n_frames = math.ceil(sounds.shape[1] / hop)
         states = [
-            encoder(part, output_hidden_states=True).hidden_states[layer][:, :n_frames]
+            _as_array(encoder(part, output_hidden_states=True).hidden_states, layers)[:, :n_frames]
             for part in spectra.split(SPECTRA_AT_ONCE)
         ]
-        return _as_array(torch.cat(states))
+        return np.concatenate(states)
 
     return FrameEncoder(
         network=network,
@@ -132,8 +151,9 @@ def _layers_up_to(layers: torch.nn.ModuleList, layer: int) -> torch.nn.ModuleLis
     return layers[: layer + 1]
 
 
-def _as_array(states: torch.Tensor) -> np.ndarray:
-    return states.float().cpu().numpy()
+def _as_array(states: Sequence[torch.Tensor], layers: Sequence[int]) -> np.ndarray:
+    """float32 (n_sounds, n_frames, n_layers, size)."""
+    return torch.stack([states[layer] for layer in layers], dim=2).float().cpu().numpy()
 
 
 def _reach(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:

@@ -38,6 +38,7 @@ def load_pretrained(
     revision: str | None,
     classes: Mapping[str, type[PreTrainedModel]],
     precision: Precision,
+    section: str = "tokenizer",
 ) -> PretrainedAudio:
     """Load a model for inference, onto the GPU if there is one.
 
@@ -51,6 +52,8 @@ def load_pretrained(
         The class to load for each `model_type` that will do.
     precision
         What it is to compute in; the weights are float32 in any case.
+    section
+        Of the configuration, where the model is named.
 
     Raises
     ------
@@ -59,16 +62,16 @@ def load_pretrained(
         a GPU.
     """
     device = best_device()
-    _check_precision(precision, device)
+    _check_precision(precision, device, section)
     source = {"revision": revision, "trust_remote_code": False}
-    with readable_errors("tokenizer.model", name):
+    with readable_errors(f"{section}.model", name):
         model_type = AutoConfig.from_pretrained(name, **source).model_type
     if model_type not in classes:
         raise InputError(
-            f"tokenizer.model: {name!r} is a model of type {model_type}, but this tokenizer needs "
-            f"{' or '.join(classes)}; change tokenizer.method or tokenizer.model"
+            f"{section}.model: {name!r} is a model of type {model_type}, but "
+            f"{' or '.join(classes)} is needed; name another model"
         )
-    with readable_errors("tokenizer.model", name):
+    with readable_errors(f"{section}.model", name):
         extractor = AutoFeatureExtractor.from_pretrained(name, **source)
         model, info = classes[model_type].from_pretrained(
             name,
@@ -78,27 +81,28 @@ def load_pretrained(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _check_weights(name, info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]})
+    random = info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]}
+    _check_weights(section, name, random)
     return PretrainedAudio(model.eval().requires_grad_(False).to(device), extractor)
 
 
-def _check_precision(precision: Precision, device: torch.device) -> None:
+def _check_precision(precision: Precision, device: torch.device, section: str) -> None:
     """Refuse bfloat16 on processors: there torch 2.13 computes some convolutions wrong.
 
     Seen with AMX, where it saves at most a third of the time; pytorch issue 169688 is of the kind.
     """
     if precision == "bf16" and device.type == "cpu":
         raise InputError(
-            "tokenizer.precision: bf16 needs a GPU, and there is none here; use fp32, which is "
+            f"{section}.precision: bf16 needs a GPU, and there is none here; use fp32, which is "
             "hardly slower on processors"
         )
 
 
-def _check_weights(name: str, random: set[str]) -> None:
+def _check_weights(section: str, name: str, random: set[str]) -> None:
     """Refuse a model of which parts would be random; masks are of use in training alone."""
     missing = sorted(key for key in random if not key.endswith("masked_spec_embed"))
     if missing:
         raise InputError(
-            f"tokenizer.model: the files of {name!r} lack {len(missing)} weights of the model as "
+            f"{section}.model: the files of {name!r} lack {len(missing)} weights of the model as "
             f"its config.json describes it, such as {missing[0]}; choose a complete model"
         )

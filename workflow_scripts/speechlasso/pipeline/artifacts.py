@@ -54,13 +54,20 @@ class Artifacts:
             )
         return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
-    def bag_of_words(self) -> Variant:
+    def frames(self) -> Variant:
+        """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them."""
+        return Variant(
+            stages.EncodeAudio(encoder=self.settings.encoder), {"manifest": self.manifest()}
+        )
+
+    def bag_of_words(self, with_audio: bool = True) -> Variant:
+        """Counts of words, and of audio tokens where there is audio."""
         upstream = {"manifest": self.manifest(), "folds": self.folds()}
-        has_audio = self.has_audio
-        if has_audio:
+        with_audio = with_audio and self.has_audio
+        if with_audio:
             upstream["codes"] = self.codes()
         return Variant(
-            stages.BagOfWordsCounts(bow=self.settings.bow.as_read(has_audio), fold=self.fold),
+            stages.BagOfWordsCounts(bow=self.settings.bow.as_read(with_audio), fold=self.fold),
             upstream,
         )
 

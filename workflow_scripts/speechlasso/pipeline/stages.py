@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from speechlasso.data.settings import DemoCorpus, Folds, Table
 from speechlasso.evaluation.cards import METRICS, MetricName
 from speechlasso.evaluation.settings import Criterion
+from speechlasso.features.settings import Encoder
 from speechlasso.files import files_of_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.registry import Card, origin_of
@@ -33,6 +34,8 @@ class Stage(Section):
     """Whether its folder holds predictions, which another arm may read."""
     files: ClassVar[tuple[str, ...]] = ()
     """What later stages read of it, where they read several files together."""
+    shard_suffix: ClassVar[str | None] = None
+    """Of the files that its results are divided into, each made by a job; else None."""
 
     @property
     @abstractmethod
@@ -121,6 +124,22 @@ class FitTokenizer(OfTokenizer):
 
 class Codes(OfTokenizer):
     name = "tokenize_audio"
+    shard_suffix = ".parquet"
+
+
+class EncodeAudio(Stage):
+    """Frames of a pretrained encoder, the same in all folds."""
+
+    name = "encode_audio"
+    shard_suffix = ".safetensors"
+    encoder: Encoder
+
+    @property
+    def label(self) -> str:
+        return self.encoder.model.rstrip("/").split("/")[-1]
+
+    def data_files(self) -> dict[str, str]:
+        return self.encoder.files()
 
 
 class BagOfWordsCounts(Stage):
@@ -287,6 +306,7 @@ STAGES: dict[str, type[Stage]] = {
         FoldDivision,
         FitTokenizer,
         Codes,
+        EncodeAudio,
         BagOfWordsCounts,
         LassoPath,
         SelectTokens,

@@ -22,6 +22,7 @@ from speechlasso.files import read_json, written_whole
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.token_selection import TokenSelection
 from speechlasso.systems.bow_linear import BowLinear
+from speechlasso.systems.linear_choice import best_classifier, learned_weights, opened_weights
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -105,32 +106,23 @@ class FittedLinear:
 
     def save(self, path: Path) -> None:
         """Write what was learned as arrays; nothing is pickled."""
-        occurring, tfidf, scaler = (step for _, step in self.weights.steps)
         learned = {
             "arm": self.arm.model_dump_json(),
-            "occurs": occurring.occurs_,
-            "idf": getattr(tfidf, "idf_", None),
-            "scale": getattr(scaler, "scale_", None),
             "classes": np.asarray(self.classifier.classes_, dtype=str),
+            **learned_weights(self.weights),
         }
         if self.arm.is_dummy:
             learned |= {"shares": self.classifier.class_prior_, "seed": self.seed}
         else:
             learned |= {"coef": self.classifier.coef_, "intercept": self.classifier.intercept_}
         with written_whole(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **{name: v for name, v in learned.items() if v is not None})
+            np.savez(stream, **learned)
 
     @classmethod
     def open(cls, path: Path) -> FittedLinear:
         with np.load(path, allow_pickle=False) as learned:
             arm = BowLinear.model_validate_json(learned["arm"].item())
-            weights = weighting(arm.weighting, arm.scaling)
-            occurring, tfidf, scaler = (step for _, step in weights.steps)
-            occurring.occurs_ = learned["occurs"]
-            if "idf" in learned:
-                tfidf.idf_ = learned["idf"]
-            if "scale" in learned:
-                scaler.scale_ = learned["scale"]
+            weights = opened_weights(learned)
             seed = int(learned["seed"]) if "seed" in learned else None
             classifier = new_classifier(arm, seed=seed)
             classifier.classes_ = learned["classes"].astype(object)
@@ -174,24 +166,15 @@ def fit_linear(
             "config.yaml; signs and emoji are none), and no audio token is read; let the arm read "
             "audio as well, or use system: token_lm"
         )
-    labels, split = (counts.rows[name].to_numpy() for name in ("label", "split"))
-    train, validation = (np.flatnonzero(split == name) for name in ("train", "validation"))
+    train = np.flatnonzero(counts.rows["split"] == "train")
     weights = weighting(arm.weighting, arm.scaling).fit(joint[train])
-    features = weights.transform(joint)
-    classes = np.unique(labels[train])
-    best_C, best, scores = None, None, {}
-    for C in sorted(arm.C):
-        classifier = new_classifier(arm, C, seed).fit(features[train], labels[train])
-        scores[C] = criterion.score(
-            np.searchsorted(classes, labels[validation]),
-            classifier.predict_proba(features[validation]),
-            classes,
-        )
-        # Of equal scores the strongest penalty wins.
-        utility = criterion.utility(scores[C])
-        if best_C is None or utility > criterion.utility(scores[best_C]):
-            best_C, best = C, classifier
-    training = {"C": best_C, f"validation_{criterion.metric}": [[C, s] for C, s in scores.items()]}
+    best, training = best_classifier(
+        weights.transform(joint),
+        counts.rows,
+        arm.C,
+        lambda C: new_classifier(arm, C, seed),
+        criterion,
+    )
     return FittedLinear(arm, weights, best, seed), training
 
 

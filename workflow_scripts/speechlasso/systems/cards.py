@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from speechlasso.registry import Card, OneOf, Registry
 from speechlasso.systems.bow_linear import BowLinear
+from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
 from speechlasso.systems.token_lm import TokenLM
 
@@ -77,6 +78,16 @@ SYSTEMS = Registry(
             predicts_from=("bow", "select"),
             version=2,
         ),
+        SystemCard(
+            name="pooled_linear",
+            settings=PooledLinear,
+            implementation="speechlasso.systems.pooled_linear_model",
+            description="Linear classifier of a speech encoder's frames, pooled over the clip, and "
+            "of words: the cheapest use of a pretrained encoder.",
+            rule="fit_linear",
+            files=("model.npz",),
+            predicts_from=("bow", "frames"),
+        ),
     ],
 )
 Files = Mapping[str, list[str]]
@@ -95,4 +106,5 @@ def default_arms() -> dict[str, System]:
         "all_tokens": TokenLM(**lm, select="all"),
         "bow_linear": BowLinear(**linear, select="lasso"),
         "bow_linear_all": BowLinear(**linear, select="all"),
+        "pooled_linear": PooledLinear(system="pooled_linear"),
     }

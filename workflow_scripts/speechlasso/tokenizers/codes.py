@@ -65,8 +65,3 @@ class CodeTable:
                 flat = values[bounds[row] : bounds[row + 1]]
                 codes[row_id] = flat.reshape(codebooks.n_layers, -1)
         return cls(codebooks, codes)
-
-
-def shard_rows(n_rows: int, shard: int, n_shards: int) -> range:
-    """Rows of a shard: every n_shards-th, so that shards take equally long."""
-    return range(shard, n_rows, n_shards)

@@ -42,7 +42,7 @@ class Origin:
         return cls(model, settings.revision, settings.layer)
 
     def hidden_states(self, settings: SSLUnitsMethod) -> HiddenStates:
-        return load_hidden_states(self.model, self.revision, self.layer, settings.precision)
+        return load_hidden_states(self.model, self.revision, [self.layer], settings.precision)
 
 
 class SSLUnits:
@@ -56,7 +56,7 @@ class SSLUnits:
 
     def __init__(self, origin: Origin, states: HiddenStates, centroids: np.ndarray) -> None:
         """`centroids`: float32 (codebook_size, hidden size)."""
-        self.frame_rate = SAMPLE_RATE / states.encoder.hop
+        self.frame_rate = states.frame_rate
         self.codebook_size = len(centroids)
         self._origin = origin
         self._centroids = centroids
@@ -113,7 +113,11 @@ def fit(waveforms: Iterable[np.ndarray], settings: SSLUnitsMethod) -> SSLUnits:
     states = origin.hidden_states(settings)
     rng = np.random.default_rng(settings.seed)
     (frames,) = sample_frames(
-        (tuple(states.encoder.encode([waveform])) for waveform in waveforms),
+        (
+            (of_clip[:, 0],)
+            for waveform in waveforms
+            for of_clip in states.encoder.encode([waveform])
+        ),
         max_frames=settings.max_frames,
         codebook_size=settings.codebook_size,
         rng=rng,

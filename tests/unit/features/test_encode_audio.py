@@ -1,0 +1,65 @@
+"""Frames of every utterance: those of the plain call, in half precision, whatever lies beside."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from tests.unit import tiny_codecs
+
+from speechlasso.errors import InputError
+from speechlasso.features.encode_audio import encode_audio
+from speechlasso.features.hidden_states import SAMPLE_RATE, load_hidden_states
+from speechlasso.features.settings import Encoder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_codecs.save(tmp_path_factory.mktemp("encoder") / "hubert", tiny_codecs.hubert)
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory):
+    """One clip, two clips joined, and a segment of a clip."""
+    folder = tmp_path_factory.mktemp("clips")
+    paths = [str(folder / f"{number}.wav") for number in range(3)]
+    for number, path in enumerate(paths):
+        sound = tiny_codecs.sound(number, SAMPLE_RATE // 2)
+        soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+    return pd.DataFrame(
+        {
+            "id": ["one", "two", "part"],
+            "audio": [paths[:1], paths[:2], paths[2:]],
+            "start": [None, None, 0.1],
+            "end": [None, None, 0.35],
+        }
+    )
+
+
+def test_frames_are_the_hidden_states_of_each_utterance(model, utterances, caplog):
+    caplog.set_level(logging.INFO)
+    frames, kind = encode_audio(Encoder(model=model, layers=[3, 1]), utterances)
+    assert kind.layers == [1, 3] and kind.frame_rate == 50
+    sounds = [tiny_codecs.sound(number, SAMPLE_RATE // 2) for number in range(3)]
+    part = sounds[2][int(0.1 * SAMPLE_RATE) : int(0.35 * SAMPLE_RATE)]
+    for layer, column in ((1, 0), (3, 1)):
+        encoder = load_hidden_states(model, None, [layer], "fp32").encoder
+        expected = encoder.encode([sounds[0], np.concatenate(sounds[:2]), part])
+        for name, states in zip(utterances["id"], expected, strict=True):
+            np.testing.assert_array_equal(frames[name][:, column], states[:, 0].astype(np.float16))
+    # 1.75 seconds of 50 frames, 2 layers of 16 numbers of two bytes.
+    assert "frames of 3 utterances, 0.0 minutes, 2 layers: about 0 MB" in caplog.text
+
+
+def test_all_layers_are_kept_unless_some_are_named(model, utterances):
+    frames, kind = encode_audio(Encoder(model=model), utterances.head(1))
+    assert kind.layers == [0, 1, 2, 3]
+    assert frames["one"].shape == (24, 4, 16)
+
+
+def test_a_layer_that_does_not_exist_is_refused(model, utterances):
+    with pytest.raises(InputError, match="encoder: layer 4 is more than the 3 layers"):
+        encode_audio(Encoder(model=model, layers=[0, 4]), utterances)

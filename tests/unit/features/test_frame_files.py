@@ -1,0 +1,41 @@
+"""Frames on disk come back as they were, but for half precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from speechlasso.features.frame_files import FrameFiles, FrameKind, write_frames
+
+
+@pytest.fixture
+def shards(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = {f"u{i}": rng.normal(size=(n, 3, 5)) for i, n in enumerate((4, 1, 7))}
+    kind = FrameKind([0, 2, 5], 50.0)
+    paths = [tmp_path / "shard-0-of-2.safetensors", tmp_path / "shard-1-of-2.safetensors"]
+    write_frames(paths[0], {name: frames[name] for name in ("u2", "u0")}, kind)
+    write_frames(paths[1], {"u1": frames["u1"]}, kind)
+    return frames, paths
+
+
+def test_each_utterance_has_its_own_frames(shards):
+    frames, paths = shards
+    found = dict(FrameFiles(paths).read())
+    assert list(found) == ["u2", "u0", "u1"]
+    for name, array in found.items():
+        assert array.dtype == np.float16
+        np.testing.assert_array_equal(array, frames[name].astype(np.float16))
+    assert FrameFiles(paths).kind == FrameKind([0, 2, 5], 50.0)
+
+
+def test_layers_are_named_as_the_model_numbers_them(shards):
+    frames, paths = shards
+    for name, array in FrameFiles(paths).read([5, 0]):
+        np.testing.assert_array_equal(array, frames[name].astype(np.float16)[:, [2, 0]])
+
+
+def test_same_frames_same_bytes(shards, tmp_path):
+    frames, paths = shards
+    write_frames(tmp_path / "again.safetensors", {"u1": frames["u1"]}, FrameKind([0, 2, 5], 50.0))
+    assert (tmp_path / "again.safetensors").read_bytes() == paths[1].read_bytes()

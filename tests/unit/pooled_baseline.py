@@ -1,0 +1,43 @@
+"""What the system pooled_linear reads: made texts and frames that know a class a little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.evaluation.settings import Criterion
+from speechlasso.features.frame_files import FrameKind, write_frames
+from speechlasso.pipeline.stages import FitLinear
+from speechlasso.selection.bag_of_words import build_bag_of_words
+from speechlasso.systems.pooled_linear import PooledLinear
+
+CLASSES = ["calm", "glad", "sad"]
+KIND = FrameKind([0, 2], 50.0)
+
+
+def made_inputs(folder: Path, n: int = 90) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    """The files of each role, in two shards, and the frames by utterance."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(3, size=n)
+    rows = pd.DataFrame({"id": [f"u{i}" for i in range(n)], "label": np.array(CLASSES)[labels]})
+    rows["split"] = np.resize(["train", "train", "validation", "test"], n)
+    rows["text"] = [
+        f"{'yes' if label == 1 else 'no'} word{i % 7}" for i, label in enumerate(labels)
+    ]
+    build_bag_of_words(rows, None, None, lowercase=True).save(folder / "bow")
+    frames = {
+        name: rng.normal(label, 1 + label, (rng.integers(3, 9), 2, 4))
+        for name, label in zip(rows["id"], labels, strict=True)
+    }
+    paths = [str(folder / f"shard-{shard}-of-2.safetensors") for shard in range(2)]
+    for shard, path in enumerate(paths):
+        names = rows["id"].iloc[shard::2]
+        write_frames(path, {name: frames[name] for name in names}, KIND)
+    return {"bow": [str(folder / "bow" / "rows.parquet")], "frames": paths}, frames
+
+
+def training(**arm) -> FitLinear:
+    settings = PooledLinear(system="pooled_linear", **arm)
+    return FitLinear(arm=settings, criterion=Criterion(metric="uar"))

@@ -1,0 +1,76 @@
+"""Frames of a pretrained encoder for every utterance: computed once for a corpus, read by many."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import torch
+
+from speechlasso.audio.reading import segment_span
+from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.features.clip_batches import encoded
+from speechlasso.features.frame_files import FrameKind
+from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
+from speechlasso.features.settings import Encoder
+
+logger = logging.getLogger(__name__)
+
+
+def encode_audio(
+    settings: Encoder,
+    utterances: pd.DataFrame,
+    n_threads: int = 1,
+    clips: RecordedClips | None = None,
+) -> tuple[dict[str, np.ndarray], FrameKind]:
+    """Run the encoder over the clips of each utterance, joined in order.
+
+    Parameters
+    ----------
+    utterances
+        Columns id and audio (list of clips), and start and end where utterances are segments.
+    n_threads
+        Processor threads; it holds for the whole process.
+    clips
+        What the clips must be, if that is known.
+
+    Returns
+    -------
+    frames
+        Utterance id -> float16 (n_frames, n_layers, size).
+    kind
+        Which layers these are, and the frame rate.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded or lacks a layer, or a clip is not what it was.
+    """
+    torch.set_num_threads(n_threads)
+    states = load_hidden_states(
+        settings.model, settings.revision, settings.layers, settings.precision, section="encoder"
+    )
+
+    logger.info("%s", _size(states, utterances))
+
+    def encode(waveforms: list[np.ndarray]) -> list[np.ndarray]:
+        return [frames.astype(np.float16) for frames in states.encoder.encode(waveforms)]
+
+    frames = encoded(encode, utterances, SAMPLE_RATE, clips)
+    found = dict(zip(utterances["id"], frames, strict=True))
+    return found, FrameKind(states.layers, states.frame_rate)
+
+
+def _size(states: HiddenStates, utterances: pd.DataFrame) -> str:
+    """How large the frames will be, for people."""
+    columns = [utterances[name] for name in ("audio", "start", "end") if name in utterances]
+    seconds = 0.0
+    for audio, *segment in zip(*columns, strict=True):
+        spans = [segment_span(clip, *segment) for clip in audio]
+        seconds += sum(end - start for start, end in spans)
+    n_numbers = seconds * states.frame_rate * len(states.layers) * states.size
+    return (
+        f"frames of {len(utterances)} utterances, {seconds / 60:.1f} minutes, {len(states.layers)} "
+        f"layers: about {2 * n_numbers / 1e6:.0f} MB"
+    )

@@ -1,0 +1,68 @@
+"""Frames on disk: safetensors shards of what an encoder made of each utterance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from speechlasso.files import written_whole
+
+
+@dataclass(frozen=True)
+class FrameKind:
+    """What frames are: hidden states of which layers, how many a second."""
+
+    layers: list[int]
+    frame_rate: float
+
+
+def write_frames(path: str | Path, frames: Mapping[str, np.ndarray], kind: FrameKind) -> None:
+    """Write the frames of some utterances, in half precision.
+
+    Parameters
+    ----------
+    frames
+        Utterance id -> (n_frames, n_layers, size).
+    """
+    # Metadata of one entry: safetensors writes several in an order that changes from run to run.
+    lengths = {name: len(of_clip) for name, of_clip in frames.items()}
+    metadata = {"frames": json.dumps({"lengths": lengths, **asdict(kind)})}
+    joined = np.concatenate([of_clip.astype(np.float16) for of_clip in frames.values()])
+    with written_whole(path) as temporary:
+        save_file({"frames": joined}, temporary, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """Shards of frames, read an utterance at a time."""
+
+    paths: Sequence[str | Path]
+
+    @property
+    def kind(self) -> FrameKind:
+        with safe_open(self.paths[0], framework="numpy") as shard:
+            told = json.loads(shard.metadata()["frames"])
+        return FrameKind(told["layers"], told["frame_rate"])
+
+    def read(self, layers: Iterable[int] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Each utterance's id and frames, float16 (n_frames, n_layers, size), shard after shard.
+
+        Parameters
+        ----------
+        layers
+            Which to read, in this order; by default all there are.
+        """
+        for path in self.paths:
+            with safe_open(path, framework="numpy") as shard:
+                told = json.loads(shard.metadata()["frames"])
+                columns = [told["layers"].index(layer) for layer in layers or told["layers"]]
+                frames, start = shard.get_slice("frames"), 0
+                for name, length in told["lengths"].items():
+                    yield name, frames[start : start + length][:, columns]
+                    start += length

@@ -1,0 +1,29 @@
+"""Settings of the pretrained encoder whose hidden states are frames."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from speechlasso.files import files_of_model
+from speechlasso.section import ORDERED_NUMBERS, Section
+
+
+class Encoder(Section):
+    model: str = "openai/whisper-tiny.en"
+    """A HuBERT, WavLM or Whisper: hub id or local directory."""
+    revision: str | None = None
+    """Commit of the model on the hub."""
+    layers: Annotated[
+        list[Annotated[int, Field(ge=0)]] | None, Field(min_length=1), ORDERED_NUMBERS
+    ] = None
+    """Whose hidden states to keep, as transformers numbers them: 0 is the input embedding. By
+    default all, so that every system and tokenizer finds its layer; each takes 50 frames a second
+    of as many half-precision numbers as the model is wide."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 needs a GPU, and changes frames."""
+
+    def files(self) -> dict[str, str]:
+        """Files on this machine that the encoder is read from; none for a model of the hub."""
+        return files_of_model("model", self.model)
