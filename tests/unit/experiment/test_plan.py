@@ -508,6 +508,7 @@ def test_folders_begin_with_what_their_stage_does(table):
         "divide_folds": {"given"},
         "fit_tokenizer": {"spectral_rvq"},
         "tokenize_audio": {"spectral_rvq"},
+        "encode_audio": set(),
         "build_bow": {"counts"},
         "fit_path": {"joint"},
         "select_tokens": {"lasso", "random"},

@@ -195,7 +195,7 @@ def copied(folders: dict[str, str], kind: str, folder: Path) -> Path:
 
 
 def test_another_class_of_model(folders):
-    with pytest.raises(InputError, match=r"is a model of type mimi, but this tokenizer needs dac"):
+    with pytest.raises(InputError, match=r"is a model of type mimi, but dac is needed"):
         load(TransformersCodecMethod(method="dac", model=folders["mimi"]))
 
 
