@@ -134,12 +134,12 @@ _OWN = (
     ),
 )
 METRICS = Registry(MetricCard, "speechlasso.metrics", _OWN)
-USUAL = tuple(card.name for card in _OWN)
-"""This project's own, which every table has."""
+USUAL = tuple(card.name for card in _OWN if card.aggregation == "sums")
+"""This project's own from sums over rows, which every table has."""
 
 MetricName = Annotated[str, NameOf(METRICS)]
 
 
 def not_usual(names: Iterable[str]) -> list[str]:
-    """The metrics from outside this project among some, each once and in alphabetical order."""
+    """The others among some, which the configuration names; each once, in alphabetical order."""
     return sorted(set(names) - set(USUAL))

@@ -38,10 +38,12 @@ _OF_METHOD = {
 SELECTIONS = Registry(
     SelectionCard,
     "speechlasso.selections",
-    (
-        SelectionCard(name=name, settings=settings, implementation="speechlasso.selection.select")
-        for name, settings in _OF_METHOD.items()
-    ),
+    [
+        *(
+            SelectionCard(name=n, settings=settings, implementation="speechlasso.selection.select")
+            for n, settings in _OF_METHOD.items()
+        ),
+    ],
 )
 Selection = Annotated[SelectionMethod, OneOf(SELECTIONS, "method")]
 
