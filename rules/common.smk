@@ -38,13 +38,9 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def one_of(stage, system=None):
-    """A wildcard constraint: the planned keys of a stage (and a system) and nothing else."""
-    keys = [
-        key
-        for key, variant in PLAN.variants[stage].items()
-        if system is None or variant.settings.arm.system == system
-    ]
+def one_of(stage, is_meant=lambda variant: True):
+    """A wildcard constraint: the planned keys of a stage, or of some of its variants, and nothing else."""
+    keys = [key for key, variant in PLAN.variants[stage].items() if is_meant(variant)]
     return "|".join(map(re.escape, sorted(keys))) or "(?!)"
 
 
@@ -187,10 +183,19 @@ def page_of_model(wildcards):
             return f"{variant.folder}/page.html"
 
 
+def of_system(name):
+    """Whether a training is that of a system."""
+    return lambda variant: variant.settings.arm.system == name
+
+
+def has_model_card(training):
+    return training.settings.card.has_model_card
+
+
 def model_cards():
-    """The card of every model that is fine-tuned."""
+    """The card of every model that gets one."""
     finetuned = PLAN.variants["finetune"].values()
-    return [f"{v.folder}/README.md" for v in finetuned if v.settings.arm.system == "token_lm"]
+    return [f"{variant.folder}/README.md" for variant in finetuned if has_model_card(variant)]
 
 
 def closing_words():

@@ -41,7 +41,7 @@ rule model_card:
     benchmark:
         "benchmarks/finetune/{finetune}-card.tsv"
     wildcard_constraints:
-        finetune=one_of("finetune", "token_lm"),
+        finetune=one_of("finetune", has_model_card),
     conda:
         "../envs/light.yaml"
     resources:

@@ -54,7 +54,7 @@ for card, rule_name in systems_of("finetune"):
         benchmark:
             "benchmarks/finetune/{finetune}.tsv"
         wildcard_constraints:
-            finetune=one_of("finetune", card.name),
+            finetune=one_of("finetune", of_system(card.name)),
         conda:
             "../envs/torch.yaml"
         threads: 1

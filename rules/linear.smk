@@ -18,7 +18,7 @@ for card, rule_name in systems_of("fit_linear"):
         benchmark:
             "benchmarks/fit_linear/{fit_linear}.tsv"
         wildcard_constraints:
-            fit_linear=one_of("fit_linear", card.name),
+            fit_linear=one_of("fit_linear", of_system(card.name)),
         conda:
             "../envs/light.yaml"
         resources:

@@ -183,22 +183,27 @@ def numbers_of_the_language_model() -> dict[str, object]:
     from speechlasso.language_model.adaptation import adapt
     from speechlasso.language_model.finetuning import finetune
     from speechlasso.language_model.prediction import predict
+    from speechlasso.language_model.token_rows import NewTokens
 
     examples = made_examples(48, 12, n_audio_tokens=10, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         lm = LanguageModel(name=save_bert(Path(folder, "lm")), precision="fp32", max_length=120)
-        common = {
-            **{"lm": lm, "n_audio_tokens": 10, "seed": 1, "threads": 1},
-            "checkpoint_folder": Path(folder, "checkpoint"),
-        }
-        adapted = adapt(examples, settings=Adapt(epochs=2), **common)
+        common = {"lm": lm, "seed": 1, "threads": 1}
+        checkpoint = Path(folder, "checkpoint")
+        adapted = adapt(
+            examples,
+            settings=Adapt(epochs=2),
+            n_audio_tokens=10,
+            checkpoint_folder=checkpoint,
+            **common,
+        )
         model = Path(folder, "model")
         tuned = finetune(
             examples,
             model,
             settings=Finetune(epochs=2),
             criterion=Criterion(),
-            token_rows=adapted.rows,
+            new_tokens=NewTokens(10, adapted.rows),
             **common,
         )
         probabilities = predict(model, examples).filter(like="p_")

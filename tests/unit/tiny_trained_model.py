@@ -19,6 +19,7 @@ from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import write_json
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.settings import Finetune, LanguageModel
+from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.pipeline.stages import Codes, Manifest, Stage
 from speechlasso.selection.token_selection import Token, TokenSelection
@@ -99,11 +100,8 @@ def make_trained_model(folder: Path, inputs: tuple[str, ...], epochs: int = 12) 
         lm=LanguageModel(name=save_bert(folder / "bert"), max_length=128, precision="fp32"),
         settings=Finetune(epochs=epochs, batch_size=16, learning_rate=3e-3, patience=epochs),
         criterion=Criterion(),
-        n_audio_tokens=len(selection.tokens) if selection else None,
-        token_rows=None,
+        new_tokens=NewTokens(len(selection.tokens)) if selection else None,
         seed=1,
-        threads=1,
-        checkpoint_folder=folder / "checkpoint",
     )
     write_recipe(model_folder, specs, list(inputs), *files)
     return TinyTrainedModel(model_folder, manifest, examples, codes, selection)

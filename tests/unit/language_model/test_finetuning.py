@@ -16,7 +16,7 @@ from speechlasso.language_model.finetuning import class_weights, classification_
 from speechlasso.language_model.prediction import predict
 from speechlasso.language_model.pretrained import load_model
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
-from speechlasso.language_model.token_rows import TokenRows
+from speechlasso.language_model.token_rows import NewTokens, TokenRows
 from speechlasso.language_model.token_text import new_token_names, token_text
 from speechlasso.training import loop as training
 
@@ -60,11 +60,8 @@ def tuned(examples, folder, lm, *, n_audio_tokens=N_AUDIO, token_rows=None, seed
         lm=lm,
         settings=Finetune(**settings),
         criterion=Criterion(positive_label="loud"),
-        n_audio_tokens=n_audio_tokens,
-        token_rows=token_rows,
+        new_tokens=NewTokens(n_audio_tokens, token_rows) if n_audio_tokens is not None else None,
         seed=seed,
-        threads=1,
-        checkpoint_folder=folder / "checkpoints",
     )
 
 

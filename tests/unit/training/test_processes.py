@@ -21,16 +21,17 @@ from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.training.processes import in_processes
-from speechlasso.language_model.token_rows import write_token_rows
+from speechlasso.language_model.token_rows import NewTokens, write_token_rows
 
 folder, n = Path(sys.argv[1]), int(sys.argv[2])
 name = save_any(folder / "lm", "llama")
 lm = LanguageModel(name=name, max_length=120, precision="fp32")
 examples = made_examples(41, 10, n_audio_tokens=10, seed=0)
-common = {"lm": lm, "n_audio_tokens": 10, "seed": 1, "threads": 1, "checkpoint_folder": folder}
+common = {"lm": lm, "seed": 1, "threads": 1}
 # The last of the batches has an example for one of the two processes alone.
 adapting = Adapt(epochs=2, batch_size=8, holdout=0.2)
-rows = in_processes(n, partial(adapt, examples[:41], settings=adapting, **common)).rows
+learning = {"settings": adapting, "n_audio_tokens": 10, "checkpoint_folder": folder}
+rows = in_processes(n, partial(adapt, examples[:41], **learning, **common)).rows
 write_token_rows(folder / "rows.safetensors", rows)
 tuning = Finetune(method="lora", lora={"rank": 4, "dropout": 0.0}, epochs=2, batch_size=8)
 log = in_processes(
@@ -41,7 +42,7 @@ log = in_processes(
         folder / "model",
         settings=tuning,
         criterion=Criterion(),
-        token_rows=rows,
+        new_tokens=NewTokens(10, rows),
         **common,
     ),
 ).log

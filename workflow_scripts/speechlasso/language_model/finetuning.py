@@ -40,13 +40,14 @@ from speechlasso.language_model.pretrained import (
 )
 from speechlasso.language_model.sequence_augmentation import with_audio_spliced, with_tokens_dropped
 from speechlasso.language_model.settings import Finetune, LanguageModel, LoRA
-from speechlasso.language_model.token_rows import TokenRows
+from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import vocabulary_digest
 from speechlasso.training.batching import length_grouped_batches, model_inputs
 from speechlasso.training.devices import best_device, computing, peak_memory_mb
 from speechlasso.training.loop import Batch, Task, train
 from speechlasso.training.processes import process_number
+from speechlasso.training.settings import CHECKPOINT
 
 # Names of the layers that make queries and values, one tuple for each family of models; where keys
 # come out of the same layer, they are adapted along.
@@ -82,11 +83,9 @@ def finetune(
     lm: LanguageModel,
     settings: Finetune,
     criterion: Criterion,
-    n_audio_tokens: int | None,
-    token_rows: TokenRows | None,
+    new_tokens: NewTokens | None = None,
     seed: int,
-    threads: int,
-    checkpoint_folder: Path,
+    threads: int = 1,
 ) -> FinetuneResult:
     """Train on the training rows, keep the epoch that is best on the validation rows, save it.
 
@@ -96,19 +95,16 @@ def finetune(
         Columns `id`, `label`, `split`, `text` and `audio_tokens`; test rows are not looked at.
     model_folder
         Gets the model and its tokenizer as `transformers` saves them: they load with
-        `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package.
+        `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package. While the
+        training lasts, it also has what a stopped one needs to go on.
     criterion
         The validation score that chooses the epoch.
-    n_audio_tokens
-        Size of the selection; None for text alone, which adds nothing to the vocabulary.
-    token_rows
-        Adapted rows of the new tokens to start from; None starts from the mean row and noise.
+    new_tokens
+        The selection's; None for text alone, which adds nothing to the vocabulary.
     seed
         Draws the classification head, rows that are not adapted, batches and dropout.
     threads
         Processor threads to compute with.
-    checkpoint_folder
-        Where a long run leaves what it needs to go on after a stop.
 
     Raises
     ------
@@ -136,7 +132,7 @@ def finetune(
             label2id={name: index for index, name in enumerate(classes)},
         )
         loaded.model.config.pad_token_id = tokenizer.pad_token_id
-        token_ids = _new_tokens(tokenizer, loaded.model, lm, n_audio_tokens, token_rows, seed)
+        token_ids = _add(new_tokens, tokenizer, loaded.model, lm, seed)
         encoded = examples.assign(
             input_ids=encode(tokenizer, examples, lm.max_length)["input_ids"],
             class_index=examples["label"].map(loaded.model.config.label2id),
@@ -158,7 +154,7 @@ def finetune(
             rate_of=lambda name: settings.new_rows_rate if is_new_rows(name) else 1.0,
             precision=lm.precision,
             seed=seed,
-            checkpoint_folder=checkpoint_folder,
+            checkpoint_folder=model_folder / CHECKPOINT,
             title="finetune",
         )
         classifier = _plain(loaded.model, model)
@@ -216,26 +212,25 @@ def _classes(examples: pd.DataFrame) -> list[str]:
     return sorted(set(examples["label"]))
 
 
-def _new_tokens(
+def _add(
+    new_tokens: NewTokens | None,
     tokenizer: PreTrainedTokenizerBase,
     model: PreTrainedModel,
     lm: LanguageModel,
-    n_audio_tokens: int | None,
-    token_rows: TokenRows | None,
     seed: int,
 ) -> list[int]:
-    if n_audio_tokens is None:
+    """Extend the vocabulary; the ids of the markers and the audio tokens."""
+    if new_tokens is None:
         return []
-    token_ids = extend_with_audio_tokens(
-        tokenizer, model, n_audio_tokens, start=lm.new_rows, seed=seed
-    )
-    if token_rows is not None:
-        if token_rows.names != new_token_names(n_audio_tokens):
+    n, rows = new_tokens.n, new_tokens.rows
+    token_ids = extend_with_audio_tokens(tokenizer, model, n, start=lm.new_rows, seed=seed)
+    if rows is not None:
+        if rows.names != new_token_names(n):
             raise InputError(
-                f"the adapted rows are of {len(token_rows.names)} tokens, but this selection needs "
+                f"the adapted rows are of {len(rows.names)} tokens, but this selection needs "
                 f"{len(token_ids)}; adapt the model to this selection"
             )
-        set_rows(model, token_ids, token_rows.vectors)
+        set_rows(model, token_ids, rows.vectors)
     return token_ids
 
 

@@ -21,6 +21,16 @@ class TokenRows:
     """float32, (number of tokens, hidden size)."""
 
 
+@dataclass(frozen=True)
+class NewTokens:
+    """The audio tokens that a language model gets."""
+
+    n: int
+    """Size of the selection."""
+    rows: TokenRows | None = None
+    """Adapted rows to start from; None starts as `LanguageModel.new_rows` says."""
+
+
 def write_token_rows(path: str | Path, rows: TokenRows) -> None:
     with written_whole(path) as temporary:
         save_file({"vectors": rows.vectors}, temporary, metadata={"names": json.dumps(rows.names)})

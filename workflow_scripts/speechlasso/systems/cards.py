@@ -38,6 +38,9 @@ class SystemCard(Card):
         To be raised when it computes something else from the same settings.
     predicts_from
         The roles that `predict` reads.
+    has_model_card
+        Whether it leaves a language model of transformers, fine-tuned on token texts, whose card
+        (README.md) the workflow writes.
     mem_mb, runtime
         Memory in megabytes and minutes that its training may take.
     """
@@ -47,6 +50,7 @@ class SystemCard(Card):
     records: tuple[str, ...] = ()
     predicts_from: tuple[str, ...]
     version: int = 1
+    has_model_card: bool = False
     mem_mb: int = 4000
     runtime: int = 60
 
@@ -65,6 +69,7 @@ SYSTEMS = Registry(
             records=("training_log.csv",),
             predicts_from=("token_texts",),
             version=2,
+            has_model_card=True,
             mem_mb=6000,
             runtime=480,
         ),

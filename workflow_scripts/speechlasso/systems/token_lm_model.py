@@ -12,10 +12,9 @@ import pandas as pd
 from speechlasso.files import write_csv
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
-from speechlasso.language_model.token_rows import read_token_rows
+from speechlasso.language_model.token_rows import NewTokens, read_token_rows
 from speechlasso.language_model.token_text import n_selected
 from speechlasso.training.processes import in_processes
-from speechlasso.training.settings import CHECKPOINT
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -30,16 +29,21 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         lm=settings.lm,
         settings=settings.finetune,
         criterion=settings.criterion,
-        n_audio_tokens=n_selected(inputs["select"][0]) if "select" in inputs else None,
-        token_rows=read_token_rows(inputs["adapt"][0]) if "adapt" in inputs else None,
+        new_tokens=_new_tokens(inputs),
         seed=settings.seed,
         threads=threads,
-        checkpoint_folder=folder / CHECKPOINT,
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
     known = ("train_seconds", "peak_memory_mb", "decision_threshold")
     return {name: getattr(result, name) for name in known}
+
+
+def _new_tokens(inputs: Files) -> NewTokens | None:
+    if "select" not in inputs:
+        return None
+    adapted = read_token_rows(inputs["adapt"][0]) if "adapt" in inputs else None
+    return NewTokens(n_selected(inputs["select"][0]), adapted)
 
 
 @dataclass(frozen=True)
