@@ -20,6 +20,7 @@ from tiny_trained_model import make_trained_model
 import speechlasso
 from speechlasso import __version__
 from speechlasso.cli import main
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
@@ -63,7 +64,8 @@ def test_version(capsys):
 def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "systems", "schema"}
+    commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "systems"}
+    commands |= {"metrics", "schema"}
     assert commands <= set(capsys.readouterr().out.split())
 
 
@@ -73,6 +75,15 @@ def test_systems_describes_each_with_its_settings(capsys):
     for card in SYSTEMS.cards():
         assert f"{card.name}\n  {card.description}" in text
         assert ", ".join(card.settings.model_fields) in text
+
+
+def test_metrics_tells_direction_and_bounds(capsys):
+    assert main(["metrics"]) == 0
+    cards = dict(part.split("\n", 1) for part in capsys.readouterr().out.strip().split("\n\n"))
+    assert list(cards) == list(METRICS)
+    assert "the smallest" in cards["loss"] and "0 and inf" in cards["loss"]
+    assert "the largest" in cards["uar"] and "0 and 1" in cards["uar"]
+    assert "Needs:    evaluate.positive_label" in cards["positive_f1"]
 
 
 @pytest.mark.parametrize("command", ["plan", "prune", "compare", "predict", "explain"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -29,6 +32,13 @@ def test_a_users_own_methods_run_and_their_source_is_part_of_the_key(plugged):
     runs = pd.read_csv(plugged.folder / "results/experiments/plugged/runs.csv")
     assert set(runs["arm"]) == {"means", "counts"}
     assert set(runs.loc[runs["arm"] == "counts", "n_audio_tokens"]) == {11}  # of 2 x 16 every third
+    test = runs[runs["split"] == "test"].set_index("arm")
+    assert list(runs)[-1] == "brier"
+    summary = pd.read_csv(plugged.folder / "results/experiments/plugged/summary.csv")
+    brier = summary[summary["metric"] == "brier"].set_index("arm")
+    assert brier["mean"].to_dict() == pytest.approx(test["brier"].to_dict())
+    assert (brier["ci_low"] > 0).all() and (brier["ci_low"] < brier["mean"]).all()
+    assert "brier" in (plugged.folder / "results/experiments/plugged/report.html").read_text()
     assert plugged.planned_rules(*OPTIONS) == set()
 
     module = plugged.folder / "my_methods.py"
@@ -42,6 +52,46 @@ def test_a_users_own_methods_run_and_their_source_is_part_of_the_key(plugged):
     assert plugged.planned_rules(*OPTIONS) == set()
 
 
+def test_their_metric_chooses_and_is_compared(plugged):
+    """By its direction: C has the smallest score."""
+    plugged.run(*OPTIONS)
+    experiment = plugged.folder / "results/experiments/plugged"
+    index = pd.read_csv(experiment / "index.tsv", sep="\t").set_index("arm")
+    folder = plugged.folder / index.loc["counts", "training"]
+    training = json.loads((folder / "training.json").read_text())
+    scores = dict(training["validation_brier"])
+    assert training["C"] == min(scores, key=scores.get) and len(set(scores.values())) == 2
+    # Each value by its definition, from the predictions.
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    test = predictions[predictions["split"] == "test"]
+    truth = pd.get_dummies(test["label"])
+    squares = (test[[f"p_{name}" for name in truth]].to_numpy() - truth.to_numpy()) ** 2
+    runs = pd.read_csv(experiment / "runs.csv")
+    found = runs.query("arm == 'counts' and split == 'test'")["brier"].item()
+    assert found == pytest.approx(squares.sum(axis=1).mean())
+
+    # From elsewhere, where the module does not lie.
+    program = "from speechlasso.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", program, "compare", experiment / "runs.csv", "means"]
+    compared = subprocess.run(
+        [*command, "--metric", "brier"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert f"{found:.3f} ±" in compared.stdout, compared.stderr
+
+
+def test_a_metric_for_the_tables_alone_scores_anew_and_trains_nothing(plugged):
+    (plugged.folder / "my_scores.py").write_text(
+        "from speechlasso.evaluation.cards import MetricCard\n"
+        "def score(rows):\n    return (rows.labels == rows.predicted).mean()\n"
+        "HITS = MetricCard(name='hits', implementation=__name__)\n"
+    )
+    more = {"plugins": ["my_methods", "my_scores"], "evaluate": {"more_metrics": ["hits"]}}
+    plugged.write("more.yaml", more)
+    plugged.run(*OPTIONS)
+    planned = plugged.planned_rules(*OPTIONS, "more.yaml")
+    assert planned == {"evaluate", "summarise", "report", "all"}
+
+
 def test_mistakes_in_their_settings_are_told_as_in_our_own(plugged):
     mistakes = {
         "arms": {
@@ -49,6 +99,7 @@ def test_mistakes_in_their_settings_are_told_as_in_our_own(plugged):
             "other": {"system": "nearest_maen"},
         },
         "select": {"mine": {"method": "every_nth", "n": "x"}},
+        "evaluate": {"metric": "briar", "more_metrics": ["brier", "macrof1"]},
     }
     plugged.write("mistakes.yaml", mistakes)
     finished = plugged.snakemake(*OPTIONS, "mistakes.yaml", "--dry-run")
@@ -57,6 +108,8 @@ def test_mistakes_in_their_settings_are_told_as_in_our_own(plugged):
         "arms.means.shrnk: unknown key; did you mean 'shrink'?",
         "arms.other.system: no system is called 'nearest_maen'; did you mean 'nearest_mean'?",
         "select.mine.n: input should be a valid integer",
+        "evaluate.metric: no metric is called 'briar'; did you mean 'brier'?",
+        "evaluate.more_metrics.1: no metric is called 'macrof1'; did you mean 'macro_f1'?",
     ):
         assert message in finished.stdout
 

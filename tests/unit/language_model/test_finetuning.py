@@ -52,14 +52,24 @@ def without_dropout(lm, folder):
     return lm.model_copy(update={"name": str(folder)})
 
 
-def tuned(examples, folder, lm, *, n_audio_tokens=N_AUDIO, token_rows=None, seed=1, **settings):
+def tuned(
+    examples,
+    folder,
+    lm,
+    *,
+    n_audio_tokens=N_AUDIO,
+    token_rows=None,
+    seed=1,
+    metric="macro_f1",
+    **settings,
+):
     settings = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3} | settings
     return finetune(
         examples,
         folder,
         lm=lm,
         settings=Finetune(**settings),
-        criterion=Criterion(positive_label="loud"),
+        criterion=Criterion(metric=metric, positive_label="loud"),
         new_tokens=NewTokens(n_audio_tokens, token_rows) if n_audio_tokens is not None else None,
         seed=seed,
     )
@@ -373,6 +383,16 @@ def test_unknown_lora_targets_are_named(tmp_path, examples, language_models):
             method="lora",
             lora={"targets": ["no_such_layer"]},
         )
+
+
+def test_the_epoch_is_the_one_with_the_smallest_loss(tmp_path, few, language_models):
+    log = tuned(
+        few, tmp_path, language_models["bert"], metric="loss", epochs=4, learning_rate=0.02
+    ).log
+    assert log.loc[log["best"], "loss"].item() == log["loss"].min() < log["loss"].max()
+    predictions = predict(tmp_path, few)
+    kept = evaluate(predictions, "loud")["splits"]["validation"]["loss"]
+    assert kept == pytest.approx(log["loss"].min(), rel=1e-4)
 
 
 def test_a_tuned_threshold_is_saved_and_used(tmp_path, few, language_models):

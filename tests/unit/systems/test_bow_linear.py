@@ -64,3 +64,17 @@ def test_what_was_saved_predicts_the_same_bytes(tmp_path, settings):
         pd.testing.assert_frame_equal(
             opened.predict_counts(counts), fitted.predict_counts(counts), check_exact=True
         )
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_C_is_chosen_in_the_direction_of_the_metric(metric):
+    rng = np.random.default_rng(2)
+    labels = rng.choice(["no", "yes"], 90)
+    rows = pd.DataFrame({"id": range(90), "label": labels, "split": ["train", "validation"] * 45})
+    counts = sp.csr_array(rng.poisson(1 + np.outer(labels == "yes", np.arange(6) % 2)))
+    arm = bow_linear(inputs=["audio"], select="lasso", C=[1e-4, 0.01, 1.0, 100.0])
+    _, training = fit_linear(Counts(rows, counts, None), arm, Criterion(metric=metric))
+    scores = dict(training[f"validation_{metric}"])
+    best = (min if metric == "loss" else max)(scores.values())
+    assert scores[training["C"]] == best
+    assert min(scores.values()) < max(scores.values())
