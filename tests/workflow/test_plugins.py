@@ -37,7 +37,8 @@ def test_a_users_own_methods_run_and_their_source_is_part_of_the_key(plugged):
     summary = pd.read_csv(plugged.folder / "results/experiments/plugged/summary.csv")
     brier = summary[summary["metric"] == "brier"].set_index("arm")
     assert brier["mean"].to_dict() == pytest.approx(test["brier"].to_dict())
-    assert (brier["ci_low"] > 0).all() and (brier["ci_low"] < brier["mean"]).all()
+    # Two speakers tell little: the intervals end where the score does.
+    assert (brier["ci_low"] == 0).all() and brier["ci_high"].between(brier["mean"], 2).all()
     assert "brier" in (plugged.folder / "results/experiments/plugged/report.html").read_text()
     assert plugged.planned_rules(*OPTIONS) == set()
 
