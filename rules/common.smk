@@ -193,9 +193,10 @@ def has_model_card(training):
 
 
 def model_cards():
-    """The card of every model that gets one."""
-    finetuned = PLAN.variants["finetune"].values()
-    return [f"{variant.folder}/README.md" for variant in finetuned if has_model_card(variant)]
+    """The card of every model that gets one and is scored, not only read by another arm."""
+    predictions = [v.upstream["predictions"] for v in PLAN.variants["evaluate"].values()]
+    scored = [v.upstream["training"] for v in predictions if "training" in v.upstream]
+    return [f"{variant.folder}/README.md" for variant in scored if has_model_card(variant)]
 
 
 def closing_words():

@@ -4,7 +4,7 @@
 rule report:
     input:
         PLAN.run_files(),
-        PLAN.overlap_files(),
+        [path for paths in PLAN.overlap_files().values() for path in paths],
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
     output:
@@ -27,6 +27,7 @@ rule report:
         runs=PLAN.index(),
         transductive_arms=PLAN.transductive_arms(),
         modules=SETTINGS.evaluate.modules,
+        overlap_files=PLAN.overlap_files(),
     message:
         "Writing the report of {PLAN.experiment}"
     script:

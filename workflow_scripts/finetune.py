@@ -16,6 +16,6 @@ with job(snakemake) as settings:
     training = settings.card.load().fit(inputs, settings, folder, snakemake.threads)
     selection, tokenizer = (inputs.get(role, [None])[0] for role in ("select", "tokenizer"))
     specs = map(read_json, inputs["specs"])
-    write_recipe(folder, specs, settings.arm.inputs, selection, tokenizer)
+    write_recipe(folder, specs, getattr(settings.arm, "inputs", []), selection, tokenizer)
     training |= {"threads": snakemake.threads, "environment": environment(settings)}
     write_json(snakemake.output.training, training)

@@ -9,7 +9,7 @@ from speechlasso.evaluation.summary import read_run, read_table
 from speechlasso.experiment.job import job
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_text
-from speechlasso.language_model.corpus_overlap import transductive_runs
+from speechlasso.language_model.corpus_overlap import overlapping_arms
 
 with job(snakemake):
     use_plugins(snakemake.params.modules)
@@ -18,6 +18,6 @@ with job(snakemake):
         read_table(snakemake.input.runs),
         read_table(snakemake.input.summary),
         [read_run(**run) for run in snakemake.params.runs],
-        [*snakemake.params.transductive_arms, *transductive_runs(snakemake.params.runs)],
+        [*snakemake.params.transductive_arms, *overlapping_arms(snakemake.params.overlap_files)],
     )
     write_text(snakemake.output.report, page)

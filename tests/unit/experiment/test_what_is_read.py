@@ -110,7 +110,7 @@ ELSEWHERE = [
     "dataset.source",
     "seeds",
     "plugins",
-    *(f"arms.*.{key}" for key in ("system", "inputs", "select", "adapt", "override")),
+    *(f"arms.*.{key}" for key in ("system", "inputs", "select", "adapt", "arms", "override")),
     "select.*.method",
     "*.path",
     "select.*.frequency*",

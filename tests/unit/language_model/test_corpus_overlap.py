@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from speechlasso.files import sha256, write_json
-from speechlasso.language_model.corpus_overlap import OVERLAP, corpus_overlap, transductive_runs
+from speechlasso.language_model.corpus_overlap import corpus_overlap, overlapping_arms
 
 
 @pytest.fixture
@@ -73,10 +73,8 @@ def test_segments_of_one_recording_overlap_where_they_have_a_stretch_in_common(c
 
 def test_arms_whose_corpus_overlaps_are_named_once(tmp_path):
     for name, either in (("clean", 0), ("seen", 3)):
-        write_json(tmp_path / name / OVERLAP, {"test": {"either": either}})
-    write_json(tmp_path / "splits" / OVERLAP, {})
-    runs = [
-        {"arm": arm, "adapt": str(tmp_path / folder)}
-        for arm, folder in (("a", "clean"), ("b", "seen"), ("b", "seen"), ("c", "splits"))
-    ]
-    assert transductive_runs([*runs, {"arm": "text"}]) == ["b"]
+        write_json(tmp_path / name, {"test": {"either": either}})
+    write_json(tmp_path / "splits", {})
+    files = {"a": ["clean"], "b": ["seen", "seen"], "c": ["splits"], "d": ["clean", "seen"]}
+    paths = {arm: [str(tmp_path / name) for name in names] for arm, names in files.items()}
+    assert overlapping_arms({**paths, "text": []}) == ["b", "d"]

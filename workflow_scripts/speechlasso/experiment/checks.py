@@ -14,7 +14,7 @@ from speechlasso.experiment.settings import Experiment, Settings
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.selection.settings import LikeAnother
 from speechlasso.systems.cards import SYSTEMS
-from speechlasso.systems.settings import SystemOfTokens
+from speechlasso.systems.settings import System, SystemOfInputs, SystemOfTokens
 
 
 def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
     yield from _adapt_problems(
         f"{path}.override.", as_mapping(as_mapping(arm.get("override")).get("adapt"))
     )
-    if not _reads_tokens(arm):
+    if not _is_a(SystemOfTokens, arm):
         return
     reads_audio = "audio" in as_list(arm.get("inputs", ["text", "audio"]))
     name = arm.get("select")
@@ -55,9 +55,18 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
         yield f"{path}.select: no selection is named {name!r}{did_you_mean(name, selections)}"
 
 
-def _reads_tokens(arm: Mapping) -> bool:
+def _is_a(kind: type[System], arm: Mapping) -> bool:
     system = arm.get("system", "token_lm")
-    return system in SYSTEMS and issubclass(SYSTEMS[system].settings, SystemOfTokens)
+    return system in SYSTEMS and issubclass(SYSTEMS[system].settings, kind)
+
+
+def _with_those_read(names: list, arms: Mapping) -> list[str]:
+    """Arms and, after them, those whose predictions they read."""
+    reached = [name for name in names if name in arms]
+    for name in reached:  # which grows meanwhile
+        others = as_list(as_mapping(arms[name]).get("arms"))
+        reached += [other for other in others if other in arms and other not in reached]
+    return reached
 
 
 def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> Iterator[str]:
@@ -132,8 +141,9 @@ def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
     """Arms of the experiment that read text or audio where a table has none."""
     chosen = as_list(as_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
     inputs = {
-        name: as_list(as_mapping(arms.get(name)).get("inputs", ["text", "audio"]))
-        for name in chosen
+        name: as_list(as_mapping(arms[name]).get("inputs", ["text", "audio"]))
+        for name in _with_those_read(chosen, arms)
+        if _is_a(SystemOfInputs, as_mapping(arms[name]))
     }
     dataset = as_mapping(raw.get("dataset"))
     if dataset.get("source") == "table":

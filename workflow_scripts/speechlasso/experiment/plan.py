@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from speechlasso.data.folds import fold_names
 from speechlasso.data.manifest import count_rows, group_names
 from speechlasso.experiment.runs import Run
 from speechlasso.experiment.settings import Settings
-from speechlasso.experiment.sweeps import swept
+from speechlasso.experiment.sweeps import single, swept
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.artifacts import Artifacts
 from speechlasso.pipeline.observations import Observations
@@ -42,9 +42,12 @@ class Plan:
         """What both the tables and the report read of all runs, each file once."""
         return list(dict.fromkeys(path for run in self.runs for path in run.files()))
 
-    def overlap_files(self) -> list[str]:
-        """What tells of runs that were adapted to rows that test them."""
-        return list(dict.fromkeys(path for run in self.runs for path in run.overlap_files()))
+    def overlap_files(self) -> dict[str, list[str]]:
+        """What tells of runs that were adapted to rows that test them, by arm."""
+        files: dict[str, list[str]] = {}
+        for run in self.runs:
+            files.setdefault(run.arm, []).extend(run.overlap_files())
+        return {arm: list(dict.fromkeys(paths)) for arm, paths in files.items()}
 
     def test_row_files(self) -> list[str]:
         """What is resampled for intervals over a single fold; nothing for several folds."""
@@ -141,8 +144,11 @@ def make_plan(settings: Settings, observations: Observations | None = None) -> P
     observations = observations or Observations()
     folds = observations.ask("folds", lambda: _fold_names(settings))
     seen: dict[str, Variant] = {}
+    settings_of = cache(partial(single, settings))
     runs = tuple(
-        _run(of_arm, arm, label, fold, seed).with_content(observations, seen)
+        _run(Artifacts(of_arm, fold, seed, (arm,), settings_of), label).with_content(
+            observations, seen
+        )
         for arm in settings.experiment.arms
         for label, of_arm in swept(settings, arm)
         for fold in folds
@@ -178,11 +184,12 @@ def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> N
             check_layers(layers, counted[select.upstream["bow"].key])
 
 
-def _run(settings: Settings, arm: str, label: str, fold: str, seed: int) -> Run:
-    artifacts = Artifacts(settings, fold, seed)
-    selection = getattr(settings.arms[arm], "select", None)
+def _run(artifacts: Artifacts, label: str) -> Run:
+    arm = artifacts.settings.arms[artifacts.arms[-1]]
+    selection = getattr(arm, "select", None)
     description = artifacts.description(selection) if selection else None
-    return Run(label, fold, seed, artifacts.evaluation(settings.arms[arm]), description)
+    evaluation = artifacts.evaluation(arm)
+    return Run(label, artifacts.fold, artifacts.seed, evaluation, description)
 
 
 def _fold_names(settings: Settings) -> list[str]:

@@ -37,20 +37,18 @@ class Run:
     def parts(self) -> dict[str, Variant]:
         """What the run is made of, by role; where several have one role, the nearest to its scores.
 
-        Of another arm whose predictions it reads only these are a part, not what lies behind them.
+        Of another arm whose predictions it reads only these are a part, not what lies behind them;
+        but the manifest is that of all arms.
         """
         predictions = self.evaluation.upstream["predictions"]
         training = predictions.upstream.get("training", predictions)
         found = {"evaluation": self.evaluation, "predictions": predictions, "training": training}
         if self.description:
             found["description"] = self.description
-        level = [training]
-        while level:
-            read = [pair for variant in level for pair in variant.upstream.items()]
-            found = dict(read[::-1]) | found
-            own = (variant for _, variant in read if not variant.settings.predicts)
-            level = list({variant.folder: variant for variant in own}.values())
-        return found
+        behind = _behind(training, of_other_arms=False)
+        if "manifest" not in behind:
+            behind["manifest"] = _behind(training, of_other_arms=True)["manifest"]
+        return behind | found
 
     def folders(self) -> dict[str, str]:
         """Folder of each part."""
@@ -69,9 +67,10 @@ class Run:
         return [*files, f"{folders['select']}/selection.json"] if "select" in folders else files
 
     def overlap_files(self) -> list[str]:
-        """What tells whether the run was adapted to rows that test it (`corpus_overlap`)."""
-        adapt = self.folders().get("adapt")
-        return [f"{adapt}/overlap.json"] if adapt else []
+        """What tells whether the run, or one whose predictions it reads, was adapted to rows that
+        test it (`corpus_overlap`)."""
+        adapted = {v.folder: v for v in self.with_ancestors() if v.stage == "adapt_lm"}
+        return [f"{folder}/overlap.json" for folder in adapted]
 
     def test_row_files(self) -> list[str]:
         """What the run's test rows are read from (`run_predictions`)."""
@@ -81,3 +80,15 @@ class Run:
             f"{folders['manifest']}/manifest.parquet",
             f"{folders['evaluation']}/spec.json",
         ]
+
+
+def _behind(training: Variant, of_other_arms: bool) -> dict[str, Variant]:
+    """What a training reads, directly or not, by role; the nearest of several."""
+    found: dict[str, Variant] = {}
+    level = [training]
+    while level:
+        read = [pair for variant in level for pair in variant.upstream.items()]
+        found = dict(read[::-1]) | found
+        followed = [v for _, v in read if of_other_arms or not v.settings.predicts]
+        level = list({variant.folder: variant for variant in followed}.values())
+    return found

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from speechlasso.errors import InputError, did_you_mean
 from speechlasso.experiment.load import arm_settings
 from speechlasso.experiment.settings import Settings
 from speechlasso.systems.settings import System
@@ -22,6 +23,25 @@ def swept(settings: Settings, arm: str) -> Iterator[tuple[str, Settings]]:
             of_values = _with_value(of_values, path, value)
         pairs = [f"{key}={value:g}" for key, value in zip(keys, values, strict=True)]
         yield (f"{arm}[{','.join(pairs)}]" if pairs else arm), of_values
+
+
+def single(settings: Settings, arm: str) -> Settings:
+    """The settings of an arm that runs once.
+
+    Raises
+    ------
+    InputError
+        If there is no such arm, or it runs once for each value of a list.
+    """
+    if arm not in settings.arms:
+        raise InputError(f"no arm is named {arm!r}{did_you_mean(arm, settings.arms)}")
+    (label, of_arm), *others = swept(settings, arm)
+    if others:
+        raise InputError(
+            f"{arm!r} runs once for each value of a list ({label}, ...); give it one value, in "
+            f"arms.{arm}.override if only there"
+        )
+    return of_arm
 
 
 def _swept_lists(settings: Settings, arm: System) -> dict[tuple[str, ...], list[float]]:

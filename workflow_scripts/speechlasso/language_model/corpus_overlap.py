@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,6 @@ import pandas as pd
 from speechlasso.files import read_json
 
 logger = logging.getLogger(__name__)
-
-OVERLAP = "overlap.json"
 
 
 def corpus_overlap(
@@ -64,15 +61,13 @@ def corpus_overlap(
     return found
 
 
-def transductive_runs(runs: Iterable[dict[str, Any]]) -> list[str]:
-    """Arms of runs (as `Plan.index` lists them) whose corpus holds rows that test them."""
-    arms = [
-        run["arm"]
-        for run in runs
-        if "adapt" in run
-        and any(of_split["either"] for of_split in read_json(f"{run['adapt']}/{OVERLAP}").values())
+def overlapping_arms(overlap_files: Mapping[str, Iterable[str]]) -> list[str]:
+    """The arms whose corpus holds rows that test them, from the files of each arm's runs."""
+    return [
+        arm
+        for arm, paths in overlap_files.items()
+        if any(of_split["either"] for path in paths for of_split in read_json(path).values())
     ]
-    return list(dict.fromkeys(arms))
 
 
 def _same_clip(

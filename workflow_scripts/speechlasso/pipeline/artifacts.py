@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from speechlasso.data.settings import Columns, Table
+from speechlasso.errors import InputError
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import LassoFitting, LassoSelection
@@ -26,6 +28,10 @@ class Artifacts:
     settings: Settings
     fold: str
     seed: int
+    arms: tuple[str, ...]
+    """Name of the arm, after those that read its predictions."""
+    settings_of: Callable[[str], Settings]
+    """The settings of any arm that others may read, by its name; see `sweeps.single`."""
 
     def manifest(self) -> Variant:
         audio = self.settings.audio.as_read(self.has_audio)
@@ -146,6 +152,26 @@ class Artifacts:
             if role in training.upstream
         }
         return Variant(stages.Predict(system=card.name), {"training": training, **read})
+
+    def predictions_of(self, arm: str) -> Variant:
+        """Predictions of another arm, which has its own override, on the same fold and seed.
+
+        Raises
+        ------
+        InputError
+            If there is no such arm, it sweeps a list of values, or it reads, directly or not, what
+            it predicts itself.
+        """
+        *_, reader = self.arms
+        if arm in self.arms:
+            circle = " -> ".join([*self.arms, arm])
+            raise InputError(f"arms.{reader}: an arm cannot read its own predictions: {circle}")
+        try:
+            settings = self.settings_of(arm)
+        except InputError as error:
+            raise InputError(f"arms.{reader}: {error}") from None
+        other = replace(self, settings=settings, arms=(*self.arms, arm))
+        return other.predictions(other.training(settings.arms[arm]))
 
     def adaptation(self, inputs: list[str], select: str) -> Variant:
         """Adaptation to the fold's token texts, or to a corpus that is searched for test rows."""

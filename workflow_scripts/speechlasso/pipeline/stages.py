@@ -267,6 +267,7 @@ class FinetuneLM(Training):
 class FitLinear(Training):
     name = "fit_linear"
     predicts = True
+    files = ("predictions.parquet",)
 
 
 class Predict(Stage):

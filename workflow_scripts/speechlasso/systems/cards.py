@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from speechlasso.registry import Card, OneOf, Registry
 from speechlasso.systems.bow_linear import BowLinear
+from speechlasso.systems.late_fusion import LateFusion
 from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
 from speechlasso.systems.token_lm import TokenLM
@@ -37,7 +38,7 @@ class SystemCard(Card):
     version
         To be raised when it computes something else from the same settings.
     predicts_from
-        The roles that `predict` reads.
+        The roles that `predict` reads in a job of its own (`finetune`).
     has_model_card
         Whether it leaves a language model of transformers, fine-tuned on token texts, whose card
         (README.md) the workflow writes.
@@ -48,7 +49,7 @@ class SystemCard(Card):
     rule: Literal["finetune", "fit_linear"]
     files: tuple[str, ...]
     records: tuple[str, ...] = ()
-    predicts_from: tuple[str, ...]
+    predicts_from: tuple[str, ...] = ()
     version: int = 1
     has_model_card: bool = False
     mem_mb: int = 4000
@@ -80,7 +81,6 @@ SYSTEMS = Registry(
             description="Logistic regression on counts of words and selected audio tokens.",
             rule="fit_linear",
             files=("model.npz",),
-            predicts_from=("bow", "select"),
             version=2,
         ),
         SystemCard(
@@ -91,7 +91,14 @@ SYSTEMS = Registry(
             "of words: the cheapest use of a pretrained encoder.",
             rule="fit_linear",
             files=("model.npz",),
-            predicts_from=("bow", "frames"),
+        ),
+        SystemCard(
+            name="late_fusion",
+            settings=LateFusion,
+            implementation="speechlasso.systems.late_fusion_model",
+            description="The weighted mean of the class probabilities of other arms.",
+            rule="fit_linear",
+            files=("weights.json",),
         ),
     ],
 )
@@ -112,4 +119,5 @@ def default_arms() -> dict[str, System]:
         "bow_linear": BowLinear(**linear, select="lasso"),
         "bow_linear_all": BowLinear(**linear, select="all"),
         "pooled_linear": PooledLinear(system="pooled_linear"),
+        "fused": LateFusion(system="late_fusion", arms=["text_only", "audio_only"]),
     }

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from speechlasso.section import ORDERED_NUMBERS, PositiveFloat
-from speechlasso.systems.settings import Reads, System
+from speechlasso.systems.settings import Reads, SystemOfInputs
 
 
-class PooledLinear(System):
+class PooledLinear(SystemOfInputs):
     system: Literal["pooled_linear"]
     """Linear classifier of the mean and the spread of the encoder's frames (`encoder`), and of
     words."""

@@ -41,15 +41,11 @@ class System(Section):
 
     sweeps: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Key paths of settings outside the arm that may be lists, each value making a run."""
+    reads_audio: ClassVar[bool] = False
+    """Whether it reads audio itself, not only what another arm made of it."""
 
-    inputs: Annotated[list[Literal[INPUTS]], Field(min_length=1), ordered(INPUTS)] = [*INPUTS]
-    """What the classifier reads."""
     override: dict[str, Any] = {}
     """Settings of this arm alone, as sections: {lm: {...}, finetune: {...}, ...}."""
-
-    @property
-    def reads_audio(self) -> bool:
-        return "audio" in self.inputs
 
     def as_read(self) -> Self:
         # Sections are overridden before anything reads them.
@@ -60,7 +56,18 @@ class System(Section):
         """What the system reads of an experiment's artifacts (`pipeline.artifacts.Artifacts`)."""
 
 
-class SystemOfTokens(System):
+class SystemOfInputs(System):
+    """A system that reads words, audio or both."""
+
+    inputs: Annotated[list[Literal[INPUTS]], Field(min_length=1), ordered(INPUTS)] = [*INPUTS]
+    """What the classifier reads."""
+
+    @property
+    def reads_audio(self) -> bool:
+        return "audio" in self.inputs
+
+
+class SystemOfTokens(SystemOfInputs):
     """A system that reads audio as the tokens of a selection."""
 
     select: str | None = None
