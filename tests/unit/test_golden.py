@@ -35,6 +35,7 @@ from speechlasso.selection.select import (
 from speechlasso.selection.settings import LassoSelection
 from speechlasso.selection.token_evidence import token_evidence
 from speechlasso.systems.cards import SYSTEMS
+from speechlasso.systems.late_fusion_model import ArmPredictions, best_weights
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
 
@@ -56,6 +57,7 @@ GOLDEN = {
     "predict": (1, "42d238d9dbc6"),
     "encode_audio": (1, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
+    "late_fusion": (1, "14936ac22d07"),
 }
 
 
@@ -90,6 +92,8 @@ def numbers() -> dict[str, object]:
     selection = select_by_lasso(bow, path, settings, Criterion())
     texts = token_texts(examples, ["text", "audio"], codes, selection)
     predictions, _ = fit_and_predict(bow, selection, ["text", "audio"], bow_linear(), Criterion())
+    words, _ = fit_and_predict(bow, None, ["text"], bow_linear(), Criterion())
+    weights, score = best_weights(ArmPredictions.of([words, predictions]), Criterion())
     encoded = tokenizer.encode([waveforms[0].astype(np.float32)])[0]
     evidence = token_evidence(
         selection.tokens,
@@ -126,6 +130,7 @@ def numbers() -> dict[str, object]:
             ],
             "token_texts": texts["token_text"].tolist(),
             "fit_linear": predictions["predicted"].tolist(),
+            "late_fusion": [weights.tolist(), round(score, 6)],
             "evaluate": round(evaluate(predictions, None)["splits"]["test"]["uar"], 6),
         }
     )

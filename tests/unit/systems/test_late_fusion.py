@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import predictions_frame
@@ -21,11 +21,16 @@ from speechlasso.systems.late_fusion_model import ArmPredictions, best_weights, 
 
 CLASSES = ["no", "perhaps", "yes"]
 N = 60
-SCORES = {
-    "accuracy": accuracy_score,
-    "uar": lambda true, found: recall_score(true, found, average="macro"),
-    "macro_f1": lambda true, found: f1_score(true, found, average="macro"),
+UTILITIES = {
+    "accuracy": lambda true, fused: accuracy_score(true, likeliest(fused)),
+    "uar": lambda true, fused: recall_score(true, likeliest(fused), average="macro"),
+    "macro_f1": lambda true, fused: f1_score(true, likeliest(fused), average="macro"),
+    "loss": lambda true, fused: -log_loss(true, fused, labels=CLASSES),
 }
+
+
+def likeliest(probabilities: np.ndarray) -> np.ndarray:
+    return np.array(CLASSES)[probabilities.argmax(axis=1)]
 
 
 def predictions(seed: int, skill: float = 1.0, **sizes) -> pd.DataFrame:
@@ -50,23 +55,22 @@ def columns_of(frame: pd.DataFrame) -> np.ndarray:
     return frame[[f"p_{name}" for name in CLASSES]].to_numpy()
 
 
-@pytest.mark.parametrize("metric", SCORES)
+@pytest.mark.parametrize("metric", UTILITIES)
 @pytest.mark.parametrize("n_arms", [2, 3])
 def test_no_weighting_of_the_grid_scores_better_on_validation_rows(metric, n_arms):
     arms = [predictions(seed) for seed in range(1, n_arms + 1)]
-    weights, score = best_weights(ArmPredictions.of(arms), Criterion(metric=metric))
+    criterion = Criterion(metric=metric)
+    weights, score = best_weights(ArmPredictions.of(arms), criterion)
     held = (arms[0]["split"] == "validation").to_numpy()
     true = arms[0]["label"][held]
 
     def score_of(steps):
-        fused = sum(
-            step / 20 * columns_of(arm)[held] for step, arm in zip(steps, arms, strict=True)
-        )
-        return SCORES[metric](true, np.array(CLASSES)[fused.argmax(axis=1)])
+        fused = sum(n / 20 * columns_of(arm)[held] for n, arm in zip(steps, arms, strict=True))
+        return UTILITIES[metric](true, fused)
 
     grid = [steps for steps in itertools.product(range(21), repeat=n_arms) if sum(steps) == 20]
     best = max(map(score_of, grid))
-    assert score == pytest.approx(best)
+    assert criterion.utility(score) == pytest.approx(best)
     assert score_of(np.round(weights * 20)) == pytest.approx(best)
     # Of equal ones the nearest to the plain mean.
     equals = [steps for steps in grid if score_of(steps) == pytest.approx(best)]
@@ -131,7 +135,7 @@ def test_what_was_saved_predicts_the_weighted_mean(tmp_path):
     found = late_fusion_model.open(tmp_path).predict(inputs, 1)
     expected = weights["arm_1"] * columns_of(arms[0]) + weights["arm_2"] * columns_of(arms[1])
     np.testing.assert_allclose(columns_of(found), expected, rtol=1e-12)
-    assert list(found["predicted"]) == [CLASSES[i] for i in expected.argmax(axis=1)]
+    assert list(found["predicted"]) == list(likeliest(expected))
     assert list(found["id"]) == list(arms[0]["id"])
     assert set(found["n_text_tokens"]) == {9}
     assert list(found["n_audio_tokens"]) == list(range(N))
