@@ -22,6 +22,7 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -149,31 +150,15 @@ def _memory(field: str) -> int:
     return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
 
 
-def _saga(features, labels, C):
+def _scikit_learn(solver, features, labels, C):
     model = LogisticRegression(
         l1_ratio=1,
-        solver="saga",
+        solver=solver,
         max_iter=1000,
         C=C,
         class_weight="balanced",
         random_state=42,
     )
-    return _fitted(model, features, labels, C)
-
-
-def _liblinear(features, labels, C):
-    model = LogisticRegression(
-        l1_ratio=1,
-        solver="liblinear",
-        max_iter=1000,
-        C=C,
-        class_weight="balanced",
-        random_state=42,
-    )
-    return _fitted(model, features, labels, C)
-
-
-def _fitted(model, features, labels, C):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
@@ -192,7 +177,12 @@ def _path(features, labels, C):
     return worst.coef, worst.intercept, worst.alpha
 
 
-RECIPES = {"saga": _saga, "liblinear": _liblinear, "lasso": _lasso, "lasso_path": _path}
+RECIPES = {
+    "saga": partial(_scikit_learn, "saga"),
+    "liblinear": partial(_scikit_learn, "liblinear"),
+    "lasso": _lasso,
+    "lasso_path": _path,
+}
 
 
 def run(problem: Problem, seed: int) -> dict:

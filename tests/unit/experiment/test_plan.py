@@ -40,16 +40,8 @@ def changed_stages(before, after):
 
 
 AFTER_SELECTION = {
-    *(
-        "select_tokens",
-        "describe_selection",
-        "token_texts",
-        "adapt_lm",
-        "finetune",
-        "fit_linear",
-        "predict",
-        "evaluate",
-    )
+    *("select_tokens", "describe_selection", "token_texts", "adapt_lm", "finetune", "fit_linear"),
+    *("predict", "evaluate"),
 }
 
 

@@ -27,16 +27,7 @@ from speechlasso.tokenizers.settings import SpeechTokenizerMethod
 from speechlasso.tokenizers.speechtokenizer import SpeechTokenizer, load
 from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def embedded(tokenizer: SpeechTokenizer, waveform: np.ndarray) -> np.ndarray:

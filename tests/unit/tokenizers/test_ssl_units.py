@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,18 +22,11 @@ from speechlasso.tokenizers import ssl_units
 from speechlasso.tokenizers.settings import SSLUnitsMethod
 from speechlasso.tokenizers.ssl_units import SAMPLE_RATE, SSLUnits, fit, load
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = sorted(tiny_codecs.SPEECH_MODELS)
 N_LAYERS = 3
 TRAINING_CLIPS = [sound(seed, 16_000 + 700 * seed) for seed in range(5)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from speechlasso.tokenizers import transformers_codec
 from speechlasso.tokenizers.settings import TransformersCodecMethod
 from speechlasso.tokenizers.transformers_codec import CODECS, TransformersCodec, load
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 KINDS = sorted(CODECS)
 # Sample rate, samples per frame and layers, worked out by hand from the configurations.
@@ -35,15 +34,6 @@ SHAPES = {
     "xcodec": (16_000, 320, 4),
 }
 OPTIONS_FOR_ALL_LAYERS = {"encodec": {"bandwidth": 2.0}, "xcodec": {"bandwidth": 1.2}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

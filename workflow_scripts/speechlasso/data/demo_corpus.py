@@ -138,15 +138,7 @@ _PITCH_UNITS_PER_SEMITONE = 5.5
 _SYNTHESIS_VOLUME = 60
 
 
-def make_demo_corpus(
-    folder: Path,
-    *,
-    seed: int,
-    train_speakers: int = 8,
-    validation_speakers: int = 3,
-    test_speakers: int = 4,
-    utterances_per_speaker: int = 40,
-) -> pd.DataFrame:
+def make_demo_corpus(folder: Path, *, seed: int, **sizes: int) -> pd.DataFrame:
     """Synthesise the corpus into `folder`/wav and return its manifest.
 
     Parameters
@@ -155,11 +147,8 @@ def make_demo_corpus(
         Where the clips go, as wav/<id>.wav: mono, 16 kHz, 16 bit.
     seed
         The same seed and sizes give the same bytes.
-    train_speakers, validation_speakers, test_speakers
-        Speakers per split; no speaker is in two.
-    utterances_per_speaker
-        A multiple of 5 makes the shares of the sources exact (40 % words, 60 % prosody), a
-        multiple of 15 also balances the classes exactly within each speaker and source.
+    sizes
+        As for `plan_demo_corpus`.
 
     Returns
     -------
@@ -170,13 +159,7 @@ def make_demo_corpus(
     InputError
         If there are fewer voices than speakers asked for, or a number is out of range.
     """
-    plan = plan_demo_corpus(
-        seed=seed,
-        train_speakers=train_speakers,
-        validation_speakers=validation_speakers,
-        test_speakers=test_speakers,
-        utterances_per_speaker=utterances_per_speaker,
-    )
+    plan = plan_demo_corpus(seed=seed, **sizes)
     rows = enumerate(plan.to_dict("records"))
     for position, utterance in tqdm(rows, "synthesising speech", len(plan), unit="clip"):
         # A generator of its own, so that a clip depends on no other.
@@ -196,7 +179,15 @@ def plan_demo_corpus(
 ) -> pd.DataFrame:
     """Draw all that determines the corpus, without synthesising it.
 
-    Takes the arguments of `make_demo_corpus`.
+    Parameters
+    ----------
+    seed
+        The same seed and sizes draw the same.
+    train_speakers, validation_speakers, test_speakers
+        Speakers per split; no speaker is in two.
+    utterances_per_speaker
+        A multiple of 5 makes the shares of the sources exact (40 % words, 60 % prosody), a
+        multiple of 15 also balances the classes exactly within each speaker and source.
 
     Returns
     -------

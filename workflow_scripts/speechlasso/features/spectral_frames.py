@@ -112,7 +112,7 @@ def pitch_candidates(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     waveform
-        float32 (n_samples,) at SAMPLE_RATE.
+        As for `cepstra_and_energy`.
 
     Returns
     -------

@@ -30,12 +30,8 @@ def single_utterance(
 
     Parameters
     ----------
-    text
-        Its words, for models that read text.
-    audio
-        Its clip, or several that are joined in this order, for models that read audio.
-    start, end
-        Where it lies in its clip, in seconds; None for the clip's own start or end.
+    text, audio, start, end
+        As for `TrainedModel.predict`.
 
     Raises
     ------
