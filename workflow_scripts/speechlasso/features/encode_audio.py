@@ -49,7 +49,12 @@ def encode_audio(
     """
     torch.set_num_threads(n_threads)
     states = load_hidden_states(
-        settings.model, settings.revision, settings.layers, settings.precision, section="encoder"
+        settings.model,
+        settings.revision,
+        settings.layers,
+        settings.precision,
+        section="encoder",
+        own_length=settings.padding == "none",
     )
 
     logger.info("%s", _size(states, utterances))

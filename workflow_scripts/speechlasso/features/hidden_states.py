@@ -3,8 +3,9 @@
 Sources: HuBERT (Hsu et al. 2021), WavLM (Chen et al. 2022), Whisper (Radford et al. 2023).
 
 HuBERT and WavLM read a clip normalised as their feature extractor says, 50 frames a second, the
-first one of 25 ms. Whisper reads log-mel spectra of 30 s, silence added at the end; the frames of
-the silence are dropped. In all of them every frame attends to all others (and the models with
+first one of 25 ms. Whisper reads log-mel spectra of 30 s, silence added at the end, whose frames
+are dropped; or, at a fraction of the cost, clips at their own length, which it was not trained on.
+In all of them every frame attends to all others (and the models with
 `feat_extract_norm: group` normalise over the clip), so the frames of a clip longer than 30 s, cut
 into overlapping windows, come close to those of the whole clip but cannot equal them.
 """
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 from transformers import HubertModel, WavLMModel, WhisperModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from speechlasso.errors import InputError
 from speechlasso.features.pretrained_audio import PretrainedAudio, load_pretrained
@@ -51,6 +54,7 @@ def load_hidden_states(
     layers: Sequence[int] | None,
     precision: Precision,
     section: str = "tokenizer",
+    own_length: bool = False,
 ) -> HiddenStates:
     """Open a model up to the last of some layers.
 
@@ -63,6 +67,8 @@ def load_hidden_states(
         n-th layer; None for all.
     section
         Of the configuration, for messages.
+    own_length
+        Whether Whisper reads clips as they are, without the silence that fills its window.
 
     Raises
     ------
@@ -81,8 +87,11 @@ def load_hidden_states(
         )
     if rate != SAMPLE_RATE:
         raise InputError(f"{section}.model: {name!r} takes {rate} Hz, expected {SAMPLE_RATE}")
-    build = _of_spectra if config.model_type == "whisper" else _of_waveforms
-    return HiddenStates(build(pretrained, layers, precision), layers, config.hidden_size)
+    if config.model_type == "whisper":
+        encoder = _of_spectra(pretrained, layers, precision, own_length)
+    else:
+        encoder = _of_waveforms(pretrained, layers, precision)
+    return HiddenStates(encoder, layers, config.hidden_size)
 
 
 def _of_waveforms(
@@ -111,7 +120,7 @@ def _of_waveforms(
 
 
 def _of_spectra(
-    pretrained: PretrainedAudio, layers: list[int], precision: Precision
+    pretrained: PretrainedAudio, layers: list[int], precision: Precision, own_length: bool
 ) -> FrameEncoder:
     """Whisper, which hears every window as a clip of its own."""
     encoder, extractor = pretrained.model.encoder, pretrained.extractor
@@ -119,12 +128,16 @@ def _of_spectra(
     hop = extractor.hop_length * encoder.conv1.stride[0] * encoder.conv2.stride[0]
 
     def network(sounds: torch.Tensor) -> np.ndarray:
-        waveforms = sounds.cpu().numpy()
-        features = extractor(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        spectra = features["input_features"].to(sounds.device)
         n_frames = math.ceil(sounds.shape[1] / hop)
+        # A frame for what is left at the end, too.
+        waveforms = np.pad(sounds.cpu().numpy(), ((0, 0), (0, n_frames * hop - sounds.shape[1])))
+        padding = "longest" if own_length else "max_length"
+        features = extractor(
+            waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt", padding=padding
+        )
+        spectra = features["input_features"].to(sounds.device)
         states = [
-            _as_array(encoder(part, output_hidden_states=True).hidden_states, layers)[:, :n_frames]
+            _as_array(_whisper_states(encoder, part), layers)[:, :n_frames]
             for part in spectra.split(SPECTRA_AT_ONCE)
         ]
         return np.concatenate(states)
@@ -140,6 +153,21 @@ def _of_spectra(
         precision=precision,
         device=best_device(),
     )
+
+
+def _whisper_states(encoder: WhisperEncoder, spectra: torch.Tensor) -> list[torch.Tensor]:
+    """Hidden states of spectra of any length up to the window's, which transformers refuses.
+
+    The first is the input embedding; the last is normalised if it is the last layer's.
+    """
+    states = functional.gelu(encoder.conv1(spectra))
+    states = functional.gelu(encoder.conv2(states)).transpose(1, 2)
+    found = [states + encoder.embed_positions.weight[: states.shape[1]]]
+    for layer in encoder.layers:
+        found.append(layer(found[-1], None))
+    if len(encoder.layers) == encoder.config.encoder_layers:
+        found[-1] = encoder.layer_norm(found[-1])
+    return found
 
 
 def _layers_up_to(layers: torch.nn.ModuleList, layer: int) -> torch.nn.ModuleList:

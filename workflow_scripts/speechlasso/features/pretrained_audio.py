@@ -11,11 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    FeatureExtractionMixin,
+    PreTrainedModel,
+    WhisperFeatureExtractor,
+)
 
 from speechlasso.errors import InputError
 from speechlasso.features.torch_encoding import Precision
+from speechlasso.features.whisper_file import read_whisper
 from speechlasso.hub import readable_errors
+from speechlasso.packaged_models import package_hint, packaged_weights
 from speechlasso.training.devices import best_device
 
 
@@ -63,15 +71,18 @@ def load_pretrained(
     """
     device = best_device()
     _check_precision(precision, device, section)
+    if weights := packaged_weights(name, revision):
+        whisper = _for_inference(read_whisper(weights), device)
+        return PretrainedAudio(whisper, WhisperFeatureExtractor(whisper.config.num_mel_bins))
     source = {"revision": revision, "trust_remote_code": False}
-    with readable_errors(f"{section}.model", name):
+    with readable_errors(f"{section}.model", name, package_hint(name)):
         model_type = AutoConfig.from_pretrained(name, **source).model_type
     if model_type not in classes:
         raise InputError(
             f"{section}.model: {name!r} is a model of type {model_type}, but "
             f"{' or '.join(classes)} is needed; name another model"
         )
-    with readable_errors(f"{section}.model", name):
+    with readable_errors(f"{section}.model", name, package_hint(name)):
         extractor = AutoFeatureExtractor.from_pretrained(name, **source)
         model, info = classes[model_type].from_pretrained(
             name,
@@ -83,7 +94,11 @@ def load_pretrained(
         )
     random = info["missing_keys"] | {key for key, *_ in info["mismatched_keys"]}
     _check_weights(section, name, random)
-    return PretrainedAudio(model.eval().requires_grad_(False).to(device), extractor)
+    return PretrainedAudio(_for_inference(model, device), extractor)
+
+
+def _for_inference(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    return model.eval().requires_grad_(False).to(device)
 
 
 def _check_precision(precision: Precision, device: torch.device, section: str) -> None:

