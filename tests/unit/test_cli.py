@@ -65,7 +65,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "systems"}
-    commands |= {"metrics", "schema"}
+    commands |= {"metrics", "models", "schema"}
     assert commands <= set(capsys.readouterr().out.split())
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechlasso import __version__
+from speechlasso.catalogue import add_catalogue_commands
 from speechlasso.errors import InputError
 from speechlasso.trained_model.commands import add_model_commands
 
@@ -76,19 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_comparison(commands)
     add_model_commands(commands)
-
-    tokenizers = commands.add_parser(
-        "tokenizers", help="describe the speech tokenizers that tokenizer.method can name"
-    )
-    tokenizers.set_defaults(command=describe_tokenizers)
-    systems = commands.add_parser(
-        "systems", help="describe the systems that arms.<name>.system can name"
-    )
-    systems.set_defaults(command=describe_systems)
-    metrics = commands.add_parser(
-        "metrics", help="describe the metrics that evaluate.metric can name"
-    )
-    metrics.set_defaults(command=describe_metrics)
+    add_catalogue_commands(commands)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
     schema.set_defaults(command=print_schema)
@@ -295,70 +283,6 @@ def _with_margin(value: float, margin: float, sign: str = "") -> str:
     if value != value:
         return ""
     return f"{value:{sign}.3f}" + ("" if margin != margin else f" ± {margin:.3f}")
-
-
-def describe_tokenizers(options: argparse.Namespace) -> int:
-    """Print the card of every tokenizer."""
-    from speechlasso.tokenizers.cards import TOKENIZERS
-
-    return _describe(TOKENIZERS, _of_tokenizer)
-
-
-def describe_systems(options: argparse.Namespace) -> int:
-    """Print the card of every system."""
-    from speechlasso.systems.cards import SYSTEMS
-
-    return _describe(SYSTEMS, _of_system)
-
-
-def describe_metrics(options: argparse.Namespace) -> int:
-    """Print the card of every metric."""
-    from speechlasso.evaluation.cards import METRICS
-
-    return _describe(METRICS, _of_metric)
-
-
-def _describe(registry: Any, lines_of: Callable[[Any], Iterator[str]]) -> int:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    for card in registry.cards():
-        console.print(f"[bold]{card.name}[/bold]")
-        for line in (card.description, *lines_of(card)):
-            console.print(f"  {line}", markup=False)
-        console.print()
-    return 0
-
-
-def _of_tokenizer(card: Any) -> Iterator[str]:
-    yield f"Codes:    {card.codes}"
-    if card.usual_model:
-        yield f"Model:    {card.usual_model}, unless tokenizer.model names another"
-    fitted = "on each fold's training clips" if card.learns else "no, so encoded once for all folds"
-    yield f"Learns:   {fitted}"
-    yield f"Settings: {', '.join(_keys_with_defaults(card.settings))}"
-    yield f"Source:   {card.source}"
-
-
-def _keys_with_defaults(settings: Any) -> Iterator[str]:
-    for key, field in settings.model_fields.items():
-        if key != "method":
-            default = "needed" if field.is_required() else json.dumps(field.get_default())
-            yield f"tokenizer.{key} ({default})"
-
-
-def _of_system(card: Any) -> Iterator[str]:
-    yield f"Rule:     {card.rule}"
-    yield f"Settings: {', '.join(card.settings.model_fields)}"
-
-
-def _of_metric(card: Any) -> Iterator[str]:
-    low, high = card.bounds
-    yield f"Best:     the {'largest' if card.larger_is_better else 'smallest'}"
-    yield f"Between:  {low:g} and {high:g}"
-    yield f"Scores:   {'probabilities' if card.needs_probabilities else 'decisions'}"
-    if card.needs_positive_class:
-        yield "Needs:    evaluate.positive_label"
 
 
 def print_schema(options: argparse.Namespace) -> int:

