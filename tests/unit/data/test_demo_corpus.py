@@ -255,7 +255,7 @@ class TestClips:
 
     @pytest.mark.parametrize("exponent", [0.0, 1.0, 1.5])
     def test_noise_has_the_colour_asked_for(self, exponent):
-        noise = demo_corpus._coloured_noise(np.random.default_rng(0), 2**16, exponent)
+        noise = demo_corpus.coloured_noise(np.random.default_rng(0), 2**16, exponent)
         power = np.abs(np.fft.rfft(noise)[1:]) ** 2
         frequencies = np.arange(1, len(power) + 1)
         slope = np.polyfit(np.log(frequencies), np.log(power), 1)[0]

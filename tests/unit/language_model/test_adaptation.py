@@ -26,8 +26,6 @@ from speechlasso.language_model.settings import Adapt, LanguageModel
 from speechlasso.language_model.token_rows import read_token_rows, write_token_rows
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.training.batching import model_inputs, padded, shared_rows
-from speechlasso.training.devices import computing
-from speechlasso.training.loop import train
 
 pytestmark = pytest.mark.slow
 
@@ -96,54 +94,41 @@ def test_a_seed_repeats_and_another_differs(tmp_path, examples, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_all_but_the_new_rows_is_frozen_bit_by_bit(tmp_path, examples, name):
-    """Trained as `adapt` does it, but keeping the model."""
+def test_all_but_the_new_rows_is_frozen_bit_by_bit(tmp_path, examples, name, monkeypatch):
+    """Adapted as always, but keeping the model."""
     lm = language_model(name, tmp_path)
-    tokenizer = load_tokenizer(lm)
-    loaded = load_model(lm, auto_class(name), seed=1, dropout=False)
-    model = loaded.model
-    token_ids = extend_with_audio_tokens(tokenizer, model, N_AUDIO, seed=1)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
+    loaded, token_ids, before = [], [], {}
+
+    def observed_load(*arguments, **options):
+        loaded.append(load_model(*arguments, **options))
+        return loaded[0]
+
+    def observed_rows(model, ids):
+        token_ids.extend(ids)
+        before.update({key: value.clone() for key, value in model.state_dict().items()})
+        return train_new_rows(model, ids)
+
+    monkeypatch.setattr(adaptation, "load_model", observed_load)
+    monkeypatch.setattr(adaptation, "train_new_rows", observed_rows)
+    adapted(lm, examples, tmp_path)
+    model, newly_initialised = loaded[0].model, loaded[0].newly_initialised
+    stop_training_new_rows(model)
+    after = model.state_dict(keep_vars=True)
     drawn = {
         key
-        for key, value in model.state_dict(keep_vars=True).items()
-        if any(value is parameter for parameter in loaded.newly_initialised)
+        for key, value in after.items()
+        if any(value is parameter for parameter in newly_initialised)
     }
-    model.requires_grad_(False)
-    rows = train_new_rows(model, token_ids)
-    for parameter in loaded.newly_initialised:
-        parameter.requires_grad_(True)
-    kind = objective(lm)
-    task = adaptation._task(
-        model,
-        rows,
-        encode(tokenizer, examples, 120)["input_ids"].tolist(),
-        adaptation._Predictions(kind, tokenizer, 0.15, is_packed=name in PACKED),
-        SETTINGS,
-        seed=1,
-    )
-    with computing(threads=1, seed=1):
-        train(
-            model,
-            task,
-            SETTINGS,
-            weight_decay=0.0,
-            precision="fp32",
-            seed=1,
-            checkpoint_folder=tmp_path,
-            title="adapt",
-        )
-    stop_training_new_rows(model)
-    after = model.state_dict()
 
     assert after.keys() == before.keys()
     assert bool(drawn) == (name == "headless bert")
     n_old = token_ids[0]
-    embedding = next(k for k, v in before.items() if v.shape[0] == len(tokenizer))
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    embedding = next(k for k, v in before.items() if v.shape[0] == n_rows)
     for key, old in before.items():
         if key in drawn:
             assert not torch.equal(after[key], old), key
-        elif old.ndim == 2 and old.shape[0] == len(tokenizer):
+        elif old.ndim == 2 and old.shape[0] == n_rows:
             assert torch.equal(after[key][:n_old], old[:n_old]), key
             moved = (after[key][n_old:] != old[n_old:]).any(dim=1)
             names = new_token_names(N_AUDIO)

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 def embedded(tokenizer: SpeechTokenizer, waveform: np.ndarray) -> np.ndarray:
     """float32 (n_frames, dimension)"""
-    (embeddings,) = tokenizer._encoder([torch.tensor(waveform)])
+    (embeddings,) = tokenizer.encoder([torch.tensor(waveform)])
     return embeddings.numpy()
 
 
@@ -143,7 +143,7 @@ def test_an_error_leaves_the_number_of_threads(golden_tokenizer, clips, monkeypa
         raise RuntimeError("no more")
 
     torch.set_num_threads(2)
-    monkeypatch.setattr(golden_tokenizer, "_quantise", fail)
+    monkeypatch.setattr(speechtokenizer, "residual_codes", fail)
     with pytest.raises(RuntimeError, match="no more"):
         golden_tokenizer.encode(list(clips.values()))
     assert_threads(2)
@@ -151,7 +151,7 @@ def test_an_error_leaves_the_number_of_threads(golden_tokenizer, clips, monkeypa
 
 def test_workers_do_not_share_operations() -> None:
     torch.set_num_threads(2)
-    with speechtokenizer._workers(torch.device("cpu")) as each:
+    with speechtokenizer.workers(torch.device("cpu")) as each:
         assert set(each(lambda _: torch.get_num_threads(), range(20))) == {1}
 
 
@@ -499,7 +499,7 @@ def test_embeddings_do_not_depend_on_the_other_clips_in_the_last_bit(pairs, leng
     """Near ties would otherwise fall one way or the other."""
     tokenizer = pairs["ELU"].tokenizer
     clips = [sound(seed, HOP * length) for seed, length in enumerate(lengths)]
-    together = tokenizer._encoder([torch.tensor(clip) for clip in clips])
+    together = tokenizer.encoder([torch.tensor(clip) for clip in clips])
     for clip, embeddings in zip(clips, together, strict=True):
         np.testing.assert_array_equal(embeddings.numpy(), embedded(tokenizer, clip))
 
@@ -534,16 +534,15 @@ def test_pieces_that_see_too_little_show(pairs, monkeypatch) -> None:
     waveform = sound(5, 3_000)
     whole = embedded(tokenizer, waveform)
     monkeypatch.setattr(speechtokenizer_encoder, "CONVOLUTION_FRAMES", 50)
-    monkeypatch.setattr(tokenizer._encoder, "context", 0)
+    monkeypatch.setattr(tokenizer.encoder, "context", 0)
     assert np.abs(embedded(tokenizer, waveform) - whole).max() > 1e-2
 
 
-def test_batches_hold_clips_of_similar_length_and_no_more_than_they_may(pairs, monkeypatch) -> None:
-    tokenizer = pairs["ELU"].tokenizer
+def test_batches_hold_clips_of_similar_length_and_no_more_than_they_may(monkeypatch) -> None:
     monkeypatch.setattr(speechtokenizer, "BATCH_CLIPS", 3)
     monkeypatch.setattr(speechtokenizer, "BATCH_FRAMES", 10)
     frames = [4, 1, 20, 1, 2, 3, 1, 1, 3]
-    batches = list(tokenizer._batches([HOP * n_frames for n_frames in frames]))
+    batches = list(speechtokenizer.batches_of_like_length(frames))
     assert [[frames[clip] for clip in batch] for batch in batches] == [
         [20],
         [4, 3, 3],

@@ -61,7 +61,7 @@ def cut_into_windows(
     codec: TransformersCodec, window_seconds: float, context_seconds: float
 ) -> TransformersCodec:
     encoder = replace(
-        codec._encoder,
+        codec.encoder,
         window=int(window_seconds * codec.sample_rate),
         context=int(context_seconds * codec.sample_rate),
     )
@@ -148,7 +148,7 @@ def test_windows_come_close(kind, agreement, extra, codecs):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_usual_windows_leave_own_frames(kind, codecs):
-    encoder = codecs[kind]._encoder
+    encoder = codecs[kind].encoder
     assert encoder.window > 3 * encoder.context > 0
 
 
@@ -169,7 +169,7 @@ def test_quantiser_is_kept_out_of_mixed_precision(kind, folders):
     with torch.inference_mode():
         expected = codec.codes(model, waveform, 4)
         setattr(model.quantizer, codec.quantise, plain)
-        transformers_codec._quantise_in_full_precision(model.quantizer, codec.quantise)
+        transformers_codec.quantise_in_full_precision(model.quantizer, codec.quantise)
         encode = getattr(model.quantizer, codec.quantise)
         with torch.autocast("cpu", torch.bfloat16):
             found = encode(embedded[0])

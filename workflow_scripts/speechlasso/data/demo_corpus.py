@@ -216,7 +216,7 @@ def render_utterance(utterance: Mapping[str, object], rng: np.random.Generator) 
     speech = soxr.resample(speech / 2**15, speech_synthesis.SAMPLE_RATE, SAMPLE_RATE)
     speech = _at_level(speech, utterance["neutral_level_dbfs"] + utterance["loudness_db"])
     noise_level = _level_dbfs(speech) - utterance["snr_db"]
-    noise = _at_level(_coloured_noise(rng, len(speech), utterance["noise_exponent"]), noise_level)
+    noise = _at_level(coloured_noise(rng, len(speech), utterance["noise_exponent"]), noise_level)
     return np.round((speech + noise).clip(-1, 1) * (2**15 - 1)).astype(np.int16)
 
 
@@ -329,7 +329,7 @@ def _spoken_prosody(utterance: Mapping[str, object]) -> Prosody:
     )
 
 
-def _coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float) -> np.ndarray:
+def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float) -> np.ndarray:
     """Noise whose power falls as 1 / frequency ** exponent: 0 is white, 1 pink."""
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     frequencies = np.arange(len(spectrum))

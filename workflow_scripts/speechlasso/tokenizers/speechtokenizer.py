@@ -97,7 +97,7 @@ class SpeechTokenizer:
     """
 
     def __init__(self, encoder: Encoder, codebooks: Tensor, sample_rate: int):
-        self._encoder = encoder
+        self.encoder = encoder
         self._codebooks = codebooks
         self.sample_rate = sample_rate
         self.frame_rate = sample_rate / encoder.hop
@@ -111,32 +111,34 @@ class SpeechTokenizer:
         """
         waveforms = [checked(waveform) for waveform in waveforms]
         codes: dict[int, np.ndarray] = {}
-        with _workers(self._codebooks.device) as each:
-            for batch in self._batches([len(waveform) for waveform in waveforms]):
+        with workers(self._codebooks.device) as each:
+            n_frames = [math.ceil(len(waveform) / self.encoder.hop) for waveform in waveforms]
+            for batch in batches_of_like_length(n_frames):
                 clips = [torch.tensor(waveforms[clip]) for clip in batch]
-                embeddings = self._encoder(clips, each)
+                embeddings = self.encoder(clips, each)
                 codes.update(zip(batch, each(self._quantise, embeddings), strict=True))
         return [codes[clip] for clip in range(len(waveforms))]
-
-    def _batches(self, n_samples: Sequence[int]) -> Iterator[list[int]]:
-        """Yield clips of similar length together, the longest first."""
-        batch: list[int] = []
-        n_frames = 0
-        for clip in np.argsort(-np.asarray(n_samples), kind="stable"):
-            clip_frames = math.ceil(n_samples[clip] / self._encoder.hop)
-            full = n_frames + clip_frames > BATCH_FRAMES or len(batch) == BATCH_CLIPS
-            if batch and full:
-                yield batch
-                batch, n_frames = [], 0
-            batch.append(clip)
-            n_frames += clip_frames
-        if batch:
-            yield batch
 
     def _quantise(self, embeddings: Tensor) -> np.ndarray:
         parts = embeddings.split(QUANTISED_FRAMES)
         codes = torch.cat([residual_codes(part, self._codebooks) for part in parts], dim=1)
         return codes.to(torch.int16).cpu().numpy()
+
+
+def batches_of_like_length(n_frames: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of clips that are encoded together, the longest first: no more than `BATCH_CLIPS`,
+    and no more frames than `BATCH_FRAMES` unless one clip has more."""
+    batch: list[int] = []
+    n_together = 0
+    for clip in np.argsort(-np.asarray(n_frames), kind="stable"):
+        full = n_together + n_frames[clip] > BATCH_FRAMES or len(batch) == BATCH_CLIPS
+        if batch and full:
+            yield batch
+            batch, n_together = [], 0
+        batch.append(clip)
+        n_together += n_frames[clip]
+    if batch:
+        yield batch
 
 
 def residual_codes(embeddings: Tensor, codebooks: Tensor) -> Tensor:
@@ -169,7 +171,7 @@ def residual_codes(embeddings: Tensor, codebooks: Tensor) -> Tensor:
 
 
 @contextmanager
-def _workers(device: torch.device) -> Iterator[Each]:
+def workers(device: torch.device) -> Iterator[Each]:
     """A `map` over as many threads as torch may use.
 
     Each computes with one thread of its own: threads that share every single operation wait for

@@ -117,11 +117,11 @@ class TransformersCodec:
         self.frame_rate = encoder.sample_rate / encoder.hop
         self.n_layers = n_layers
         self.codebook_size = codebook_size
-        self._encoder = encoder
+        self.encoder = encoder
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes, int32; see `AudioTokenizer.encode`."""
-        return [codes.T for codes in self._encoder.encode(waveforms)]
+        return [codes.T for codes in self.encoder.encode(waveforms)]
 
 
 def load(settings: TransformersCodecMethod, path: str | Path | None = None) -> TransformersCodec:
@@ -149,7 +149,7 @@ def load(settings: TransformersCodecMethod, path: str | Path | None = None) -> T
     _check_mono(name, config)
     n_layers = _wanted_layers(name, settings.n_layers, getattr(config, codec.n_layers))
     if settings.precision == "bf16":
-        _quantise_in_full_precision(pretrained.model.quantizer, codec.quantise)
+        quantise_in_full_precision(pretrained.model.quantizer, codec.quantise)
     encoder = _frame_encoder(codec, pretrained, n_layers, settings.precision)
     return TransformersCodec(encoder, n_layers, config.codebook_size)
 
@@ -198,7 +198,7 @@ def _wanted_layers(name: str, wanted: int | None, n_layers: int) -> int:
     return wanted or n_layers
 
 
-def _quantise_in_full_precision(quantiser: torch.nn.Module, method: str) -> None:
+def quantise_in_full_precision(quantiser: torch.nn.Module, method: str) -> None:
     """Keep a quantiser out of mixed precision: rounded distances have other nearest centroids."""
     plain = getattr(quantiser, method)
 
