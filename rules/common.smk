@@ -211,6 +211,7 @@ wildcard_constraints:
     demo_corpus=one_of("demo_corpus"),
     manifest=one_of("manifest"),
     divide_folds=one_of("divide_folds"),
+    schedule_examples=one_of("schedule_examples"),
     fit_tokenizer=one_of("fit_tokenizer"),
     tokenize_audio=one_of("tokenize_audio"),
     encode_audio=one_of("encode_audio"),

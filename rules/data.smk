@@ -1,4 +1,4 @@
-"""Data: the demo corpus, the checked manifest, the folds."""
+"""Data: the demo corpus, the checked manifest, the folds, schedules of examples."""
 
 
 rule demo_corpus:
@@ -72,3 +72,27 @@ rule divide_folds:
         "Dividing utterances into training, validation and test"
     script:
         "../workflow_scripts/divide_folds.py"
+
+
+rule schedule_examples:
+    input:
+        manifest=upstream("schedule_examples", "manifest", "manifest.parquet"),
+        folds=upstream("schedule_examples", "folds", "folds.parquet"),
+    output:
+        examples="results/schedule_examples/{schedule_examples}/examples.parquet",
+        spec="results/schedule_examples/{schedule_examples}/spec.json",
+    log:
+        "logs/schedule_examples/{schedule_examples}.log",
+    benchmark:
+        "benchmarks/schedule_examples/{schedule_examples}.tsv"
+    conda:
+        "../envs/light.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=spec_of("schedule_examples"),
+    message:
+        "Choosing which training rows are read with speech: {wildcards.schedule_examples}"
+    script:
+        "../workflow_scripts/schedule_examples.py"

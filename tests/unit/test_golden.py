@@ -19,7 +19,8 @@ from tests.unit.linear_baseline import bow_linear, fit_and_predict
 from speechlasso.data.demo_corpus import plan_demo_corpus
 from speechlasso.data.folds import divide_folds, fold_examples
 from speechlasso.data.manifest import read_manifest
-from speechlasso.data.settings import Folds, Table
+from speechlasso.data.schedule import schedule_examples
+from speechlasso.data.settings import Folds, Schedule, Table
 from speechlasso.evaluation.scores import evaluate
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
@@ -58,6 +59,7 @@ GOLDEN = {
     "encode_audio": (1, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
     "late_fusion": (1, "14936ac22d07"),
+    "schedule_examples": (1, "cda86d1186ca"),
 }
 
 
@@ -110,6 +112,9 @@ def numbers() -> dict[str, object]:
             "fit_tokenizer": codebook_norms(tokenizer),
             "describe_selection": evidence.round(2).to_csv(index=False),
             "demo_corpus": corpus.to_json(orient="records", double_precision=6),
+            "schedule_examples": schedule_examples(
+                examples[examples["split"] == "train"], Schedule(scheme="curriculum"), 1, "1"
+            ).to_csv(index=False),
             "divide_folds": folds.to_csv(index=False),
             "tokenize_audio": [np.bincount(layer, minlength=8).tolist() for layer in encoded],
             "build_bow": [

@@ -498,6 +498,7 @@ def test_folders_begin_with_what_their_stage_does(table):
         "demo_corpus": {"espeak"},
         "manifest": {"demo"},
         "divide_folds": {"given"},
+        "schedule_examples": set(),
         "fit_tokenizer": {"spectral_rvq"},
         "tokenize_audio": {"spectral_rvq"},
         "encode_audio": set(),

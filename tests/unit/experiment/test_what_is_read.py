@@ -60,7 +60,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset": {"folds": {"method": "stratified", "only": ["1"]}},
             "tokenizer": {"method": "mimi"},
             "adapt": {"corpus": {"path": "table.csv"}, "weights": "bf16"},
-            "finetune": {"method": "lora", "epochs": 1},
+            "finetune": {"method": "lora", "epochs": 1, "schedule": {"scheme": "direct_mix"}},
         },
         [
             *("dataset.table.*", "adapt.splits", "adapt.corpus.columns.label"),
@@ -100,7 +100,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "adapt.*",
             ),
             *("lm.new_rows", "finetune.splice", "finetune.token_dropout"),
-            *("finetune.new_rows_rate", "finetune.lora.*", "evaluate.metric"),
+            *("finetune.new_rows_rate", "finetune.lora.*", "finetune.schedule", "evaluate.metric"),
         ],
     ),
 }
@@ -178,6 +178,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield from ("other", "speaker")
     if path == "adapt.corpus":
         yield {"path": "table.csv"}
+    if path == "finetune.schedule":
+        yield {"scheme": "direct_mix"}
     if path.endswith(".like"):
         yield from ("all", "cv")
     if path == "dataset.folds.only":

@@ -85,6 +85,18 @@ class Folds(Section):
         return folds if has_number else folds.with_defaults("n_folds")
 
 
+class Schedule(Section):
+    scheme: Literal["text_only", "direct_mix", "curriculum"]
+    """text_only: every training row as text; direct_mix: those, and some of them with speech as
+    well, shuffled together; curriculum: first all as text, then those with speech."""
+    speech_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Part of the training rows that are there with speech, each class by its share; the rows of a
+    smaller part are among those of a larger one."""
+
+    def as_read(self) -> Self:
+        return self.with_defaults("speech_fraction") if self.scheme == "text_only" else self
+
+
 class Dataset(Section):
     source: Literal["demo", "table"] = "demo"
     """demo: speech synthesised on the spot; table: your own recordings."""

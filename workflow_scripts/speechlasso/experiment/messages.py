@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import (
@@ -66,7 +67,7 @@ def _within(kind: Any, key: str | int) -> Any:
     """What kind of thing stands under a key: a section, a mapping of them, one of several."""
     if isinstance(kind, type) and issubclass(kind, Section):
         field = kind.model_fields.get(key)
-        return field and _one_of(field.metadata, field.annotation)
+        return field and _one_of(field.metadata, _not_null(field.annotation))
     if get_origin(kind) is dict:
         inner = get_args(kind)[1]
         return _one_of(getattr(inner, "__metadata__", ()), inner)
@@ -77,10 +78,13 @@ def _one_of(metadata: Iterable[Any], otherwise: Any) -> Any:
     return next((found for found in metadata if isinstance(found, OneOf)), otherwise)
 
 
+def _not_null(kind: Any) -> Any:
+    """What stands there unless it is null."""
+    return get_args(kind)[0] if isinstance(kind, UnionType) else kind
+
+
 def _keys_of(kind: Any) -> list[str]:
-    sections = [part for part in (kind, *get_args(kind)) if isinstance(part, type)]
-    known = (part.model_fields for part in sections if issubclass(part, Section))
-    return list(next(known, ()))
+    return list(getattr(kind, "model_fields", ()))
 
 
 def as_mapping(value: Any) -> Mapping:

@@ -92,7 +92,8 @@ def finetune(
     Parameters
     ----------
     examples
-        Columns `id`, `label`, `split`, `text` and `audio_tokens`; test rows are not looked at.
+        Columns `id`, `label`, `split`, `text` and `audio_tokens`, and with a schedule `phase`
+        (`token_text.scheduled`); test rows are not looked at.
     model_folder
         Gets the model and its tokenizer as `transformers` saves them: they load with
         `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package. While the
@@ -318,6 +319,10 @@ def _threshold(
     return tuned_threshold(probabilities, classes, positive, score)
 
 
+def _targets(rows: pd.DataFrame) -> np.ndarray:
+    return rows["class_index"].to_numpy(dtype=np.int64)
+
+
 def _task(
     classifier: PreTrainedModel,
     examples: pd.DataFrame,
@@ -328,10 +333,8 @@ def _task(
     seed: int,
 ) -> Task:
     rows, validation = (examples[examples["split"] == split] for split in ("train", "validation"))
-    sequences = rows["input_ids"].tolist()
-    targets, validation_targets = (
-        part["class_index"].to_numpy(dtype=np.int64) for part in (rows, validation)
-    )
+    targets, validation_targets = map(_targets, (rows, validation))
+    phases = [rows for _, rows in rows.groupby("phase")] if "phase" in rows else [rows]
     weights = np.ones(len(classes), dtype=np.float32)
     if settings.class_weights == "balanced":
         weights = class_weights(targets, len(classes))
@@ -339,6 +342,8 @@ def _task(
 
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
+        rows = phases[(epoch - 1) * len(phases) // settings.epochs]
+        sequences, targets = rows["input_ids"].tolist(), _targets(rows)
         heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
         heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
         lengths = np.array([len(ids) for ids in heard])
@@ -369,6 +374,7 @@ def _task(
         metric=criterion.metric,
         greater_is_better=criterion.card.larger_is_better,
         untrained_is_candidate=False,
+        epochs_before_patience=-(-settings.epochs * (len(phases) - 1) // len(phases)),
         validation_rows=[*validation["input_ids"], validation_targets],
         padded_tensors=("input_ids", "attention_mask"),
     )

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     Field,
     PositiveInt,
+    model_validator,
 )
 
-from speechlasso.data.settings import Table
+from speechlasso.data.settings import Schedule, Table
 from speechlasso.section import HOW_ONLY, SPLITS, PositiveFloat, Section, Share, ordered
 from speechlasso.training.settings import Training
 
@@ -98,11 +99,23 @@ class Finetune(Training):
     decision_threshold: Literal["half", "tuned"] = "half"
     """Binary tasks: predict evaluate.positive_label (or the rarer class) from probability 0.5 on,
     or from the one that scores best on validation rows."""
+    schedule: Schedule | None = None
+    """Which training rows are read as text alone and which with speech, by arms that read both; by
+    default all with speech. A curriculum trains on text in the first half of the epochs, on speech
+    in the rest, from which on patience counts. Tokenizer, selection and adaptation have read the
+    speech of all training rows."""
     lora: LoRA = LoRA()
     """Settings of method: lora."""
 
+    @model_validator(mode="after")
+    def _has_an_epoch_for_each_phase(self) -> Self:
+        if self.schedule and self.schedule.scheme == "curriculum" and self.epochs < 2:
+            raise ValueError("schedule: curriculum needs two epochs or more")
+        return self
+
     def as_read(self, reads_audio: bool) -> Self:
-        finetune = self
+        # The examples of a schedule are upstream, and their key says more.
+        finetune = self.with_defaults("schedule")
         if not reads_audio:
             finetune = finetune.with_defaults("splice", "token_dropout", "new_rows_rate")
         return finetune if self.method == "lora" else finetune.with_defaults("lora")

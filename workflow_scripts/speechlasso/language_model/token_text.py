@@ -118,3 +118,27 @@ def token_texts(
     frame["audio_tokens"] = sequences
     frame["token_text"] = [token_text(*pair) for pair in zip(texts, sequences, strict=True)]
     return frame
+
+
+def scheduled(texts: pd.DataFrame, schedule: pd.DataFrame) -> pd.DataFrame:
+    """Token texts with the training rows as a schedule has them.
+
+    Parameters
+    ----------
+    texts
+        As `token_texts` makes them, of both inputs.
+    schedule
+        As `data.schedule.schedule_examples` makes it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per example of the schedule, with its phase and, without speech, written as text
+        alone; then the rows of the other splits, whose phase is missing.
+    """
+    rows = schedule.merge(texts, on="id", validate="m:1")
+    silent = ~rows["speech"]
+    rows.loc[silent, "audio_tokens"] = None
+    rows.loc[silent, "token_text"] = [token_text(text, None) for text in rows.loc[silent, "text"]]
+    others = texts[texts["split"] != "train"]
+    return pd.concat([rows.drop(columns="speech"), others], ignore_index=True)

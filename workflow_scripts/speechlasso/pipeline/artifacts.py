@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from speechlasso.data.settings import Columns, Table
+from speechlasso.data.settings import Columns, Schedule, Table
 from speechlasso.errors import InputError
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
@@ -48,6 +48,14 @@ class Artifacts:
     def folds(self) -> Variant:
         folds = self.settings.dataset.folds.as_read()
         return Variant(stages.FoldDivision(folds=folds), {"manifest": self.manifest()})
+
+    def examples(self, schedule: Schedule) -> Variant:
+        """Which training rows are learned from, with or without speech, in which order."""
+        seed = None if schedule.scheme == "text_only" else self.seed
+        return Variant(
+            stages.ScheduleExamples(schedule=schedule.as_read(), fold=self.fold, seed=seed),
+            {"manifest": self.manifest(), "folds": self.folds()},
+        )
 
     def codes(self) -> Variant:
         """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
-from speechlasso.data.settings import DemoCorpus, Folds, Table
+from speechlasso.data.settings import DemoCorpus, Folds, Schedule, Table
 from speechlasso.evaluation.cards import METRICS, MetricName
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.settings import Encoder
@@ -100,6 +100,19 @@ class FoldDivision(Stage):
     @property
     def label(self) -> str:
         return self.folds.method
+
+
+class ScheduleExamples(Stage):
+    name = "schedule_examples"
+    files = ("examples.parquet",)
+    schedule: Schedule
+    fold: str
+    seed: int | None = None
+    """With `fold`, what the rows with speech are drawn from."""
+
+    @property
+    def label(self) -> str:
+        return self.schedule.scheme
 
 
 class OfTokenizer(Stage):
@@ -305,6 +318,7 @@ STAGES: dict[str, type[Stage]] = {
         Corpus,
         Manifest,
         FoldDivision,
+        ScheduleExamples,
         FitTokenizer,
         Codes,
         EncodeAudio,

@@ -27,6 +27,8 @@ class TokenLM(SystemOfTokens):
         upstream = artifacts.of_token_texts(self.inputs, self.select)
         if self.reads_audio and self.adapt:
             upstream["adapt"] = artifacts.adaptation(self.inputs, self.select)
+        if len(self.inputs) == 2 and settings.finetune.schedule:
+            upstream["examples"] = artifacts.examples(settings.finetune.schedule)
         return Reads(
             upstream,
             sections={

@@ -13,7 +13,7 @@ from speechlasso.files import write_csv
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens, read_token_rows
-from speechlasso.language_model.token_text import n_selected
+from speechlasso.language_model.token_text import n_selected, scheduled
 from speechlasso.training.processes import in_processes
 
 if TYPE_CHECKING:
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """Fine-tune on the token texts, from adapted rows where there are some."""
+    examples = pd.read_parquet(inputs["token_texts"][0])
+    if "examples" in inputs:
+        examples = scheduled(examples, pd.read_parquet(inputs["examples"][0]))
     work = partial(
         finetune,
-        pd.read_parquet(inputs["token_texts"][0]),
+        examples,
         folder,
         lm=settings.lm,
         settings=settings.finetune,

@@ -64,6 +64,8 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
+    epochs_before_patience: int = 0
+    """After which patience counts, as other examples follow."""
     validation_rows: Sequence[np.ndarray] = ()
     """What `validate` reads: a checkpoint of a run with other rows is not taken up."""
     padded_tensors: tuple[str, ...] = ()
@@ -166,7 +168,8 @@ class _Run:
 
     def is_finished(self) -> bool:
         progress = self.progress
-        too_long_without_gain = progress.epoch - progress.best_epoch >= self.settings.patience
+        since = max(progress.best_epoch, self.task.epochs_before_patience)
+        too_long_without_gain = progress.epoch - since >= self.settings.patience
         return progress.epoch >= self.settings.epochs or too_long_without_gain
 
     def train_epoch(self, seed: int, bar: tqdm) -> None:

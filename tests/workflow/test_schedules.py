@@ -1,0 +1,41 @@
+"""Fine-tuning on a part of the speech, through the real Snakefile."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+ARM = {"system": "token_lm", "select": "lasso"}
+
+
+def config_of(fraction: float) -> dict:
+    schedule = {"scheme": "curriculum", "speech_fraction": fraction}
+    override = {"finetune": {"epochs": 2, "schedule": schedule}}
+    return {
+        "experiment": {"name": "scarce", "arms": ["text_only", "scarce"]},
+        "arms": {"scarce": ARM | {"override": override}},
+    }
+
+
+def test_a_part_of_the_speech_runs_fine_tuning_and_what_follows(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "scarce")
+    workspace.write("scarce.yaml", config_of(0.25))
+    options = ("--configfile", "tiny.yaml", "scarce.yaml")
+    own = {
+        *("schedule_examples", "finetune", "predict", "evaluate", "model_card"),
+        *("summarise", "report", "all"),
+    }
+    assert workspace.planned_rules(*options) == own
+    workspace.run(*options)
+    assert workspace.planned_rules(*options) == set()
+
+    table = workspace.folder / "results/experiments/scarce/index.tsv"
+    folders = pd.read_csv(table, sep="\t").set_index("arm").loc["scarce"]
+    examples = pd.read_parquet(workspace.folder / folders["examples"] / "examples.parquet")
+    assert examples.value_counts(["phase", "speech"]).to_dict() == {(0, False): 45, (1, True): 11}
+    log = pd.read_csv(workspace.folder / folders["training"] / "training_log.csv")
+    assert list(log["epoch"]) == [1, 2]
+    predictions = pd.read_parquet(workspace.folder / folders["predictions"] / "predictions.parquet")
+    assert (predictions["n_audio_tokens"] > 0).mean() > 0.9, "predicted with speech"
+
+    workspace.write("scarce.yaml", config_of(0.5))
+    assert workspace.planned_rules(*options) == own
