@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans import AFTER_SELECTION, changed_stages, keys_by_stage, leave_one_speaker_out, plan
 
-from speechlasso.data.recorded_clips import CLIPS, RecordedClips, checked_and_recorded
 from speechlasso.errors import InputError
-from speechlasso.experiment.load import load_settings, merged
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
-from speechlasso.files import write_json
-from speechlasso.pipeline.observations import Observations
-
-
-def plan(**overrides):
-    return make_plan(load_settings(merged(Settings().model_dump(), overrides)))
-
-
-def keys_by_stage(a_plan):
-    return {stage: set(a_plan.keys(stage)) for stage in a_plan.variants}
-
-
-def changed_stages(before, after):
-    a, b = keys_by_stage(before), keys_by_stage(after)
-    return {stage for stage in a if a[stage] != b[stage]}
-
-
-AFTER_SELECTION = {
-    *("select_tokens", "describe_selection", "token_texts", "adapt_lm", "finetune", "fit_linear"),
-    *("predict", "evaluate"),
-}
 
 
 @pytest.mark.parametrize(
@@ -187,43 +158,6 @@ def test_index_names_the_runs_own_folders():
     assert selections == {by_run[arm, random.seed]["select"] for arm in ("lasso", "random")}
 
 
-@pytest.fixture
-def table(tmp_path):
-    rows = [(f"u{i}", "hello", "ab"[i % 2], "x.wav", f"s{i % 3}") for i in range(12)]
-    path = tmp_path / "table.csv"
-    pd.DataFrame(rows, columns=["id", "text", "label", "audio", "speaker"]).to_csv(
-        path, index=False
-    )
-    return str(path)
-
-
-def leave_one_speaker_out(table, **folds):
-    return {
-        "source": "table",
-        "table": {"path": table, "columns": {"group": "speaker"}},
-        "folds": {"method": "leave_one_group_out", **folds},
-    }
-
-
-def test_leave_one_group_out_makes_one_fold_per_group(table):
-    a_plan = plan(dataset=leave_one_speaker_out(table), audio={"shard_size": 5})
-    assert {run.fold for run in a_plan.runs} == {"s0", "s1", "s2"}
-    assert len(a_plan.keys("fit_tokenizer")) == 3
-    assert {len(a_plan.shards(codes)) for codes in a_plan.variants["tokenize_audio"].values()} == {
-        3
-    }
-
-
-def test_no_two_folds_share_what_is_learned_or_scored(table):
-    """Not even text alone, whose examples differ in nothing but their fold."""
-    runs = plan(dataset=leave_one_speaker_out(table), seeds=[1]).runs
-    for arm in {run.arm for run in runs}:
-        of_arm = [run.folders() for run in runs if run.arm == arm]
-        assert len(of_arm) == 3
-        for stage in of_arm[0].keys() - {"manifest", "folds"}:
-            assert len({folders[stage] for folders in of_arm}) == 3, (arm, stage)
-
-
 def test_all_that_scores_has_the_positive_label():
     a_plan = plan(evaluate={"metric": "positive_f1", "positive_label": "tense"}, seeds=[1])
     for stage in ("evaluate", "finetune", "fit_linear"):
@@ -232,30 +166,9 @@ def test_all_that_scores_has_the_positive_label():
         assert settings and found == {"tense"}
 
 
-def test_running_one_fold_alone_shares_its_folders(table):
-    all_folds = keys_by_stage(plan(dataset=leave_one_speaker_out(table)))
-    one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
-    assert all(one[stage] <= all_folds[stage] for stage in one)
-    assert len(one["build_bow"]) == 1
-
-
-def test_an_unknown_fold_is_refused(table):
-    with pytest.raises(InputError, match=r"dataset\.folds\.only: no fold is named 's9'"):
-        plan(dataset=leave_one_speaker_out(table, only=["s9"]))
-
-
 def test_a_missing_table_is_an_input_error():
     with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
         plan(dataset=leave_one_speaker_out("nowhere.csv"))
-
-
-def test_a_pretrained_tokenizer_encodes_once_for_all_folds(tmp_path):
-    dataset = {"folds": {"method": "grouped", "n_folds": 3}}
-    learned = make_plan(Settings(dataset=dataset))
-    assert len(learned.variants["tokenize_audio"]) == len(learned.variants["fit_tokenizer"]) == 3
-    pretrained = make_plan(Settings(dataset=dataset, tokenizer={"method": "mimi"}))
-    assert len(pretrained.variants["tokenize_audio"]) == 1
-    assert not pretrained.variants["fit_tokenizer"]
 
 
 def test_missing_files_of_a_tokenizer_are_all_named():
@@ -289,46 +202,6 @@ def test_lists_of_learning_rates_and_ranks_are_swept_together_by_the_arms_that_r
     ]
 
 
-def test_a_corpus_to_adapt_to_is_tokenised_by_each_folds_tokenizer_and_selection(table, tmp_path):
-    corpus = tmp_path / "corpus.csv"
-    rows = [f"c{i},c{i}.wav,words" for i in range(7)]
-    corpus.write_text("\n".join(["id,audio,text", *rows]) + "\n")
-    options = {
-        "dataset": leave_one_speaker_out(table),
-        "audio": {"shard_size": 5},
-        "experiment": {"arms": ["text_only", "lasso"]},
-    }
-    without = plan(**options)
-    with_corpus = plan(**options, adapt={"corpus": {"path": str(corpus)}})
-    assert len(with_corpus.keys("manifest")) == 2
-    before, after = keys_by_stage(without), keys_by_stage(with_corpus)
-    for stage in ("select_tokens", "fit_tokenizer", "build_bow"):
-        assert before[stage] == after[stage]
-    assert not before["adapt_lm"] & after["adapt_lm"]
-    new = {
-        key: with_corpus["tokenize_audio", key]
-        for key in after["tokenize_audio"] - before["tokenize_audio"]
-    }
-    assert len(new) == 3
-    assert {len(with_corpus.shards(codes)) for codes in new.values()} == {2}
-    assert {
-        len(with_corpus.shards(with_corpus["tokenize_audio", key]))
-        for key in before["tokenize_audio"]
-    } == {3}
-    for key in after["adapt_lm"]:
-        texts = with_corpus["adapt_lm", key].upstream["token_texts"]
-        assert texts.upstream["codes"].key in new and "folds" not in texts.upstream
-    finetuned = [with_corpus["finetune", key] for key in after["finetune"]]
-    of_lasso = [variant for variant in finetuned if "adapt" in variant.upstream]
-    assert all("folds" in variant.upstream["token_texts"].upstream for variant in of_lasso)
-
-
-def test_adapting_to_test_rows_is_told():
-    arms = {"seen": {"select": "lasso", "override": {"adapt": {"splits": ["train", "test"]}}}}
-    a_plan = plan(arms=arms, experiment={"arms": ["seen", "lasso", "text_only"]})
-    assert a_plan.transductive_arms() == ["seen"]
-
-
 def test_a_table_of_text_alone_has_no_codes(tmp_path):
     table = tmp_path / "texts.csv"
     table.write_text("text,label,split\na,x,train\nb,y,val\nc,x,test\n")
@@ -357,30 +230,6 @@ def test_starting_rows_do_not_touch_text_alone():
     arms = {"experiment": {"arms": ["text_only"]}}
     keys = [keys_by_stage(plan(lm={"new_rows": start}, **arms)) for start in ("mean", "random")]
     assert keys[0] == keys[1]
-
-
-def test_with_a_corpus_no_split_is_read(tmp_path):
-    corpus = tmp_path / "corpus.csv"
-    corpus.write_text("id,audio,text\na,a.wav,words\n")
-    plans = [
-        plan(adapt={"corpus": {"path": str(corpus)}, "splits": splits})
-        for splits in (["train"], ["test"])
-    ]
-    assert plans[0].keys("adapt_lm") == plans[1].keys("adapt_lm")
-    assert plans[1].transductive_arms() == []
-
-
-def test_bad_clips_of_a_corpus_are_skipped_as_those_of_the_table_are(table, tmp_path):
-    corpus = tmp_path / "corpus.csv"
-    corpus.write_text("id,audio,text\na,a.wav,words\n")
-    for on_bad in ("error", "skip"):
-        a_plan = plan(
-            dataset=leave_one_speaker_out(table),
-            adapt={"corpus": {"path": str(corpus)}},
-            audio={"on_bad": on_bad, "max_bad_share": 0.3},
-        )
-        settings = [manifest.settings for manifest in a_plan.variants["manifest"].values()]
-        assert [(s.on_bad, s.max_bad_share) for s in settings] == [(on_bad, 0.3)] * 2
 
 
 @pytest.mark.parametrize(
@@ -516,111 +365,3 @@ def test_folders_begin_with_what_their_stage_does(table):
     mine = labels(plan(dataset=leave_one_speaker_out(table), lm={"name": "some/where else/"}))
     assert (mine["manifest"], mine["divide_folds"]) == ({"table"}, {"leave_one_group_out"})
     assert mine["adapt_lm"] == {"where_else"}
-
-
-@pytest.fixture
-def own_data(tmp_path, monkeypatch):
-    """Settings of an experiment on a table of three clips, with a local language model."""
-    monkeypatch.chdir(tmp_path)
-    for name in "abc":
-        soundfile.write(f"{name}.wav", np.full(1000, 0.1 * ord(name) % 1), 16_000)
-    with open("table.csv", "w") as table:
-        table.write("id,audio,text,label,split\n")
-        table.writelines(f"{name},{name}.wav,word,x,train\n" for name in "abc")
-    os.mkdir("lm")
-    for name in ("config.json", "model.safetensors", "README.md"):
-        Path("lm", name).write_text("old")
-    return {
-        "dataset": {
-            "source": "table",
-            "table": {"path": "table.csv", "columns": {"split": "split"}},
-        },
-        "lm": {"name": "lm"},
-        "seeds": [1],
-    }
-
-
-def record_clips(a_plan):
-    """Leave what the manifest's job leaves of the clips."""
-    (key,) = a_plan.keys("manifest")
-    clips = {}
-    check = checked_and_recorded(clips)
-    for name in "abc":
-        check(f"{name}.wav")
-    RecordedClips(clips).write(Path(a_plan["manifest", key].folder, CLIPS))
-
-
-def test_another_table_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
-    before = plan(**own_data)
-    old = Path("table.csv").read_text()
-    Path("table.csv").write_text(old.replace(",x,", ",y,"))
-    os.utime("table.csv", (1, 1))
-    assert changed_stages(before, plan(**own_data)) == set(AFTER_SELECTION) | {
-        *("manifest", "divide_folds", "fit_tokenizer", "tokenize_audio", "build_bow", "fit_path")
-    }
-    Path("table.csv").write_text(old)
-    assert changed_stages(before, plan(**own_data)) == set()
-
-
-def test_another_model_changes_what_is_trained_from_it(own_data):
-    before = plan(**own_data)
-    Path("lm/model.safetensors").write_text("new")
-    changed = {"adapt_lm", "finetune", "predict", "evaluate"}
-    assert changed_stages(before, plan(**own_data)) == changed
-    Path("lm/model.safetensors").write_text("old")
-    Path("lm/README.md").write_text("new")
-    assert changed_stages(before, plan(**own_data)) == set()
-
-
-def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_data):
-    before = plan(**own_data)
-    record_clips(before)
-    assert changed_stages(before, plan(**own_data)) == set()
-    old = Path("b.wav").read_bytes()
-    shutil.copy("a.wav", "b.wav")
-    changed = plan(**own_data)
-    assert "manifest" in changed_stages(before, changed)
-    # The old manifest's folder is where changes are noticed: it is no folder to prune.
-    assert {f"results/manifest/{key}" for key in before.keys("manifest")} < (
-        changed.reached_folders()
-    )
-    assert list(changed.watched()) == [
-        "the table table.csv",
-        "3 clips, of which 1 changed since they were recorded",
-        "the model files lm",
-    ]
-    os.remove("b.wav")
-    missing = plan(**own_data)
-    assert len({a_plan.keys("manifest")[0] for a_plan in (before, changed, missing)}) == 3
-    Path("b.wav").write_bytes(old)
-    assert changed_stages(before, plan(**own_data)) == set()
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_rows_are_planned_in_ten_seconds(own_data):
-    names = [f"clips/{number}.wav" for number in range(100_000)]
-    with open("table.csv", "w") as table:
-        table.write("id,audio,text,label,split\n")
-        table.writelines(f"{name},{name},some words,x,train\n" for name in names)
-    (key,) = plan(**own_data).keys("manifest")
-    # Clips that are not there are looked for as others are.
-    RecordedClips(dict.fromkeys(names)).write(f"results/manifest/{key}/{CLIPS}")
-    started = time.process_time()
-    assert "100000 clips, of which 0 changed" in " ".join(plan(**own_data).watched())
-    assert time.process_time() - started < 10
-
-
-def test_jobs_plan_from_what_the_run_wrote_down_without_any_of_the_files(own_data):
-    record_clips(plan(**own_data))
-    shutil.copy("a.wav", "b.wav")
-    by_run = plan(**own_data)
-    by_run.observations.write("observed.json")
-    settings = load_settings(merged(Settings().model_dump(), own_data))
-    for path in ("a.wav", "b.wav", "c.wav", "table.csv"):
-        os.remove(path)
-    by_job = make_plan(settings, Observations("observed.json"))
-    assert keys_by_stage(by_job) == keys_by_stage(by_run)
-    assert by_job.n_rows == by_run.n_rows
-    write_json("observed.json", {"folds": ["given"]})
-    with pytest.raises(InputError, match=r"observed\.json: is of another configuration"):
-        make_plan(settings, Observations("observed.json"))

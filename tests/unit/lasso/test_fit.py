@@ -12,112 +12,20 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logsumexp, xlogy
+from plain_lasso import (
+    FIELDS,
+    counts_and_labels,
+    independent_gap,
+    largest_violation,
+    objective,
+    row_weights,
+    scikit_learn,
+)
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.class_weight import compute_class_weight
 
 from speechlasso.errors import InputError
 from speechlasso.lasso.certificate import stationary_measure
-from speechlasso.lasso.fit import (
-    alpha_max,
-    certify,
-    fit_lasso,
-    lasso_path,
-    predict_probabilities,
-)
-
-FIELDS = ("alpha", "coef", "intercept", "objective", "duality_gap", "iterations", "converged")
-
-
-def counts_and_labels(seed=0, n_rows=80, n_features=30, n_classes=2, density=0.4):
-    """Sparse counts and labels that depend on the first three features, each class present."""
-    rng = np.random.default_rng(seed)
-    counts = rng.poisson(2.0, (n_rows, n_features)) * (rng.random((n_rows, n_features)) < density)
-    signal = counts[:, :3] @ rng.normal(size=(3, n_classes)) + rng.gumbel(size=(n_rows, n_classes))
-    labels = signal.argmax(axis=1)
-    labels[:n_classes] = np.arange(n_classes)
-    return sp.csr_array(counts.astype(np.float64)), labels
-
-
-def row_weights(labels, class_weight="balanced", sample_weight=None):
-    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    if class_weight is None:
-        return weights
-    totals = np.array([weights[labels == label].sum() for label in np.unique(labels)])
-    return weights * (weights.sum() / (len(totals) * totals))[labels]
-
-
-def class_scores(features, coef, intercept):
-    """Scores of all classes, (n_rows, K), from one vector (K = 2) or from K."""
-    scores = features @ coef.T + intercept
-    return np.hstack([np.zeros_like(scores), scores]) if coef.shape[0] == 1 else scores
-
-
-def objective(features, labels, weights, alpha, coef, intercept):
-    scores = class_scores(features, coef, intercept)
-    losses = logsumexp(scores, axis=1) - scores[np.arange(len(labels)), labels]
-    return weights @ losses + alpha * np.abs(coef).sum()
-
-
-def independent_gap(features, labels, weights, alpha, coef, intercept):
-    """Primal and dual objective from coefficients and intercepts alone, by another way than the
-    library's; checks that the dual point is feasible."""
-    scores = class_scores(features, coef, intercept)
-    n_classes = scores.shape[1]
-    probabilities = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-    target = np.eye(n_classes)[labels]
-    away = weights[:, None] * probabilities * (1 - target)
-    flow = np.stack([away[labels == label].sum(axis=0) for label in range(n_classes)])
-    rates = flow.sum(axis=1)
-    # Visits of the jump chain, over the rates, are the stationary measure of the flow.
-    balance = np.vstack([(flow / rates[:, None]).T - np.eye(n_classes), np.ones(n_classes)])
-    visits = np.linalg.lstsq(balance, np.eye(n_classes + 1)[-1], rcond=None)[0]
-    scale = (visits / rates) / (visits / rates).max()
-    residuals = scale[labels, None] * (away - target * away.sum(axis=1, keepdims=True))
-    residuals *= alpha / max(alpha, np.abs(features.T @ residuals).max())
-    inside = target + residuals / weights[:, None]
-    assert (inside >= -1e-15).all() and np.allclose(inside.sum(axis=1), 1)
-    assert np.abs(residuals.sum(axis=0)).max() <= 1e-9 * np.abs(residuals).sum()
-    assert np.abs(features.T @ residuals).max() <= alpha * (1 + 1e-9)
-    inside = np.maximum(inside, 0.0)
-    dual = -weights @ xlogy(inside, inside).sum(axis=1)
-    return objective(features, labels, weights, alpha, coef, intercept), dual
-
-
-def largest_violation(features, labels, weights, alpha, coef, intercept):
-    """Distance of zero from the subdifferential of the objective, largest entry, over alpha."""
-    scores = class_scores(features, coef, intercept)
-    probabilities = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-    residuals = weights[:, None] * (probabilities - np.eye(scores.shape[1])[labels])
-    gradient = np.asarray(features.T @ residuals).T[-len(coef) :]
-    at_zero = np.maximum(np.abs(gradient) - alpha, 0.0)
-    elsewhere = np.abs(gradient + alpha * np.sign(coef))
-    violation = np.where(coef == 0, at_zero, elsewhere).max()
-    return max(violation, np.abs(residuals.sum(axis=0)).max()) / alpha
-
-
-def scikit_learn(features, labels, alpha, class_weight="balanced", sample_weight=None):
-    """SAGA, helped to converge: its steps are too long for row weights above 1, so the weights are
-    scaled down and C up; and on sparse features its intercepts hardly move, so they are dense."""
-    classes = np.unique(labels)
-    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    weights = (
-        weights
-        * (
-            compute_class_weight(
-                class_weight, classes=classes, y=labels, sample_weight=sample_weight
-            )
-        )[np.searchsorted(classes, labels)]
-    )
-    model = LogisticRegression(
-        l1_ratio=1,
-        solver="saga",
-        C=weights.max() / alpha,
-        tol=1e-10,
-        max_iter=100_000,
-        random_state=0,
-    )
-    return model.fit(features.toarray(), labels, weights / weights.max())
+from speechlasso.lasso.fit import alpha_max, certify, fit_lasso, lasso_path, predict_probabilities
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -382,47 +290,6 @@ def test_order_of_rows_and_columns_does_not_matter(n_classes):
     np.testing.assert_allclose(fit.coef[:, columns], shuffled.coef, atol=1e-4)
 
 
-def test_formats_of_the_features_do_not_matter_and_stay_untouched():
-    features, labels = counts_and_labels(10)
-    wide = features.copy()
-    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-    # Each count split in two entries of the same place.
-    split = sp.csr_array(
-        (
-            np.repeat(features.data / 2, 2),
-            np.repeat(features.indices, 2),
-            features.indptr * 2,
-        ),
-        shape=features.shape,
-    )
-    expected = fit_lasso(features, labels, 0.5)
-    for other in (
-        features.tocsc(),
-        sp.csr_matrix(features),
-        features.toarray(),
-        features.astype(np.float32),
-        features.astype(np.int64),
-        features.tocoo(),
-        wide,
-        split,
-        split.tocsc(),
-    ):
-        before = other.copy()
-        fit = fit_lasso(other, labels, 0.5)
-        np.testing.assert_allclose(fit.coef, expected.coef, rtol=1e-9, atol=1e-12)
-        if sp.issparse(other):
-            assert other.nnz == before.nnz and other.dtype == before.dtype
-            np.testing.assert_array_equal(other.data, before.data)
-
-
-def test_labels_may_be_words():
-    features, codes = counts_and_labels(11, n_classes=3)
-    words = np.array(["appeal", "cause", "slogan"])[codes]
-    fit, of_codes = fit_lasso(features, words, 4.0), fit_lasso(features, codes, 4.0)
-    assert fit.classes.tolist() == ["appeal", "cause", "slogan"]
-    np.testing.assert_array_equal(fit.coef, of_codes.coef)
-
-
 def test_a_fit_that_does_not_converge_says_so(caplog):
     features, labels = counts_and_labels(12)
     with caplog.at_level(logging.WARNING):
@@ -459,43 +326,6 @@ def test_extra_memory_is_below_twice_the_matrix():
     finally:
         tracemalloc.stop()
     assert peak < 2 * size
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"labels": np.zeros(80, dtype=int)}, r"labels: expected two classes or more, got \[0\]"),
-        ({"labels": np.arange(79) % 2}, r"labels: expected shape \(80,\)"),
-        (
-            {"labels": np.array([None, *["a", "b"] * 39, "a"], dtype=object)},
-            r"labels: missing in rows 0$",
-        ),
-        ({"sample_weight": np.full(80, -1.0)}, "sample_weight: negative .* and 70 more"),
-        ({"sample_weight": np.ones(3)}, r"sample_weight: expected shape \(80,\)"),
-        (
-            {"labels": np.arange(80) % 2, "sample_weight": np.arange(80) % 2.0},
-            r"sample_weight: zero for every row of \[0\]",
-        ),
-        ({"class_weight": "even"}, "class_weight: expected 'balanced' or None, got 'even'"),
-        ({"multi_class": "ovr"}, "multi_class: expected 'multinomial' or 'one_vs_rest'"),
-        ({"alpha": 0.0}, "alpha must be positive and finite"),
-        ({"alpha": np.nan}, "alpha must be positive and finite"),
-    ],
-)
-def test_bad_input_is_named(changes, message):
-    features, labels = counts_and_labels(15)
-    arguments = {"labels": labels, "alpha": 1.0, **changes}
-    with pytest.raises(InputError, match=message):
-        fit_lasso(features, **arguments)
-
-
-def test_all_problems_are_listed_at_once():
-    features, _ = counts_and_labels(15)
-    features.data[0] = np.nan
-    with pytest.raises(InputError) as error:
-        fit_lasso(features, np.zeros(3), 1.0, multi_class="ovr")
-    for part in ("not finite in rows", "labels: expected shape", "multi_class"):
-        assert part in str(error.value)
 
 
 def test_features_of_zeros_have_no_path():

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.feature_selection import chi2
-from sklearn.metrics import f1_score, mutual_info_score
+from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
-from tests.unit.linear_baseline import bow_linear, fit_and_predict
+from small_bow import FEATURES, LASSO, N, drawn, indices, lasso, make_bow
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.lasso.fit import certify, fit_lasso, predict_probabilities
-from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords, weighting
+from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.path import LassoRows, SelectionPath
 from speechlasso.selection.select import (
     TokenSelection,
@@ -30,53 +29,8 @@ from speechlasso.selection.select import (
     select_by_lasso,
     select_random,
     select_ranked,
-    select_stable,
 )
-from speechlasso.selection.settings import (
-    LassoSelection,
-    RankedSelection,
-    StabilitySelection,
-)
-
-FEATURES = AudioFeatures(first_layer=1, n_layers=2, codebook_size=10)
-N = 160
-LASSO = LassoSelection(method="lasso", alpha=2.0)
-
-
-def make_bow(seed=0):
-    """Audio token 3 (layer 1, code 3) tells class x, token 15 (layer 2, code 5) class y; word 0
-    tells class z."""
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(["x", "y", "z"], N)
-    audio = rng.poisson(1.0, (N, 20))
-    audio[:, 3] += 4 * (labels == "x")
-    audio[:, 15] += 4 * (labels == "y")
-    text = rng.poisson(0.5, (N, 6))
-    text[:, 0] += 3 * (labels == "z")
-    split = np.repeat(["train", "validation", "test"], [100, 30, 30])
-    rows = pd.DataFrame({"id": [f"u{i}" for i in range(N)], "label": labels, "split": split})
-    return BagOfWords(
-        rows, sp.csr_array(audio), sp.csr_array(text), FEATURES, [f"w{i}" for i in range(6)]
-    )
-
-
-same_bow = cache(make_bow)
-"""For hundreds of draws from it."""
-
-
-def lasso(bow, metric="macro_f1", **changes):
-    """The selection of a lasso, its path fitted anew."""
-    settings = LASSO.model_copy(update=changes)
-    path = SelectionPath.fitted(LassoRows.of(bow, settings))
-    return select_by_lasso(bow, path, settings, Criterion(metric=metric))
-
-
-def drawn(n_tokens, *, layers=None, seed=1, fold="given"):
-    return indices(select_random(same_bow(), n_tokens, layers=layers, seed=seed, fold=fold))
-
-
-def indices(selection):
-    return [token.index for token in selection.tokens]
+from speechlasso.selection.settings import RankedSelection
 
 
 def test_the_lasso_finds_the_tokens_that_tell_the_class():
@@ -400,92 +354,12 @@ def test_weighting_and_scaling_can_be_left_out(changes):
     assert {3, 15} <= set(indices(lasso(make_bow(), alpha=0.5, **changes)))
 
 
-@pytest.mark.parametrize("method", ["chi_square", "mutual_information"])
-def test_ranked_controls_find_the_telling_tokens_on_training_rows(method):
-    bow = make_bow()
-    selection = select_ranked(bow, RankedSelection(method=method), n_tokens=2)
-    assert indices(selection) == [3, 15]
-    shuffled = bow.rows.copy()
-    outside = shuffled["split"] != "train"
-    shuffled.loc[outside, "label"] = "x"
-    other = BagOfWords(shuffled, bow.audio, bow.text, bow.features, bow.words)
-    again = select_ranked(other, RankedSelection(method=method), n_tokens=2)
-    assert again.to_json() == selection.to_json()
-
-
-def test_ranked_controls_weigh_tokens_by_the_score_that_names_them():
-    """Token 4 is where x is; of 6, which is everywhere, z has more; 8 is everywhere alike."""
-    bow = make_bow()
-    labels = bow.rows["label"].to_numpy()
-    audio = bow.audio.toarray()
-    audio[:, 4], audio[:, 6], audio[:, 8] = labels == "x", 1 + 5 * (labels == "z"), 9
-    bow = replace(bow, audio=sp.csr_array(audio))
-    expected = {
-        "chi_square": chi2(audio[:100], labels[:100])[0],
-        "mutual_information": [mutual_info_score(labels[:100], n > 0) for n in audio[:100].T],
-        "most_frequent": audio[:100].sum(axis=0),
-    }
-    firsts = set()
-    for method, scores in expected.items():
-        selection = select_ranked(bow, RankedSelection(method=method), n_tokens=3)
-        best = sorted(np.argsort(-np.asarray(scores), kind="stable")[:3])
-        assert (selection.method, indices(selection)) == (method, best)
-        weights = [token.weight for token in selection.tokens]
-        np.testing.assert_allclose(weights, np.asarray(scores)[best])
-        firsts.add(tuple(best))
-    assert len(firsts) == 3, "the example is to tell the scores apart"
-
-
-def test_the_most_frequent_tokens():
-    bow = make_bow()
-    selection = select_ranked(bow, RankedSelection(method="most_frequent"), n_tokens=4)
-    totals = bow.audio[:100].sum(axis=0)
-    assert set(indices(selection)) == set(np.argsort(-totals, kind="stable")[:4])
-
-
-def test_stability_selection_finds_the_telling_tokens():
-    settings = StabilitySelection(method="stability", alpha=2.0, n_subsamples=10)
-    selection = select_stable(make_bow(), settings, n_tokens=2)
-    assert indices(selection) == [3, 15]
-    assert all(token.weight == 1.0 for token in selection.tokens)
-
-
 def test_selection_probabilities_of_a_lasso():
     bow = make_bow()
     probabilities = lasso_selection_probabilities(bow, LASSO, lasso(bow))
     assert probabilities.shape == (20,)
     assert probabilities[[3, 15]].tolist() == [1.0, 1.0]
     assert probabilities.mean() < 0.8
-
-
-def test_the_random_control_draws_anew_for_each_seed_and_never_twice_the_same_token():
-    draws = [drawn(8, seed=seed) for seed in range(20)]
-    assert all(len(set(draw)) == 8 for draw in draws)
-    assert len({tuple(draw) for draw in draws}) == 20
-    assert draws[0] == drawn(8, seed=0)
-    counts = np.bincount(np.concatenate([drawn(8, seed=seed) for seed in range(500)]), minlength=20)
-    # Each of 20 tokens is expected 200 times, with a standard deviation of about 11.
-    assert abs(counts - 200).max() < 50
-
-
-def test_the_random_control_draws_anew_in_each_fold():
-    draws = [drawn(8, seed=1, fold=str(fold)) for fold in range(10)]
-    assert len({tuple(draw) for draw in draws}) == 10
-    assert draws[3] == drawn(8, seed=1, fold="3")
-
-
-def test_the_random_control_draws_from_the_layers_of_the_selection_it_copies():
-    draws = [set(drawn(5, seed=seed, layers=[2])) for seed in range(40)]
-    assert set().union(*draws) == set(range(10, 20))
-
-
-@pytest.mark.parametrize("method", ["chi_square", "mutual_information", "most_frequent"])
-def test_ranked_controls_choose_from_the_layers_of_the_selection_they_copy(method):
-    settings = RankedSelection(method=method)
-    everywhere = select_ranked(make_bow(), settings, 20)
-    second = [token for token in everywhere.tokens if token.layer == 2]
-    assert 2 < len(second) < len(everywhere.tokens)
-    assert select_ranked(make_bow(), settings, 20, layers=[2]).tokens == second
 
 
 @pytest.mark.parametrize("layers", [[0], [1, 3]])
@@ -514,60 +388,3 @@ def test_ranks_lead_back_to_the_codecs_own_layers():
     for rank, token in enumerate(selection.tokens):
         assert ranks[token.layer, token.code] == rank
     assert (ranks >= 0).sum() == 6
-
-
-def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validation():
-    bow = make_bow()
-    settings = bow_linear(C=[1e-9, 0.01, 1.0])
-    selection = lasso(bow)
-    predictions, training = fit_and_predict(
-        bow, selection, ["text", "audio"], settings, Criterion()
-    )
-    scores = dict(training["validation_macro_f1"])
-    assert set(scores) == set(settings.C)
-    assert scores[training["C"]] == max(scores.values())
-    assert predictions["id"].tolist() == bow.rows["id"].tolist()
-    test = predictions[predictions["split"] == "test"]
-    assert (test["label"] == test["predicted"]).mean() > 0.8
-    text, _ = fit_and_predict(bow, None, ["text"], settings, Criterion())
-    text_test = text[text["split"] == "test"]
-    assert (text_test["label"] == text_test["predicted"]).mean() < 0.8
-    np.testing.assert_array_equal(
-        predictions["n_audio_tokens"], bow.audio[:, indices(selection)].sum(axis=1)
-    )
-
-
-def test_texts_without_any_word_are_told_to_the_linear_baseline():
-    bow = make_bow()
-    mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
-    with pytest.raises(InputError, match="no training text has a word to count"):
-        fit_and_predict(mute, None, ["text"], bow_linear(), Criterion())
-    selection = lasso(mute, alpha=1.0)
-    fit_and_predict(mute, selection, ["text", "audio"], bow_linear(C=[0.1]), Criterion())
-
-
-def test_the_dummy_is_chance():
-    settings = bow_linear(classifier="dummy")
-    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
-    hits = (predictions["label"] == predictions["predicted"]).mean()
-    assert 0.2 < hits < 0.5
-    assert set(predictions["predicted"]) == {"x", "y", "z"}
-
-
-def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
-    def labels(method, seed):
-        settings = bow_linear(classifier=method, C=[0.1])
-        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion(), seed)
-        return predictions["predicted"].tolist()
-
-    assert labels("dummy", 1) == labels("dummy", 1) != labels("dummy", 2)
-    assert labels("logistic_regression", 1) == labels("logistic_regression", 2)
-
-
-def test_the_linear_baselines_weighting_is_a_setting():
-    loss = {}
-    for method in ("tfidf", "counts"):
-        settings = bow_linear(C=[0.1], weighting=method, scaling="none")
-        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
-        loss[method] = predictions["p_x"].to_numpy()
-    assert not np.allclose(loss["tfidf"], loss["counts"])

@@ -1,4 +1,4 @@
-"""The linear baseline against scikit-learn, its options spelt out."""
+"""The linear baseline: against scikit-learn, on which rows it learns, its options."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
+from small_bow import indices, lasso, make_bow
 from tests.unit.linear_baseline import bow_linear, fit_and_predict
 
+from speechlasso.errors import InputError
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import AudioFeatures, BagOfWords
 from speechlasso.systems.bow_linear_model import Counts, FittedLinear, fit_linear
@@ -78,3 +80,60 @@ def test_C_is_chosen_in_the_direction_of_the_metric(metric):
     best = (min if metric == "loss" else max)(scores.values())
     assert scores[training["C"]] == best
     assert min(scores.values()) < max(scores.values())
+
+
+def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validation():
+    bow = make_bow()
+    settings = bow_linear(C=[1e-9, 0.01, 1.0])
+    selection = lasso(bow)
+    predictions, training = fit_and_predict(
+        bow, selection, ["text", "audio"], settings, Criterion()
+    )
+    scores = dict(training["validation_macro_f1"])
+    assert set(scores) == set(settings.C)
+    assert scores[training["C"]] == max(scores.values())
+    assert predictions["id"].tolist() == bow.rows["id"].tolist()
+    test = predictions[predictions["split"] == "test"]
+    assert (test["label"] == test["predicted"]).mean() > 0.8
+    text, _ = fit_and_predict(bow, None, ["text"], settings, Criterion())
+    text_test = text[text["split"] == "test"]
+    assert (text_test["label"] == text_test["predicted"]).mean() < 0.8
+    np.testing.assert_array_equal(
+        predictions["n_audio_tokens"], bow.audio[:, indices(selection)].sum(axis=1)
+    )
+
+
+def test_texts_without_any_word_are_told_to_the_linear_baseline():
+    bow = make_bow()
+    mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])
+    with pytest.raises(InputError, match="no training text has a word to count"):
+        fit_and_predict(mute, None, ["text"], bow_linear(), Criterion())
+    selection = lasso(mute, alpha=1.0)
+    fit_and_predict(mute, selection, ["text", "audio"], bow_linear(C=[0.1]), Criterion())
+
+
+def test_the_dummy_is_chance():
+    settings = bow_linear(classifier="dummy")
+    predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
+    hits = (predictions["label"] == predictions["predicted"]).mean()
+    assert 0.2 < hits < 0.5
+    assert set(predictions["predicted"]) == {"x", "y", "z"}
+
+
+def test_each_seed_draws_another_dummy_and_the_same_logistic_regression():
+    def labels(method, seed):
+        settings = bow_linear(classifier=method, C=[0.1])
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion(), seed)
+        return predictions["predicted"].tolist()
+
+    assert labels("dummy", 1) == labels("dummy", 1) != labels("dummy", 2)
+    assert labels("logistic_regression", 1) == labels("logistic_regression", 2)
+
+
+def test_the_linear_baselines_weighting_is_a_setting():
+    loss = {}
+    for method in ("tfidf", "counts"):
+        settings = bow_linear(C=[0.1], weighting=method, scaling="none")
+        predictions, _ = fit_and_predict(make_bow(), None, ["text"], settings, Criterion())
+        loss[method] = predictions["p_x"].to_numpy()
+    assert not np.allclose(loss["tfidf"], loss["counts"])

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from plain_speechtokenizer import Pair
 
 
 @pytest.fixture
@@ -16,3 +21,30 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def golden(shared_data: Path) -> Path:
+    """What the authors' own code made of a tiny model with random weights."""
+    return shared_data.parent / "golden" / "speechtokenizer"
+
+
+@pytest.fixture(scope="session")
+def golden_files(golden: Path) -> dict[str, str]:
+    folder = golden / "tiny"
+    return {"checkpoint": str(folder / "checkpoint.pt"), "config": str(folder / "config.json")}
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
+    """Tiny tokenizers, each with its reference."""
+    from plain_speechtokenizer import CONFIG, Pair, Reference
+
+    from speechlasso.tokenizers.speechtokenizer import load
+
+    folder = tmp_path_factory.mktemp("speechtokenizer")
+    found = {}
+    for activation in ("ELU", "Snake"):
+        reference = Reference({**CONFIG, "activation": activation})
+        found[activation] = Pair(reference, load(reference.save(folder / activation)))
+    return found
