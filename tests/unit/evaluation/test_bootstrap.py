@@ -101,7 +101,7 @@ def test_the_score_of_a_resample_is_the_mean_over_seeds():
 def test_memory_is_bounded_and_pieces_make_the_same_resamples(monkeypatch):
     whole = np.concatenate(list(resample_weights(30)))
     assert whole.shape == (N_RESAMPLES, 30) and (whole.sum(axis=1) == 30).all()
-    monkeypatch.setattr(bootstrap, "_PIECE", 30 * 300)
+    monkeypatch.setattr(bootstrap, "PIECE", 30 * 300)
     pieces = list(resample_weights(30))
     assert max(len(piece) for piece in pieces) == 300
     np.testing.assert_array_equal(np.concatenate(pieces), whole)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
 
 from speechlasso.errors import InputError
-from speechlasso.experiment.load import arm_settings, json_schema, load_settings, merged
+from speechlasso.experiment.load import (
+    METHOD_KEYS,
+    arm_settings,
+    json_schema,
+    load_settings,
+    merged,
+)
 from speechlasso.experiment.settings import Settings
+from speechlasso.registry import OneOf
 
 DEFAULTS = Settings().model_dump()
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -32,6 +40,15 @@ def test_config_yaml_spells_out_every_default():
 def test_json_schema_is_in_step():
     written = (REPOSITORY / "config.schema.json").read_text()
     assert written == json_schema(), "run: make schema"
+
+
+def test_merging_knows_every_place_where_one_of_several_methods_is_chosen():
+    found = {}
+    for name, field in Settings.model_fields.items():
+        values = [getattr(part, "__metadata__", ()) for part in get_args(field.annotation)]
+        for path, metadata in [((name,), field.metadata), *(((name, "*"), v) for v in values)]:
+            found.update((path, one.key) for one in metadata if isinstance(one, OneOf))
+    assert found == METHOD_KEYS
 
 
 def test_every_key_has_a_description():

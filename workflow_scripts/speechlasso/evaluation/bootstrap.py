@@ -25,7 +25,7 @@ from speechlasso.evaluation.scores import (
 N_RESAMPLES = 2000
 SEED = 0
 # Numbers in one piece of the resamples' weights: 80 MB.
-_PIECE = 10_000_000
+PIECE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def resample_weights(n_units: int) -> Iterator[np.ndarray]:
     """How often each unit is drawn in each resample, float (some resamples, n_units), in pieces
     that together are `N_RESAMPLES`."""
     rng = np.random.default_rng(SEED)
-    size = max(1, _PIECE // n_units)
+    size = max(1, PIECE // n_units)
     for begin in range(0, N_RESAMPLES, size):
         n = min(size, N_RESAMPLES - begin)
         drawn = rng.integers(n_units, size=(n, n_units)) + n_units * np.arange(n)[:, None]
