@@ -1,3 +1,5 @@
+"""Fine-tuning: what is learned, kept, saved and refused."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,74 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
-from tiny_models import CAUSAL, MASKED, made_examples, save_any
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tuned_models import MODELS, N_AUDIO, tuned, without_dropout
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores, evaluate
-from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.adaptation import adapt
-from speechlasso.language_model.finetuning import class_weights, classification_loss, finetune
+from speechlasso.language_model.finetuning import class_weights, classification_loss
 from speechlasso.language_model.prediction import predict
-from speechlasso.language_model.pretrained import load_model
-from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
-from speechlasso.language_model.token_rows import NewTokens, TokenRows
+from speechlasso.language_model.settings import Adapt
+from speechlasso.language_model.token_rows import TokenRows
 from speechlasso.language_model.token_text import new_token_names, token_text
-from speechlasso.training import loop as training
-
-N_AUDIO = 10
-MODELS = [*CAUSAL, *MASKED]
 
 
-@pytest.fixture(scope="module")
-def examples():
-    return made_examples(96, 24, n_audio_tokens=N_AUDIO, seed=0)
-
-
-@pytest.fixture(scope="module")
-def few():
-    """Enough where nothing need be learned: three batches an epoch."""
-    return made_examples(48, 12, n_audio_tokens=N_AUDIO, seed=0)
-
-
-@pytest.fixture(scope="module")
-def language_models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        name: LanguageModel(name=save_any(folder / name, name), max_length=120, precision="fp32")
-        for name in MODELS
-    }
-
-
-def without_dropout(lm, folder):
-    folder = folder / "without dropout"
-    loaded = load_model(lm, AutoModelForSequenceClassification, seed=1, dropout=False)
-    loaded.model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(lm.name).save_pretrained(folder)
-    return lm.model_copy(update={"name": str(folder)})
-
-
-def tuned(
-    examples,
-    folder,
-    lm,
-    *,
-    n_audio_tokens=N_AUDIO,
-    token_rows=None,
-    seed=1,
-    metric="macro_f1",
-    **settings,
-):
-    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3} | settings
-    return finetune(
-        examples,
-        folder,
+def adapted_rows(examples, folder, lm):
+    return adapt(
+        examples[examples["split"] == "train"],
         lm=lm,
-        settings=Finetune(**settings),
-        criterion=Criterion(metric=metric, positive_label="loud"),
-        new_tokens=NewTokens(n_audio_tokens, token_rows) if n_audio_tokens is not None else None,
-        seed=seed,
-    )
+        settings=Adapt(epochs=1),
+        n_audio_tokens=N_AUDIO,
+        seed=1,
+        threads=1,
+        checkpoint_folder=folder,
+    ).rows
 
 
 def by_transformers_alone(folder, examples):
@@ -94,15 +51,7 @@ def test_the_saved_model_predicts_the_same_with_transformers_alone(
     tmp_path, examples, language_models, name, method
 ):
     lm = language_models[name]
-    rows = adapt(
-        examples[examples["split"] == "train"],
-        lm=lm,
-        settings=Adapt(epochs=1),
-        n_audio_tokens=N_AUDIO,
-        seed=1,
-        threads=1,
-        checkpoint_folder=tmp_path,
-    ).rows
+    rows = adapted_rows(examples, tmp_path, lm)
     result = tuned(
         examples, tmp_path, lm, method=method, token_rows=rows, epochs=1, lora={"rank": 4}
     )
@@ -213,15 +162,7 @@ def test_text_alone_leaves_the_vocabulary_as_it_is(tmp_path, few, language_model
 @pytest.mark.parametrize("method", ["full", "lora", "head"])
 def test_training_starts_from_the_adapted_rows(tmp_path, few, language_models, method):
     lm = language_models["bert"]
-    rows = adapt(
-        few[few["split"] == "train"],
-        lm=lm,
-        settings=Adapt(epochs=1),
-        n_audio_tokens=N_AUDIO,
-        seed=1,
-        threads=1,
-        checkpoint_folder=tmp_path,
-    ).rows
+    rows = adapted_rows(few, tmp_path, lm)
     tuned(few, tmp_path, lm, token_rows=rows, method=method, learning_rate=1e-30, epochs=1)
     saved = load_file(tmp_path / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
     np.testing.assert_array_equal(saved[-len(rows.names) :].numpy(), rows.vectors)
@@ -293,53 +234,6 @@ def test_the_focal_loss_of_a_certain_example_has_a_gradient():
     loss = classification_loss(logits, torch.tensor([0]), torch.ones(2), 0.5)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0 and gradient.isfinite().all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_less_memory_gives_the_same_model(tmp_path, few, language_models, method):
-    lm = without_dropout(language_models["bert"], tmp_path)
-    options = {"method": method, "lora": {"rank": 4, "dropout": 0.0}, "learning_rate": 1e-3}
-    tuned(few, tmp_path / "plain", lm, **options)
-    frugal = options | {"micro_batch_size": 5, "gradient_checkpointing": True}
-    tuned(few, tmp_path / "frugal", lm, **frugal)
-    plain, frugal = (predict(tmp_path / name, few) for name in ("plain", "frugal"))
-    np.testing.assert_allclose(plain["p_loud"], frugal["p_loud"], atol=1e-3)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "lora", "head"])
-def test_a_killed_training_goes_on_to_the_same_model(
-    tmp_path, few, language_models, method, monkeypatch
-):
-    options = {"method": method, "lora": {"rank": 4}, "epochs": 4, "patience": 4}
-    options |= {"splice": 0.5, "token_dropout": 0.2, "new_rows_rate": 5.0}
-    lm = language_models["bert"]
-    tuned(few, tmp_path / "whole", lm, **options)
-
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    step = training._Run.step
-    epochs_run = []
-
-    def killed(run, batch, number):
-        if run.progress.epoch == 3 and number == 2 and len(epochs_run) < 4:
-            raise KeyboardInterrupt
-        epochs_run.extend([run.progress.epoch] * (number == 0))
-        return step(run, batch, number)
-
-    monkeypatch.setattr(training._Run, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        tuned(few, tmp_path / "killed", lm, **options)
-    assert epochs_run == [1, 2, 3]
-    epochs_run.append("again")
-    tuned(few, tmp_path / "killed", lm, **options)
-    assert epochs_run == [1, 2, 3, "again", 3, 4]
-
-    whole, resumed = (
-        load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")
-    )
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 def test_the_training_loss_is_weighted(tmp_path, few, language_models):
@@ -437,55 +331,3 @@ def test_a_classifier_can_be_tuned_again(tmp_path, few, language_models, method,
     )
     assert again.shape == (n_classes, 32)
     assert n_classes == 3 or not torch.equal(first, again)
-
-
-def other_validation_texts(examples):
-    texts = examples["text"].where(examples["split"] != "validation", "the old dog")
-    return {"examples": examples.assign(text=texts)}
-
-
-def other_validation_labels(examples):
-    labels = examples["label"].mask(examples["split"] == "validation", "calm")
-    labels.iloc[examples.index[examples["split"] == "validation"][0]] = "loud"
-    return {"examples": examples.assign(label=labels)}
-
-
-def other_adapted_rows(examples):
-    names = new_token_names(N_AUDIO)
-    vectors = np.random.default_rng(1).standard_normal((len(names), 32)).astype(np.float32)
-    return {"token_rows": TokenRows(names, vectors)}
-
-
-def other_frozen_weights(lm, folder):
-    model = AutoModelForSequenceClassification.from_pretrained(lm.name)
-    with torch.no_grad():
-        model.bert.encoder.layer[1].output.dense.bias[3] += 1e-3
-    model.save_pretrained(folder / "other")
-    AutoTokenizer.from_pretrained(lm.name).save_pretrained(folder / "other")
-    return {"lm": lm.model_copy(update={"name": str(folder / "other")})}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        None,
-        other_validation_texts,
-        other_validation_labels,
-        other_adapted_rows,
-        other_frozen_weights,
-    ],
-)
-def test_a_checkpoint_is_taken_up_by_an_equal_run_only(tmp_path, monkeypatch, caplog, change):
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    caplog.set_level("INFO")
-    lm = LanguageModel(name=save_any(tmp_path / "lm", "bert"), max_length=120)
-    examples = made_examples(32, 8, n_audio_tokens=N_AUDIO, seed=3)
-    inputs = {"examples": examples, "lm": lm, "method": "head"}
-    tuned(folder=tmp_path / "run", **inputs)
-    if change is other_frozen_weights:
-        inputs |= change(lm, tmp_path)
-    elif change is not None:
-        inputs |= change(examples)
-    # Memory and processes are free to change.
-    tuned(folder=tmp_path / "run", micro_batch_size=4, **inputs)
-    assert ("going on after epoch 1" in caplog.text) == (change is None)
