@@ -128,11 +128,22 @@ def table_of_manifest(wildcards):
     return f"{corpus.folder}/manifest.csv" if corpus else declared([variant.settings.table.path])
 
 
+def recorded_clips(stage):
+    """An input function: what the manifest recorded of its clips, where the job reads clips and no frames."""
+
+    def path(wildcards):
+        read = PLAN[stage, wildcards[stage]].upstream
+        return [] if "frames" in read else f"{read['manifest'].folder}/clips.parquet"
+
+    return path
+
+
 def corpus_clips(stage):
     """An input function: the demo corpus' clips, where the job reads those."""
 
     def path(wildcards):
-        ancestors = PLAN[stage, wildcards[stage]].with_ancestors()
+        variant = PLAN[stage, wildcards[stage]]
+        ancestors = () if "frames" in variant.upstream else variant.with_ancestors()
         return sorted({f"{v.folder}/wav" for v in ancestors if v.stage == "demo_corpus"})
 
     return path

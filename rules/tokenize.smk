@@ -4,9 +4,10 @@
 rule fit_tokenizer:
     input:
         manifest=upstream("fit_tokenizer", "manifest", "manifest.parquet"),
-        clips=upstream("fit_tokenizer", "manifest", "clips.parquet"),
+        clips=recorded_clips("fit_tokenizer"),
         corpus=corpus_clips("fit_tokenizer"),
         folds=upstream("fit_tokenizer", "folds", "folds.parquet"),
+        frames=all_files("fit_tokenizer", "frames"),
         data=data_files("fit_tokenizer"),
     output:
         tokenizer="results/fit_tokenizer/{fit_tokenizer}/tokenizer.safetensors",
@@ -31,9 +32,10 @@ rule fit_tokenizer:
 rule tokenize_audio:
     input:
         manifest=upstream("tokenize_audio", "manifest", "manifest.parquet"),
-        clips=upstream("tokenize_audio", "manifest", "clips.parquet"),
+        clips=recorded_clips("tokenize_audio"),
         corpus=corpus_clips("tokenize_audio"),
         tokenizer=upstream("tokenize_audio", "tokenizer", "tokenizer.safetensors"),
+        frames=all_files("tokenize_audio", "frames"),
         data=data_files("tokenize_audio"),
     output:
         codes="results/tokenize_audio/{tokenize_audio}/shard-{shard}-of-{n_shards}.parquet",

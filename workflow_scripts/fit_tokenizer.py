@@ -9,12 +9,17 @@ import pandas as pd
 from speechlasso.data.folds import fold_examples
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.job import job
-from speechlasso.tokenizers.tokenization import fit_tokenizer
+from speechlasso.features.frame_files import FrameFiles
+from speechlasso.tokenizers.tokenization import fit_tokenizer, fit_tokenizer_to_frames
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     examples = fold_examples(manifest, pd.read_parquet(snakemake.input.folds), settings.fold)
     training = examples[examples["split"] == "train"]
-    clips = RecordedClips.read(snakemake.input.clips)
-    tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads, clips)
+    if snakemake.input.frames:
+        frames = FrameFiles(snakemake.input.frames)
+        tokenizer = fit_tokenizer_to_frames(settings.tokenizer, frames, set(training["id"]))
+    else:
+        clips = RecordedClips.read(snakemake.input.clips)
+        tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads, clips)
     tokenizer.save(snakemake.output.tokenizer)

@@ -8,14 +8,22 @@ import pandas as pd
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.job import job
+from speechlasso.features.frame_files import FrameFiles
 from speechlasso.pipeline.shards import shard_rows
-from speechlasso.tokenizers.tokenization import encode_utterances, load_tokenizer
+from speechlasso.tokenizers.tokenization import encode_frames, encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
     shard, n_shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.n_shards)
-    rows = shard_rows(len(manifest), shard, n_shards)
+    utterances = manifest.iloc[shard_rows(len(manifest), shard, n_shards)]
     learned = snakemake.input.tokenizer or None
     tokenizer = load_tokenizer(settings.tokenizer, learned, snakemake.threads)
-    clips = RecordedClips.read(snakemake.input.clips)
-    encode_utterances(tokenizer, manifest.iloc[rows], clips).write(snakemake.output.codes)
+    if snakemake.input.frames:
+        frames = FrameFiles(snakemake.input.frames)
+        codes = encode_frames(
+            tokenizer, frames, settings.tokenizer.layers, utterances["id"].tolist()
+        )
+    else:
+        clips = RecordedClips.read(snakemake.input.clips)
+        codes = encode_utterances(tokenizer, utterances, clips)
+    codes.write(snakemake.output.codes)

@@ -14,7 +14,7 @@ from speechlasso.selection.bag_of_words import build_bag_of_words
 from speechlasso.systems.pooled_linear import PooledLinear
 
 CLASSES = ["calm", "glad", "sad"]
-KIND = FrameKind([0, 2], 50.0)
+KIND = FrameKind([0, 2], 50.0, {})
 
 
 def made_inputs(folder: Path, n: int = 90) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:

@@ -10,34 +10,51 @@ from speechlasso.features.frame_files import FrameFiles
 from tests.unit import tiny_codecs
 
 POOLED = {
-    "experiment": {"name": "pooled", "arms": ["first", "all"]},
+    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens"]},
     "encoder": {"model": "encoder"},
     "arms": {
         "first": {"system": "pooled_linear", "inputs": ["audio"], "layers": [0], "C": [0.01]},
         "all": {"system": "pooled_linear", "classifier": "linear_svm"},
+        "tokens": {
+            "system": "bow_linear",
+            "select": "all",
+            "override": {
+                "tokenizer": {
+                    "method": "hidden_state_codes",
+                    "layers": [1, 3],
+                    "n_components": 8,
+                    "n_groups": 4,
+                    "codebook_size": 8,
+                }
+            },
+        },
     },
 }
 OPTIONS = ("--configfile", "tiny.yaml", "pooled.yaml")
-AFTER_FRAMES = {"fit_linear_pooled_linear", "evaluate", "summarise", "report", "all"}
+AFTER_POOLED = {"fit_linear_pooled_linear", "evaluate", "summarise", "report", "all"}
+AFTER_FRAMES = {
+    *("fit_tokenizer", "tokenize_audio", "build_bow", "select_tokens", "fit_linear"),
+    *AFTER_POOLED,
+}
 
 
 def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     workspace = finished.copy(tmp_path / "pooled")
     tiny_codecs.save(workspace.folder / "encoder", tiny_codecs.whisper)
     workspace.write("pooled.yaml", POOLED)
-    # The words' counts stand apart from those of a run with audio tokens.
-    assert workspace.planned_rules(*OPTIONS) == {"encode_audio", "build_bow", *AFTER_FRAMES}
+    assert workspace.planned_rules(*OPTIONS) == {"encode_audio", *AFTER_FRAMES}
     workspace.run(*OPTIONS)
     (frames,) = workspace.folder.glob("results/encode_audio/*")
     shards = sorted(frames.glob("shard-*.safetensors"))
     assert len(shards) == 2
     runs = pd.read_csv(workspace.folder / "results/experiments/pooled/runs.csv")
+    assert set(runs.loc[runs["arm"] == "tokens", "n_audio_tokens"]) == {4 * 8}
     assert (
         len(dict(FrameFiles(shards).read())) == runs.loc[runs["arm"] == "all", "n_examples"].sum()
     )
     assert workspace.planned_rules(*OPTIONS) == set()
     another = "arms={first: {layers: [2]}}"
-    assert workspace.planned_rules(*OPTIONS, "--config", another) == AFTER_FRAMES
+    assert workspace.planned_rules(*OPTIONS, "--config", another) == AFTER_POOLED
     shutil.rmtree(workspace.folder / "encoder")
     tiny_codecs.save(workspace.folder / "encoder", tiny_codecs.hubert)
     assert workspace.planned_rules(*OPTIONS) == {"encode_audio", *AFTER_FRAMES}

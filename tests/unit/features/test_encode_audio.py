@@ -43,6 +43,7 @@ def test_frames_are_the_hidden_states_of_each_utterance(model, utterances, caplo
     caplog.set_level(logging.INFO)
     frames, kind = encode_audio(Encoder(model=model, layers=[3, 1]), utterances)
     assert kind.layers == [1, 3] and kind.frame_rate == 50
+    assert kind.encoder["model"] == model
     sounds = [tiny_codecs.sound(number, SAMPLE_RATE // 2) for number in range(3)]
     part = sounds[2][int(0.1 * SAMPLE_RATE) : int(0.35 * SAMPLE_RATE)]
     for layer, column in ((1, 0), (3, 1)):

@@ -64,7 +64,8 @@ def encode_audio(
 
     frames = encoded(encode, utterances, SAMPLE_RATE, clips)
     found = dict(zip(utterances["id"], frames, strict=True))
-    return found, FrameKind(states.layers, states.frame_rate)
+    told = settings.model_dump(mode="json")
+    return found, FrameKind(states.layers, states.frame_rate, told)
 
 
 def _size(states: HiddenStates, utterances: pd.DataFrame) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from speechlasso.errors import InputError
 from speechlasso.files import written_whole
 
 
@@ -20,6 +22,8 @@ class FrameKind:
 
     layers: list[int]
     frame_rate: float
+    encoder: dict[str, Any]
+    """The encoder's settings (`features.settings.Encoder`), as JSON has them."""
 
 
 def write_frames(path: str | Path, frames: Mapping[str, np.ndarray], kind: FrameKind) -> None:
@@ -48,21 +52,41 @@ class FrameFiles:
     def kind(self) -> FrameKind:
         with safe_open(self.paths[0], framework="numpy") as shard:
             told = json.loads(shard.metadata()["frames"])
-        return FrameKind(told["layers"], told["frame_rate"])
+        return FrameKind(told["layers"], told["frame_rate"], told["encoder"])
 
-    def read(self, layers: Iterable[int] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    def read(
+        self, layers: Iterable[int] | None = None, ids: Collection[str] | None = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Each utterance's id and frames, float16 (n_frames, n_layers, size), shard after shard.
 
         Parameters
         ----------
         layers
             Which to read, in this order; by default all there are.
+        ids
+            Of the utterances to read; by default all.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer.
         """
         for path in self.paths:
             with safe_open(path, framework="numpy") as shard:
                 told = json.loads(shard.metadata()["frames"])
-                columns = [told["layers"].index(layer) for layer in layers or told["layers"]]
+                columns = _columns(told["layers"], layers)
                 frames, start = shard.get_slice("frames"), 0
                 for name, length in told["lengths"].items():
-                    yield name, frames[start : start + length][:, columns]
+                    if ids is None or name in ids:
+                        yield name, frames[start : start + length][:, columns]
                     start += length
+
+
+def _columns(kept: list[int], layers: Iterable[int] | None) -> list[int]:
+    wanted = kept if layers is None else list(layers)
+    if missing := sorted(set(wanted) - set(kept)):
+        raise InputError(
+            f"layers: {missing} are not among the layers {kept} that the encoder keeps; name some "
+            "of them, or change encoder.layers"
+        )
+    return [kept.index(layer) for layer in wanted]

@@ -59,20 +59,29 @@ class Artifacts:
 
     def codes(self) -> Variant:
         """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""
+        return self._codes_of(self.manifest())
+
+    def _codes_of(self, manifest: Variant) -> Variant:
+        """Codes of this or another corpus, by the tokenizer that the fold has learned."""
         tokenizer = self.settings.tokenizer.as_read()
-        upstream = {"manifest": self.manifest()}
-        if TOKENIZERS[tokenizer.method].learns:
-            upstream["tokenizer"] = Variant(
-                stages.FitTokenizer(tokenizer=tokenizer, fold=self.fold),
-                {"manifest": upstream["manifest"], "folds": self.folds()},
-            )
+        card = TOKENIZERS[tokenizer.method]
+        upstream = {"manifest": manifest}
+        if card.learns:
+            learned_from = {"manifest": self.manifest(), "folds": self.folds()}
+            if card.reads_frames:
+                learned_from["frames"] = self.frames()
+            fitted = stages.FitTokenizer(tokenizer=tokenizer, fold=self.fold)
+            upstream["tokenizer"] = Variant(fitted, learned_from)
+        if card.reads_frames:
+            upstream["frames"] = self._frames_of(manifest)
         return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
     def frames(self) -> Variant:
         """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them."""
-        return Variant(
-            stages.EncodeAudio(encoder=self.settings.encoder), {"manifest": self.manifest()}
-        )
+        return self._frames_of(self.manifest())
+
+    def _frames_of(self, manifest: Variant) -> Variant:
+        return Variant(stages.EncodeAudio(encoder=self.settings.encoder), {"manifest": manifest})
 
     def bag_of_words(self, with_audio: bool = True) -> Variant:
         """Counts of words, and of audio tokens where there is audio."""
@@ -218,8 +227,7 @@ class Artifacts:
                 without=without,
             )
         )
-        codes = self.codes()
-        codes = Variant(codes.settings, codes.upstream | {"manifest": manifest})
+        codes = self._codes_of(manifest)
         return Variant(
             stages.TokenTexts(inputs=inputs),
             {"manifest": manifest, "codes": codes, "select": self.selection(select)},

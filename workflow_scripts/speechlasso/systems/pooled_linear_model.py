@@ -17,7 +17,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.features.frame_files import FrameFiles
 from speechlasso.files import written_whole
@@ -97,12 +96,6 @@ def pooled_frames(frames: FrameFiles, layers: list[int] | None) -> dict[str, np.
     InputError
         If the encoder's frames lack a layer.
     """
-    missing = sorted(set(layers or ()) - set(frames.kind.layers))
-    if missing:
-        raise InputError(
-            f"arms.*.layers: {missing} are not among the layers {frames.kind.layers} that the "
-            "encoder keeps; name some of them, or change encoder.layers"
-        )
     return {
         name: np.concatenate([of_clip.mean(axis=0), of_clip.std(axis=0)], axis=1).ravel()
         for name, half in frames.read(layers)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from speechlasso.registry import Card, OneOf, Registry
 from speechlasso.tokenizers.settings import (
+    HiddenStateCodesMethod,
     SpectralRVQMethod,
     SpeechTokenizerMethod,
     SSLUnitsMethod,
@@ -36,6 +37,10 @@ class TokenizerCard(Card):
         Who described it.
     learns
         Whether it learns from clips, and so is fitted on each fold's training part.
+    reads_frames
+        Whether it reads the encoder's frames instead of clips. Its module then has, in place of
+        `fit`, fit_frames(frames, kind, settings), its `settings.layers` say which, and what it
+        returns has encode_frames(frames) besides.
     usual_model
         Hub id that stands for `model: null`.
     """
@@ -43,6 +48,7 @@ class TokenizerCard(Card):
     codes: str
     source: str
     learns: bool = False
+    reads_frames: bool = False
     usual_model: str | None = None
 
 
@@ -118,6 +124,17 @@ TOKENIZERS = Registry(
             source="Hsu et al. 2021, HuBERT; Lakhotia et al. 2021",
             learns=True,
             usual_model="facebook/hubert-base-ls960",
+        ),
+        TokenizerCard(
+            name="hidden_state_codes",
+            implementation="speechlasso.tokenizers.hidden_state_codes",
+            settings=HiddenStateCodesMethod,
+            description="Hidden states of the encoder (section encoder; by default Whisper's), "
+            "product-quantised, by frame or pooled, with codebooks learned on the training clips.",
+            codes="16 kHz, 50 frames/s or pooled, 16 layers x 64 codes (settings)",
+            source="this project; Jegou et al. 2011, Product quantization",
+            learns=True,
+            reads_frames=True,
         ),
     ],
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
     PositiveInt,
+    model_validator,
 )
 
 from speechlasso.files import files_of_model
-from speechlasso.section import Section, Seed
+from speechlasso.section import ORDERED_NUMBERS, PositiveFloat, Section, Seed
 
 
 class TokenizerMethod(Section):
@@ -100,3 +102,47 @@ class SSLUnitsMethod(FromHub):
     @property
     def planned_n_layers(self) -> int:
         return 1
+
+
+class HiddenStateCodesMethod(TokenizerMethod):
+    method: Literal["hidden_state_codes"]
+    """Hidden states of the `encoder`, as codes learned on the training clips."""
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), ORDERED_NUMBERS] = [2]
+    """Whose hidden states, among those that the encoder keeps; several stand side by side."""
+    pooling: Literal["frame", "segment", "utterance"] = "frame"
+    """Codes of each frame, or of the mean and the spread over each segment, or over the whole
+    utterance."""
+    segment_seconds: PositiveFloat = 1.0
+    """Length of a segment."""
+    n_components: PositiveInt = 64
+    """Principal components that are quantised, a multiple of n_groups."""
+    n_groups: Annotated[int, Field(ge=1, le=256)] = 16
+    """Groups of components; each has a codebook and so a code in every frame."""
+    n_stages: Annotated[int, Field(ge=1, le=8)] = 1
+    """Codebooks of a group, each for what those before left over."""
+    codebook_size: Annotated[int, Field(ge=2, le=32768)] = 64
+    """Codes of each codebook."""
+    max_frames: PositiveInt = 100_000
+    """Frames, or pooled ones, drawn from the training clips to learn from."""
+    seed: Seed = 1
+    """Draws training frames and first centroids."""
+
+    @model_validator(mode="after")
+    def _groups_are_equal(self) -> Self:
+        if self.n_components % self.n_groups:
+            raise ValueError(
+                f"n_components: {self.n_components} is no multiple of n_groups: {self.n_groups}"
+            )
+        return self
+
+    def as_read(self) -> Self:
+        return self if self.pooling == "segment" else self.with_defaults("segment_seconds")
+
+    @property
+    def planned_n_layers(self) -> int:
+        return self.n_groups * self.n_stages
+
+    @property
+    def pooling_seconds(self) -> float:
+        """0 for frames, infinity for the whole utterance."""
+        return {"frame": 0.0, "segment": self.segment_seconds, "utterance": math.inf}[self.pooling]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.features.clip_batches import encoded, one_ahead, waveforms
+from speechlasso.features.frame_files import FrameFiles
 from speechlasso.tokenizers import AudioTokenizer
 from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
@@ -40,6 +42,15 @@ def fit_tokenizer(
     return module.fit(progress, settings)
 
 
+def fit_tokenizer_to_frames(
+    settings: TokenizerMethod, frames: FrameFiles, ids: Collection[str]
+) -> AudioTokenizer:
+    """Learn a tokenizer that reads the encoder's frames; pass ids of training rows only."""
+    read = frames.read(settings.layers, ids)
+    progress = tqdm((of_clip for _, of_clip in read), "reading frames", len(ids), unit="utterance")
+    return TOKENIZERS[settings.method].load().fit_frames(progress, frames.kind, settings)
+
+
 def load_tokenizer(
     settings: TokenizerMethod, path: str | Path | None, n_threads: int = 1
 ) -> AudioTokenizer:
@@ -62,6 +73,16 @@ def encode_utterances(
     codebooks = Codebooks(tokenizer.n_layers, tokenizer.codebook_size, tokenizer.frame_rate)
     codes = encoded(tokenizer.encode, manifest, tokenizer.sample_rate, clips)
     return CodeTable(codebooks, dict(zip(manifest["id"], codes, strict=True)))
+
+
+def encode_frames(
+    tokenizer: AudioTokenizer, frames: FrameFiles, layers: list[int], ids: Sequence[str]
+) -> CodeTable:
+    """Codes of utterances whose frames are there already, in the order of the ids."""
+    codebooks = Codebooks(tokenizer.n_layers, tokenizer.codebook_size, tokenizer.frame_rate)
+    read = tqdm(frames.read(layers, set(ids)), "encoding", len(ids), unit="utterance", delay=1)
+    codes = {name: tokenizer.encode_frames(of_clip) for name, of_clip in read}
+    return CodeTable(codebooks, {name: codes[name] for name in ids})
 
 
 def _implementation(settings: TokenizerMethod, n_threads: int) -> ModuleType:
