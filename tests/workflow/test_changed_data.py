@@ -66,7 +66,7 @@ def labels_scored(workspace: Workspace) -> dict[str, dict[str, str]]:
     folder = workspace.folder
     index = pd.read_csv(folder / "results/experiments/mine/index.tsv", sep="\t")
     predictions = {
-        run.arm: pd.read_parquet(folder / run.linear / "predictions.parquet")
+        run.arm: pd.read_parquet(folder / run.predictions / "predictions.parquet")
         for run in index.itertuples()
     }
     return {arm: dict(zip(p["id"], p["label"], strict=True)) for arm, p in predictions.items()}

@@ -100,7 +100,7 @@ PACKAGED_MODELS = {
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             description="language model, generative (Ben Allal et al. 2025)",
             licence="Apache-2.0",
-            source="SmolLM2-135M-Instruct in 4 bits (Q4_1), spelled out when it is loaded",
+            source="SmolLM2-135M-Instruct in 4 bits (Q4_1), converted to float32 once",
         ),
     )
 }
@@ -119,6 +119,12 @@ def packaged_weights(name: str, revision: str | None) -> Path | None:
     if model is None or revision is not None or model.path is None:
         return None
     return model.verified()
+
+
+def packaged_digest(name: str, revision: str | None) -> str | None:
+    """SHA-256 of what `packaged_weights` would return; None where the hub is to be asked."""
+    model = PACKAGED_MODELS.get(name)
+    return None if model is None or revision is not None or model.path is None else model.sha256
 
 
 def package_hint(name: str) -> str:

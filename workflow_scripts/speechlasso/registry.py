@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points, packages_distributions, version
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -168,9 +168,26 @@ class Registry(Generic[AnyCard]):
             return
         self._has_installed = True
         for point in entry_points(group=self.group):
-            found: Any = point.load()
-            for card in found if isinstance(found, list | tuple) else [found]:
+            for card in self._installed(point):
                 self.add(card)
+
+    def _installed(self, point: EntryPoint) -> list[AnyCard]:
+        """The cards of an entry point."""
+        try:
+            found: Any = point.load()
+        except Exception as error:  # an installed package may raise anything
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            cards = list(found) if isinstance(found, list | tuple) else [found]
+            if all(isinstance(card, self.card) for card in cards):
+                return cards
+            problem = f"it is no {self.card.__name__}"
+        self._has_installed = False
+        owner = point.dist.name if point.dist else "a package"
+        raise InputError(
+            f"The entry point {point.name} ({point.value}) of {owner} cannot be used: {problem}; "
+            "mend or uninstall the package"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""SmolLM2 from its package: spelled out once, as numbers that gguf itself finds in the file."""
+"""SmolLM2 from its package: converted once, as numbers that gguf itself finds in the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from speechlasso.language_model.gguf_file import spelled_out
+from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.packaged_models import PACKAGED_MODELS
@@ -49,7 +49,7 @@ def test_it_goes_on_with_a_sentence(lm):
 
 
 def test_it_is_spelled_out_once_and_can_be_saved(lm, tmp_path):
-    folder = spelled_out(PACKAGED.path, PACKAGED.sha256)
+    folder = converted(PACKAGED.path, PACKAGED.sha256)
     written = (folder / "model.safetensors").stat().st_mtime_ns
     model = load_model(lm, AutoModelForSequenceClassification, seed=1, num_labels=3).model
     assert (folder / "model.safetensors").stat().st_mtime_ns == written

@@ -105,7 +105,8 @@ def test_a_curriculum_reads_text_first_and_then_the_rows_with_speech(texts, lm, 
 def test_patience_waits_for_the_speech(texts, lm, tmp_path):
     rows = scheduled(texts, examples_of(texts, "curriculum"))
     log = log_of(rows, lm, tmp_path, epochs=8, patience=1, learning_rate=1e-9)
-    assert len(log) == 5, "four epochs of text, and one of speech without a better score"
+    assert len(log) == 6, "four epochs of text, one of speech, and one without a better score"
+    assert log.loc[log["best"], "epoch"].item() == 5, "no model that has not heard any speech"
 
 
 def test_a_curriculum_needs_an_epoch_for_each_phase():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
+from speechlasso.packaged_models import PackagedModel
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import BagOfWords
@@ -45,3 +47,16 @@ def test_ancestors_come_before_what_reads_them():
     second = Variant(stages.Predict(system="token_lm"), {"bow": first})
     last = Variant(stages.Evaluate(), {"x": second, "y": first})
     assert list(last.with_ancestors()) == [first, second, first, last]
+
+
+def test_a_model_of_a_package_is_told_by_its_bytes_and_not_by_its_name_alone(monkeypatch):
+    """Installed later, it may hold other numbers than the hub's files: 4 bits, half precision."""
+    encoded = stages.EncodeAudio(encoder={})
+    monkeypatch.setattr(PackagedModel, "path", Path("somewhere"))
+    packaged = Variant(encoded).spec
+    assert list(packaged.pop("packaged_models")) == ["encoder"]
+    monkeypatch.setattr(PackagedModel, "path", None)
+    assert Variant(encoded).spec == packaged
+    monkeypatch.setattr(PackagedModel, "path", Path("somewhere"))
+    pinned = Variant(stages.EncodeAudio(encoder={"revision": "0d3d19a"}))
+    assert "packaged_models" not in pinned.spec

@@ -33,7 +33,7 @@ class TestRows:
     """One run's predictions of its test rows, ordered by id so that runs can be paired.
 
     `predictions` has columns id, label, predicted, p_<class> and cut, as
-    `evaluation.predictions_frame` makes them; `groups`, (n_rows,), is None where none are known.
+    `scores.predictions_frame` makes them; `groups`, (n_rows,), is None where none are known.
     """
 
     __test__ = False  # for pytest, which takes it for a test

@@ -62,7 +62,7 @@ class Criterion(Section):
         if found[self.metric] is None:
             present = ", ".join(str(classes[index]) for index in np.unique(labels))
             raise InputError(
-                f"evaluate.metric: {self.metric} shall choose, but is not defined on "
+                f"evaluate.metric: {self.metric} cannot choose: it is not defined on "
                 f"{len(labels)} rows of {present}; name another metric"
             )
         return found

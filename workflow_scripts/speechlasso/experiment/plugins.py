@@ -44,7 +44,7 @@ def use_plugins(modules: Iterable[str], folder: Path | None = None) -> None:
     for name in names:
         try:
             found = vars(importlib.import_module(name)).values()
-        except Exception as error:  # whatever a module of others does
+        except Exception as error:  # a user's module may raise anything
             problems.append(f"{name}: {type(error).__name__}: {error}")
             continue
         for registry in REGISTRIES:

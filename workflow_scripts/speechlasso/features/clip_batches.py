@@ -57,7 +57,7 @@ def waveforms(
             continue
         clips.require_unchanged(audio)
         waveform = read_utterance(audio, sample_rate, *segment)
-        clips.require_unchanged(audio)  # nor has one been replaced meanwhile
+        clips.require_unchanged(audio)  # nor was one replaced while it was read
         yield waveform
 
 

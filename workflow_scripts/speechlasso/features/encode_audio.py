@@ -10,6 +10,7 @@ import torch
 
 from speechlasso.audio.reading import segment_span
 from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.errors import InputError
 from speechlasso.features.clip_batches import encoded
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
@@ -60,12 +61,30 @@ def encode_audio(
     logger.info("%s", _size(states, utterances))
 
     def encode(waveforms: list[np.ndarray]) -> list[np.ndarray]:
-        return [frames.astype(np.float16) for frames in states.encoder.encode(waveforms)]
+        return [in_half_precision(frames) for frames in states.encoder.encode(waveforms)]
 
     frames = encoded(encode, utterances, SAMPLE_RATE, clips)
     found = dict(zip(utterances["id"], frames, strict=True))
     told = settings.model_dump(mode="json")
     return found, FrameKind(states.layers, states.frame_rate, told)
+
+
+def in_half_precision(frames: np.ndarray) -> np.ndarray:
+    """The frames as float16.
+
+    Raises
+    ------
+    InputError
+        If a number is too large for it.
+    """
+    with np.errstate(over="ignore"):
+        half = frames.astype(np.float16)
+    if np.isinf(half).any():
+        raise InputError(
+            f"encoder: hidden states reach {np.abs(frames).max():.0f}, but half precision ends at "
+            "65504; choose other layers (encoder.layers) or another model"
+        )
+    return half
 
 
 def _size(states: HiddenStates, utterances: pd.DataFrame) -> str:

@@ -37,7 +37,11 @@ def write_frames(path: str | Path, frames: Mapping[str, np.ndarray], kind: Frame
     # Metadata of one entry: safetensors writes several in an order that changes from run to run.
     lengths = {name: len(of_clip) for name, of_clip in frames.items()}
     metadata = {"frames": json.dumps({"lengths": lengths, **asdict(kind)})}
-    joined = np.concatenate([of_clip.astype(np.float16) for of_clip in frames.values()])
+    # Of no utterance where a shard's rows were all left out.
+    nothing = np.empty((0, len(kind.layers), 1), dtype=np.float16)
+    joined = np.concatenate(
+        [of_clip.astype(np.float16) for of_clip in frames.values()] or [nothing]
+    )
     with written_whole(path) as temporary:
         save_file({"frames": joined}, temporary, metadata=metadata)
 

@@ -209,7 +209,7 @@ def _classes(examples: pd.DataFrame) -> list[str]:
             raise InputError(
                 f"fine-tuning needs {split} rows, but there are none; change dataset.folds"
             )
-    # A class that only validation rows have is one the model is bound to miss, not an error.
+    # A class that only validation rows have is one that the model cannot learn, no error here.
     return sorted(set(examples["label"]))
 
 
@@ -374,7 +374,7 @@ def _task(
         metric=criterion.metric,
         greater_is_better=criterion.card.larger_is_better,
         untrained_is_candidate=False,
-        epochs_before_patience=-(-settings.epochs * (len(phases) - 1) // len(phases)),
+        epochs_before_candidates=-(-settings.epochs * (len(phases) - 1) // len(phases)),
         validation_rows=[*validation["input_ids"], validation_targets],
         padded_tensors=("input_ids", "attention_mask"),
     )

@@ -1,4 +1,4 @@
-"""Language models in llama.cpp's format (GGUF): spelled out once, as transformers saves models.
+"""Language models in llama.cpp's format (GGUF), converted once to what transformers saves.
 
 Reading such a file takes 20 seconds each time, and a model read from one cannot be saved again.
 """
@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 logger = logging.getLogger(__name__)
 
 
-def spelled_out(path: Path, digest: str) -> Path:
+def converted(path: Path, digest: str) -> Path:
     """The folder with the model's float32 weights and its tokenizer; written if there is none yet.
 
     Parameters
@@ -30,7 +30,7 @@ def spelled_out(path: Path, digest: str) -> Path:
     folder = _cache() / digest[:16]
     if folder.is_dir():
         return folder
-    logger.info("spelling out %s into %s", path.name, folder)
+    logger.info("converting %s into %s", path.name, folder)
     source = {"gguf_file": path.name, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
     # The weights are plain numbers by now.
@@ -46,9 +46,10 @@ def spelled_out(path: Path, digest: str) -> Path:
         temporary.chmod(0o755)
         temporary.rename(folder)
     except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
         if not folder.is_dir():  # else another process was faster
             raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

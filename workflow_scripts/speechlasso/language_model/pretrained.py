@@ -27,7 +27,7 @@ from transformers import (
 
 from speechlasso.errors import InputError
 from speechlasso.hub import readable_errors
-from speechlasso.language_model.gguf_file import spelled_out
+from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.language_model.token_text import new_token_names
 from speechlasso.language_model.vocabulary import check_vocabulary
@@ -304,7 +304,7 @@ def _source(lm: LanguageModel) -> dict[str, Any]:
     if weights := packaged_weights(lm.name, lm.revision):
         is_gguf = weights.suffix == ".gguf"
         digest = PACKAGED_MODELS[lm.name].sha256
-        where = spelled_out(weights, digest) if is_gguf else weights.parent
+        where = converted(weights, digest) if is_gguf else weights.parent
     return {
         "pretrained_model_name_or_path": str(where),
         "revision": lm.revision,

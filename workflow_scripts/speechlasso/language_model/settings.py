@@ -102,7 +102,7 @@ class Finetune(Training):
     schedule: Schedule | None = None
     """Which training rows are read as text alone and which with speech, by arms that read both; by
     default all with speech. A curriculum trains on text in the first half of the epochs, on speech
-    in the rest, from which on patience counts. Tokenizer, selection and adaptation have read the
+    in the rest, of which the best one is kept. Tokenizer, selection and adaptation have read the
     speech of all training rows."""
     lora: LoRA = LoRA()
     """Settings of method: lora."""

@@ -22,6 +22,7 @@ from speechlasso.selection.cards import SELECTIONS, Selection
 from speechlasso.selection.settings import BagOfWords, LassoFitting
 from speechlasso.systems.cards import SYSTEMS, AnySystem, SystemCard
 from speechlasso.tokenizers.cards import TOKENIZERS, Tokenizer
+from speechlasso.tokenizers.settings import FromHub
 
 
 class Stage(Section):
@@ -54,6 +55,10 @@ class Stage(Section):
 
         What they hold is part of the key. Clips are not among them: `manifest` records those.
         """
+        return {}
+
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        """Pretrained models that it reads, by what they are: name and revision."""
         return {}
 
     def cards(self) -> list[Card]:
@@ -125,6 +130,12 @@ class OfTokenizer(Stage):
     def data_files(self) -> dict[str, str]:
         return self.tokenizer.files()
 
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        if not isinstance(self.tokenizer, FromHub):
+            return {}
+        name = self.tokenizer.model or TOKENIZERS[self.tokenizer.method].usual_model
+        return {"tokenizer": (name, self.tokenizer.revision)}
+
     def cards(self) -> list[Card]:
         return [TOKENIZERS[self.tokenizer.method]]
 
@@ -153,6 +164,9 @@ class EncodeAudio(Stage):
 
     def data_files(self) -> dict[str, str]:
         return self.encoder.files()
+
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        return {"encoder": (self.encoder.model, self.encoder.revision)}
 
 
 class BagOfWordsCounts(Stage):
@@ -240,6 +254,9 @@ class AdaptLM(Stage):
     def data_files(self) -> dict[str, str]:
         return files_of_model("lm", self.lm.name)
 
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        return {"lm": (self.lm.name, self.lm.revision)}
+
 
 class Training(Stage):
     """A system learns the task."""
@@ -268,6 +285,9 @@ class Training(Stage):
 
     def data_files(self) -> dict[str, str]:
         return files_of_model("lm", self.lm.name) if self.lm else {}
+
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        return {"lm": (self.lm.name, self.lm.revision)} if self.lm else {}
 
     def cards(self) -> list[Card]:
         return [self.card, self.criterion.card]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from speechlasso.packaged_models import packaged_digest
 from speechlasso.pipeline.stages import Stage
 
 RESULTS = "results"
@@ -38,6 +39,11 @@ class Variant:
     def spec(self) -> dict[str, Any]:
         """All that the key covers."""
         origin = self.settings.origin()
+        packaged = {
+            role: digest
+            for role, model in self.settings.models().items()
+            if (digest := packaged_digest(*model))
+        }
         return {
             "stage": self.stage,
             "version": self.settings.version,
@@ -45,6 +51,7 @@ class Variant:
             "data": self.data,
             "upstream": {role: variant.key for role, variant in self.upstream.items()},
             **({"origin": origin} if origin else {}),
+            **({"packaged_models": packaged} if packaged else {}),
         }
 
     @cached_property

@@ -171,7 +171,7 @@ def count_words(
 def weighting(method: str = "tfidf", scaling: str = "unit_variance") -> Pipeline:
     """TF-IDF, then unit variance without centring (everything stays sparse); scikit-learn's
     defaults, as the paper has them. Either step can be left out. Fit it on training rows only:
-    features that do not occur in these rows are zero ever after, as words are that no training text
+    features that do not occur in these rows stay zero in all rows, like words that no training text
     has, and so take no part in the length of later rows.
 
     Parameters

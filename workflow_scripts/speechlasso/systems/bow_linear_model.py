@@ -15,14 +15,18 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import read_json, written_whole
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.token_selection import TokenSelection
 from speechlasso.systems.bow_linear import BowLinear
-from speechlasso.systems.linear_choice import best_classifier, learned_weights, opened_weights
+from speechlasso.systems.linear_choice import (
+    best_classifier,
+    learned_weights,
+    opened_weights,
+    require_features,
+)
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -160,12 +164,7 @@ def fit_linear(
         When there is nothing to count.
     """
     joint = counts.joint
-    if not joint.shape[1]:
-        raise InputError(
-            "fit_linear: no training text has a word to count (letters or digits, see bow in "
-            "config.yaml; signs and emoji are none), and no audio token is read; let the arm read "
-            "audio as well, or use system: token_lm"
-        )
+    require_features(joint)
     train = np.flatnonzero(counts.rows["split"] == "train")
     weights = weighting(arm.weighting, arm.scaling).fit(joint[train])
     best, training = best_classifier(

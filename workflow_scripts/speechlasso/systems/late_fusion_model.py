@@ -143,7 +143,7 @@ def weight_grid(n_arms: int) -> np.ndarray:
     numpy.ndarray
         (n_weightings, n_arms): 21 weightings of two arms, 231 of three, 53,130 of six.
     """
-    # Bars among stars: what lies between two bars is an arm's number of steps.
+    # Stars and bars: the gap between two bars is an arm's number of steps.
     n_places = N_STEPS + n_arms - 1
     bars = np.array(list(itertools.combinations(range(n_places), n_arms - 1)))
     steps = np.diff(bars, axis=1, prepend=-1, append=n_places) - 1

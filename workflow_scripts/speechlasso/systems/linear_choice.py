@@ -11,8 +11,19 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
+from speechlasso.errors import InputError
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import weighting
+
+
+def require_features(features: sp.csr_array) -> None:
+    """Raise an InputError where there is nothing to learn from."""
+    if not features.shape[1]:
+        raise InputError(
+            "fit_linear: no training text has a word to count (letters or digits, see bow in "
+            "config.yaml; signs and emoji are none), and no audio is read; let the arm read audio "
+            "as well, or use system: token_lm"
+        )
 
 
 def best_classifier(

@@ -1,4 +1,4 @@
-"""The hard rival: a linear classifier of the encoder's frames, pooled over each utterance."""
+"""A strong baseline: a linear classifier of the encoder's frames, pooled over each utterance."""
 
 from __future__ import annotations
 

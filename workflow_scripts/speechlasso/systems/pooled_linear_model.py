@@ -21,7 +21,12 @@ from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.features.frame_files import FrameFiles
 from speechlasso.files import written_whole
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
-from speechlasso.systems.linear_choice import best_classifier, learned_weights, opened_weights
+from speechlasso.systems.linear_choice import (
+    best_classifier,
+    learned_weights,
+    opened_weights,
+    require_features,
+)
 from speechlasso.systems.pooled_linear import PooledLinear
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     scaler = None if pooled.audio is None else StandardScaler().fit(pooled.audio[train])
     weights = None if pooled.text is None else weighting().fit(pooled.text[train])
     features = _features(pooled, scaler, weights)
+    require_features(features)
 
     def new_classifier(C: float) -> ClassifierMixin:
         if arm.classifier == "linear_svm":

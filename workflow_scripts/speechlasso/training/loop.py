@@ -64,8 +64,8 @@ class Task:
     greater_is_better: bool
     untrained_is_candidate: bool
     """Whether the weights at the start may turn out as the best ones."""
-    epochs_before_patience: int = 0
-    """After which patience counts, as other examples follow."""
+    epochs_before_candidates: int = 0
+    """After which an epoch may be the best one and patience counts, as other examples follow."""
     validation_rows: Sequence[np.ndarray] = ()
     """What `validate` reads: a checkpoint of a run with other rows is not taken up."""
     padded_tensors: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class _Run:
 
     def is_finished(self) -> bool:
         progress = self.progress
-        since = max(progress.best_epoch, self.task.epochs_before_patience)
+        since = max(progress.best_epoch, self.task.epochs_before_candidates)
         too_long_without_gain = progress.epoch - since >= self.settings.patience
         return progress.epoch >= self.settings.epochs or too_long_without_gain
 
@@ -250,7 +250,9 @@ class _Run:
             {"epoch": progress.epoch, "train_loss": train_loss, **scores, "seconds": seconds}
         )
         score = scores[self.task.metric]
-        if progress.best_score is None or self.is_better(score, progress.best_score):
+        is_candidate = progress.epoch > self.task.epochs_before_candidates or progress.epoch == 0
+        is_first = progress.best_score is None
+        if is_candidate and (is_first or self.is_better(score, progress.best_score)):
             progress.best_epoch, progress.best_score = progress.epoch, score
             for name, weight in self.trainable.items():
                 self.best[name].copy_(weight.detach())
