@@ -164,9 +164,7 @@ def test_a_score_that_is_not_defined_is_null_and_chooses_nothing(outside):
     name = outside("never", "return np.nan")
     assert evaluate(made_predictions(), None, [name])["splits"]["test"][name] is None
     labels = np.array([0, 0, 2])
-    with pytest.raises(
-        InputError, match="never cannot choose: .* on 3 rows of a, c"
-    ):
+    with pytest.raises(InputError, match="never cannot choose: .* on 3 rows of a, c"):
         Criterion(metric=name).score(labels, np.eye(3)[labels], CLASSES)
 
 
