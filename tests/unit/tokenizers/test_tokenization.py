@@ -98,7 +98,8 @@ def test_every_card_has_its_module_and_settings_that_name_it():
     for card in TOKENIZERS.cards():
         module = card.load()
         assert callable(module.load)
-        assert hasattr(module, "fit") == hasattr(module, "SAMPLE_RATE") == card.learns
+        assert hasattr(module, "fit") == (card.learns and not card.reads_frames)
+        assert hasattr(module, "fit_frames") == card.reads_frames
         assert card.name in get_args(card.settings.model_fields["method"].annotation)
         assert card.name in getattr(module, "CODECS", [card.name])
 
