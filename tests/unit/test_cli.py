@@ -26,6 +26,7 @@ from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
 from speechlasso.pipeline.shards import spec_of_shard
+from speechlasso.selection.cards import SELECTIONS
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
 
@@ -65,7 +66,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     commands = {"plan", "prune", "compare", "predict", "explain", "tokenizers", "systems"}
-    commands |= {"metrics", "models", "schema"}
+    commands |= {"metrics", "models", "selections", "schema"}
     assert commands <= set(capsys.readouterr().out.split())
 
 
@@ -75,6 +76,13 @@ def test_systems_describes_each_with_its_settings(capsys):
     for card in SYSTEMS.cards():
         assert f"{card.name}\n  {card.description}" in text
         assert ", ".join(card.settings.model_fields) in text
+
+
+def test_selections_describes_each_with_its_settings(capsys):
+    assert main(["selections"]) == 0
+    text = capsys.readouterr().out
+    for card in SELECTIONS.cards():
+        assert card.description and f"{card.name}\n  {card.description}" in text
 
 
 def test_metrics_tells_direction_and_bounds(capsys):

@@ -22,6 +22,13 @@ def describe_tokenizers(options: argparse.Namespace) -> int:
     return _describe(TOKENIZERS.cards(), _of_tokenizer)
 
 
+def describe_selections(options: argparse.Namespace) -> int:
+    """Print the card of every selection."""
+    from speechlasso.selection.cards import SELECTIONS
+
+    return _describe(SELECTIONS.cards(), _of_selection)
+
+
 def describe_systems(options: argparse.Namespace) -> int:
     """Print the card of every system."""
     from speechlasso.systems.cards import SYSTEMS
@@ -45,6 +52,7 @@ def describe_models(options: argparse.Namespace) -> int:
 
 CATALOGUES = {
     "tokenizers": ("speech tokenizers that tokenizer.method can name", describe_tokenizers),
+    "selections": ("selections that select.<name>.method can name", describe_selections),
     "systems": ("systems that arms.<name>.system can name", describe_systems),
     "metrics": ("metrics that evaluate.metric can name", describe_metrics),
     "models": ("pretrained models that need no hub, and say which are here", describe_models),
@@ -78,6 +86,10 @@ def _keys_with_defaults(settings: Any) -> Iterator[str]:
         if key != "method":
             default = "needed" if field.is_required() else json.dumps(field.get_default())
             yield f"tokenizer.{key} ({default})"
+
+
+def _of_selection(card: Any) -> Iterator[str]:
+    yield f"Settings: {', '.join(card.settings.model_fields)}"
 
 
 def _of_system(card: Any) -> Iterator[str]:

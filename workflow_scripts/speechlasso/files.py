@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -67,6 +68,12 @@ def _is_for_people(path: Path) -> bool:
 def write_text(path: str | Path, text: str) -> None:
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays, numbers and texts as .npz, to be read with allow_pickle=False."""
+    with written_whole(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -141,3 +141,8 @@ def test_what_was_saved_predicts_the_weighted_mean(tmp_path):
     assert list(found["n_audio_tokens"]) == list(range(N))
     assert list(np.flatnonzero(found["cut"])) == [3]
     assert found.dtypes.to_dict() == arms[1].dtypes.to_dict()
+
+
+def test_an_override_that_nothing_reads_is_refused():
+    with pytest.raises(ValueError, match="override those of the arms that it fuses"):
+        LateFusion(system="late_fusion", arms=["a", "b"], override={"lm": {"max_length": 64}})

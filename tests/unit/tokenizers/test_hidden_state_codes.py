@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,13 @@ def test_what_does_not_fit_is_named(encoder, frames, tmp_path):
     other.write_bytes(b"no")
     with pytest.raises(InputError, match="cannot be read as a safetensors file"):
         load(settings(), other)
+
+
+def test_another_encoder_in_the_place_of_a_local_one_is_refused(encoder, frames, tmp_path):
+    copied = encoder.model_copy(update={"model": shutil.copytree(encoder.model, tmp_path / "m")})
+    tokenizer = fitted(Encoder(model=str(copied.model)), frames)
+    tokenizer.save(tmp_path / "tokenizer.safetensors")
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match="are not those that the tokenizer was fitted to"):
+        load(settings(), tmp_path / "tokenizer.safetensors").encode(CLIPS[:1])

@@ -55,8 +55,8 @@ class FrameFiles:
     @property
     def kind(self) -> FrameKind:
         with safe_open(self.paths[0], framework="numpy") as shard:
-            told = json.loads(shard.metadata()["frames"])
-        return FrameKind(told["layers"], told["frame_rate"], told["encoder"])
+            metadata = json.loads(shard.metadata()["frames"])
+        return FrameKind(metadata["layers"], metadata["frame_rate"], metadata["encoder"])
 
     def read(
         self, layers: Iterable[int] | None = None, ids: Collection[str] | None = None
@@ -77,10 +77,10 @@ class FrameFiles:
         """
         for path in self.paths:
             with safe_open(path, framework="numpy") as shard:
-                told = json.loads(shard.metadata()["frames"])
-                columns = _columns(told["layers"], layers)
+                metadata = json.loads(shard.metadata()["frames"])
+                columns = _columns(metadata["layers"], layers)
                 frames, start = shard.get_slice("frames"), 0
-                for name, length in told["lengths"].items():
+                for name, length in metadata["lengths"].items():
                     if ids is None or name in ids:
                         yield name, frames[start : start + length][:, columns]
                     start += length

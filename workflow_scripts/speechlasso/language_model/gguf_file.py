@@ -1,6 +1,6 @@
 """Language models in llama.cpp's format (GGUF), converted once to what transformers saves.
 
-Reading such a file takes 20 seconds each time, and a model read from one cannot be saved again.
+Such a file is slow to read, and transformers cannot save a model that was read from one.
 """
 
 from __future__ import annotations

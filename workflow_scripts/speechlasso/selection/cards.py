@@ -27,21 +27,29 @@ class SelectionCard(Card):
 
 
 _OF_METHOD = {
-    "lasso": LassoSelection,
-    "stability": StabilitySelection,
-    "chi_square": RankedSelection,
-    "mutual_information": RankedSelection,
-    "most_frequent": RankedSelection,
-    "random": RandomSelection,
-    "all": AllTokens,
+    "lasso": (
+        LassoSelection,
+        "Tokens with weight in a lasso on words and tokens together.",
+    ),
+    "stability": (StabilitySelection, "Tokens that the lasso keeps on most half-samples."),
+    "chi_square": (RankedSelection, "Tokens that depend most on the class, by chi-square."),
+    "mutual_information": (RankedSelection, "Tokens that tell most of the class, in bits."),
+    "most_frequent": (RankedSelection, "The most frequent tokens."),
+    "random": (RandomSelection, "As many tokens as another selection has, drawn by chance."),
+    "all": (AllTokens, "Every token."),
 }
 SELECTIONS = Registry(
     SelectionCard,
     "speechlasso.selections",
     [
         *(
-            SelectionCard(name=n, settings=settings, implementation="speechlasso.selection.select")
-            for n, settings in _OF_METHOD.items()
+            SelectionCard(
+                name=name,
+                settings=settings,
+                implementation="speechlasso.selection.select",
+                description=description,
+            )
+            for name, (settings, description) in _OF_METHOD.items()
         ),
     ],
 )

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.files import read_json, written_whole
+from speechlasso.files import read_json, write_arrays
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.token_selection import TokenSelection
 from speechlasso.systems.bow_linear import BowLinear
@@ -119,8 +119,7 @@ class FittedLinear:
             learned |= {"shares": self.classifier.class_prior_, "seed": self.seed}
         else:
             learned |= {"coef": self.classifier.coef_, "intercept": self.classifier.intercept_}
-        with written_whole(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **learned)
+        write_arrays(path, learned)
 
     @classmethod
     def open(cls, path: Path) -> FittedLinear:

@@ -88,7 +88,7 @@ SYSTEMS = Registry(
             settings=PooledLinear,
             implementation="speechlasso.systems.pooled_linear_model",
             description="Linear classifier of a speech encoder's frames, pooled over the clip, and "
-            "of words: the cheapest use of a pretrained encoder.",
+            "of words, without any tokens.",
             rule="fit_linear",
             files=("model.npz",),
         ),

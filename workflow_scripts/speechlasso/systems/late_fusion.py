@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from speechlasso.section import Name
 from speechlasso.systems.settings import Reads, System
@@ -22,6 +22,13 @@ class LateFusion(System):
     arms: Annotated[list[Name], Field(min_length=2, max_length=6), AfterValidator(_each_once)]
     """The arms to fuse, whether or not experiment.arms names them; none may sweep a list of
     values. The validation metric chooses their weights."""
+
+    @field_validator("override")
+    @classmethod
+    def _reads_no_section(cls, override: dict[str, Any]) -> dict[str, Any]:
+        if override:
+            raise ValueError("a fusion reads no section; override those of the arms that it fuses")
+        return override
 
     @property
     def roles(self) -> list[str]:

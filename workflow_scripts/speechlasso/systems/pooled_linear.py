@@ -1,4 +1,4 @@
-"""A strong baseline: a linear classifier of the encoder's frames, pooled over each utterance."""
+"""The baseline without tokens: a linear classifier of an encoder's frames, pooled."""
 
 from __future__ import annotations
 

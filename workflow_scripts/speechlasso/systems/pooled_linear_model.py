@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.features.frame_files import FrameFiles
-from speechlasso.files import written_whole
+from speechlasso.files import write_arrays
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.systems.linear_choice import (
     best_classifier,
@@ -141,8 +141,7 @@ class FittedPooled:
             learned |= learned_weights(self.weights)
         if self.scaler is not None:
             learned |= {"mean": self.scaler.mean_, "deviation": self.scaler.scale_}
-        with written_whole(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **learned)
+        write_arrays(path, learned)
 
     @classmethod
     def open(cls, path: Path) -> FittedPooled:

@@ -8,7 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from speechlasso.errors import InputError
 from speechlasso.section import INPUTS, Section, ordered
+
+USED_BY_RULES = frozenset(("specs", "data"))
+"""Names of inputs of the training rules beside the roles that a system names."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Reads:
     Attributes
     ----------
     upstream
-        Artifacts by their role, as methods of `pipeline.artifacts.Artifacts` return them.
+        Artifacts by their role, as methods of `pipeline.artifacts.Artifacts` return them; any roles
+        but `specs` and `data`, which the rules use.
     sections
         Sections of the configuration as the system reads them: lm, finetune.
     chooses
@@ -34,6 +39,13 @@ class Reads:
     chooses: bool = False
     positive_label: bool = False
     draws: bool = True
+
+    def __post_init__(self) -> None:
+        if taken := sorted(USED_BY_RULES & self.upstream.keys()):
+            raise InputError(
+                f"a system cannot read anything as {' or '.join(taken)}, a name that its rule uses "
+                "by itself; choose another role"
+            )
 
 
 class System(Section):

@@ -7,27 +7,28 @@ corpus; for new recordings the tokenizer runs it by itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from speechlasso.errors import InputError
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
-from speechlasso.files import written_whole
+from speechlasso.files import sha256
 from speechlasso.tokenizers.frame_sampling import sample_frames
+from speechlasso.tokenizers.learned_file import read_learned, write_learned
 from speechlasso.tokenizers.product_quantiser import ProductQuantiser, fit_product_quantiser
 from speechlasso.tokenizers.settings import HiddenStateCodesMethod
 
+if TYPE_CHECKING:  # torch takes seconds to import
+    from speechlasso.features.hidden_states import HiddenStates
+
 FORMAT = "speechlasso hidden_state_codes 1"  # raise it when codes or files change their meaning
 SAMPLE_RATE = 16_000  # Hz, of all these encoders
-ARRAYS = [field.name for field in fields(ProductQuantiser)]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ class HiddenStateCodes:
         Frames per second before they are pooled.
     quantiser
         From frames, or pooled ones, to codes.
+    encoder_files
+        SHA-256 of the files of a local encoder, by name; empty for one of the hub or a package.
     """
 
     encoder: Encoder
     pooling_seconds: float
     encoder_frame_rate: float
     quantiser: ProductQuantiser
+    encoder_files: dict[str, str]
 
     sample_rate = SAMPLE_RATE
 
@@ -81,9 +85,14 @@ class HiddenStateCodes:
         return [self.encode_frames(frames) for frames in states]
 
     @cached_property
-    def _states(self):
+    def _states(self) -> HiddenStates:
         from speechlasso.features.hidden_states import load_hidden_states
 
+        if digests(self.encoder) != self.encoder_files:
+            raise InputError(
+                f"encoder.model: the files of {self.encoder.model!r} are not those that the "
+                "tokenizer was fitted to; put them back, or run the experiment again"
+            )
         return load_hidden_states(
             self.encoder.model,
             self.encoder.revision,
@@ -100,10 +109,9 @@ class HiddenStateCodes:
             "encoder": self.encoder.model_dump(mode="json"),
             "pooling_seconds": self.pooling_seconds,
             "frame_rate": self.encoder_frame_rate,
+            "encoder_files": self.encoder_files,
         }
-        metadata = {"settings": json.dumps(told)}
-        with written_whole(path) as temporary:
-            save_file(self.quantiser.arrays(), temporary, metadata=metadata)
+        write_learned(path, self.quantiser.arrays(), told)
 
 
 def fit_frames(
@@ -145,7 +153,7 @@ def fit_frames(
         seed=settings.seed,
     )
     encoder = Encoder.model_validate(kind.encoder | {"layers": settings.layers})
-    return HiddenStateCodes(encoder, seconds, kind.frame_rate, quantiser)
+    return HiddenStateCodes(encoder, seconds, kind.frame_rate, quantiser, digests(encoder))
 
 
 def load(settings: HiddenStateCodesMethod, path: str | Path) -> HiddenStateCodes:
@@ -156,19 +164,19 @@ def load(settings: HiddenStateCodesMethod, path: str | Path) -> HiddenStateCodes
     InputError
         If the file is another one.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            told = json.loads((file.metadata() or {}).get("settings", "{}"))
-            if told.get("format") != FORMAT:
-                raise InputError(
-                    f"{path}: expected a tokenizer of format {FORMAT!r}, found "
-                    f"{told.get('format')!r}. Fit the tokenizer again."
-                )
-            quantiser = ProductQuantiser(**{name: file.get_tensor(name) for name in ARRAYS})
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
-    encoder = Encoder.model_validate(told["encoder"])
-    return HiddenStateCodes(encoder, told["pooling_seconds"], told["frame_rate"], quantiser)
+    arrays, told = read_learned(path, FORMAT)
+    return HiddenStateCodes(
+        Encoder.model_validate(told["encoder"]),
+        told["pooling_seconds"],
+        told["frame_rate"],
+        ProductQuantiser(**arrays),
+        told["encoder_files"],
+    )
+
+
+def digests(encoder: Encoder) -> dict[str, str]:
+    """SHA-256 of each file that a local encoder is read from."""
+    return {name: sha256(path) for name, path in encoder.files().items()}
 
 
 def flat(frames: np.ndarray) -> np.ndarray:

@@ -8,14 +8,11 @@ layer 0 left over, and so on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from speechlasso.errors import InputError
@@ -26,9 +23,9 @@ from speechlasso.features.spectral_frames import (
     frame_streams,
 )
 from speechlasso.features.waveforms import checked
-from speechlasso.files import written_whole
 from speechlasso.tokenizers import residual_kmeans
 from speechlasso.tokenizers.frame_sampling import sample_frames
+from speechlasso.tokenizers.learned_file import read_learned, write_learned
 from speechlasso.tokenizers.settings import SpectralRVQMethod
 
 FORMAT = "speechlasso spectral_rvq 1"  # raise the number when frames or files change their meaning
@@ -162,10 +159,7 @@ class SpectralRVQ:
             "sample_rate": self.sample_rate,
             "frame_rate": self.frame_rate,
         }
-        # One entry only: safetensors writes several in an order that changes from run to run.
-        metadata = {"settings": json.dumps(settings)}
-        with written_whole(path) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
+        write_learned(path, tensors, settings)
 
     @classmethod
     def load(cls, path: str | Path) -> SpectralRVQ:
@@ -176,18 +170,7 @@ class SpectralRVQ:
         InputError
             If the file is missing, or is not such a tokenizer, or one of another format version.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
-        found = json.loads(metadata.get("settings", "{}")).get("format")
-        if found != FORMAT:
-            raise InputError(
-                f"{path}: expected a tokenizer of format {FORMAT!r}, found {found!r}. "
-                "Fit the tokenizer again."
-            )
+        tensors, _ = read_learned(path, FORMAT)
         return cls(
             StreamQuantiser(
                 *(tensors[f"{stream}.{name}"] for name in StreamQuantiser.__match_args__)

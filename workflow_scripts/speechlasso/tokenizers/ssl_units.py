@@ -5,22 +5,19 @@ Sources: HuBERT (Hsu et al. 2021, section II-B), units as pseudo-text (Lakhotia 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from speechlasso.errors import InputError
 from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
-from speechlasso.files import written_whole
 from speechlasso.tokenizers import residual_kmeans
 from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.tokenizers.frame_sampling import sample_frames
+from speechlasso.tokenizers.learned_file import read_learned, write_learned
 from speechlasso.tokenizers.settings import SSLUnitsMethod
 
 FORMAT = "speechlasso ssl_units 1"  # raise the number when units or files change their meaning
@@ -81,10 +78,7 @@ class SSLUnits:
     def save(self, path: str | Path) -> None:
         """Write centroids and origin as one safetensors file; the model is only named."""
         settings = {"format": FORMAT, **asdict(self._origin), "frame_rate": self.frame_rate}
-        # One entry only: safetensors writes several in an order that changes from run to run.
-        metadata = {"settings": json.dumps(settings)}
-        with written_whole(path) as temporary:
-            save_file({"centroids": self._centroids}, temporary, metadata=metadata)
+        write_learned(path, {"centroids": self._centroids}, settings)
 
 
 def fit(waveforms: Iterable[np.ndarray], settings: SSLUnitsMethod) -> SSLUnits:
@@ -141,7 +135,8 @@ def load(settings: SSLUnitsMethod, path: str | Path) -> SSLUnits:
     InputError
         If the file or the model cannot be read, or they do not belong together.
     """
-    centroids, saved = _read(path)
+    arrays, saved = read_learned(path, FORMAT)
+    centroids = arrays["centroids"]
     origin = Origin.of(settings)
     wanted = asdict(origin)
     if Path(origin.model).is_dir():
@@ -160,18 +155,3 @@ def load(settings: SSLUnitsMethod, path: str | Path) -> SSLUnits:
             f"{states.size}. Fit the tokenizer again."
         )
     return SSLUnits(origin, states, centroids)
-
-
-def _read(path: str | Path) -> tuple[np.ndarray, dict]:
-    """Centroids and settings of a file that `SSLUnits.save` wrote."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            saved = json.loads((file.metadata() or {}).get("settings", "{}"))
-            if saved.get("format") != FORMAT:
-                raise InputError(
-                    f"{path}: expected a tokenizer of format {FORMAT!r}, found "
-                    f"{saved.get('format')!r}. Fit the tokenizer again."
-                )
-            return file.get_tensor("centroids"), saved
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
