@@ -11,7 +11,7 @@ import soundfile
 from tests.unit import tiny_codecs
 
 from speechlasso.errors import InputError
-from speechlasso.features.encode_audio import encode_audio
+from speechlasso.features.encode_audio import encode_audio, in_half_precision
 from speechlasso.features.hidden_states import SAMPLE_RATE, load_hidden_states
 from speechlasso.features.settings import Encoder
 
@@ -64,3 +64,10 @@ def test_all_layers_are_kept_unless_some_are_named(model, utterances):
 def test_a_layer_that_does_not_exist_is_refused(model, utterances):
     with pytest.raises(InputError, match="encoder: layer 4 is more than the 3 layers"):
         encode_audio(Encoder(model=model, layers=[0, 4]), utterances)
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused():
+    frames = np.array([[[1.0, -70_000.0]]], dtype=np.float32)
+    with pytest.raises(InputError, match="hidden states reach 70000, but half precision ends at"):
+        in_half_precision(frames)
+    assert in_half_precision(frames / 2).dtype == np.float16

@@ -55,3 +55,10 @@ def test_same_frames_same_bytes(shards, tmp_path):
         FrameKind([0, 2, 5], 50.0, {"model": "tiny"}),
     )
     assert (tmp_path / "again.safetensors").read_bytes() == paths[1].read_bytes()
+
+
+def test_a_shard_whose_utterances_were_all_left_out_is_read_like_any_other(shards, tmp_path):
+    _, paths = shards
+    empty = tmp_path / "shard-2-of-3.safetensors"
+    write_frames(empty, {}, FrameFiles(paths).kind)
+    assert list(dict(FrameFiles([*paths, empty]).read())) == ["u2", "u0", "u1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,3 +105,14 @@ def test_words_alone_need_no_frames(tmp_path):
     inputs, _ = made_inputs(tmp_path)
     _, predictions = fit_and_predict({"bow": inputs["bow"]}, tmp_path, inputs=["text"])
     assert (predictions["n_text_tokens"] == 2).mean() > 0.9
+
+
+def test_texts_without_a_word_are_told(tmp_path):
+    inputs, _ = made_inputs(tmp_path)
+    bow = BagOfWords.load(tmp_path / "bow")
+    replace(bow, text=bow.text[:, :0], words=[]).save(tmp_path / "bow")
+    with pytest.raises(InputError, match="no training text has a word to count"):
+        fit_and_predict({"bow": inputs["bow"]}, tmp_path, inputs=["text"])
+    _, with_audio = fit_and_predict(inputs, tmp_path)
+    _, audio_alone = fit_and_predict(inputs, tmp_path, inputs=["audio"])
+    pd.testing.assert_frame_equal(with_audio, audio_alone)

@@ -33,7 +33,10 @@ _OF_METHOD = {
     ),
     "stability": (StabilitySelection, "Tokens that the lasso keeps on most half-samples."),
     "chi_square": (RankedSelection, "Tokens that depend most on the class, by chi-square."),
-    "mutual_information": (RankedSelection, "Tokens that tell most of the class, in bits."),
+    "mutual_information": (
+        RankedSelection,
+        "Tokens that tell most of the class (mutual information).",
+    ),
     "most_frequent": (RankedSelection, "The most frequent tokens."),
     "random": (RandomSelection, "As many tokens as another selection has, drawn by chance."),
     "all": (AllTokens, "Every token."),

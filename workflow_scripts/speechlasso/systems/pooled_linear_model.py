@@ -77,7 +77,7 @@ class Pooled:
         Mean and standard deviation over an utterance's frames, of each layer: float32
         (n_utterances, n_layers * 2 * size); None where not read.
     text
-        Counts of words, CSR (n_utterances, n_words); None where not read.
+        Counts of words, CSR (n_utterances, n_words); None where not read, or where there is none.
     """
 
     rows: pd.DataFrame
@@ -91,7 +91,8 @@ class Pooled:
         if arm.reads_audio:
             pooled = pooled_frames(FrameFiles(inputs["frames"]), arm.layers)
             audio = np.stack([pooled[name] for name in bow.rows["id"]])
-        return cls(bow.rows, audio, bow.text if "text" in arm.inputs else None)
+        has_words = "text" in arm.inputs and bow.words
+        return cls(bow.rows, audio, bow.text if has_words else None)
 
 
 def pooled_frames(frames: FrameFiles, layers: list[int] | None) -> dict[str, np.ndarray]:
@@ -157,7 +158,7 @@ class FittedPooled:
 
 
 def _features(pooled: Pooled, scaler: StandardScaler | None, weights: Pipeline | None) -> Any:
-    parts = []
+    parts = [sp.csr_array((len(pooled.rows), 0))]
     if scaler is not None:
         parts.append(sp.csr_array(scaler.transform(pooled.audio)))
     if weights is not None:
