@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from speechlasso.experiment.load import load_settings
 from speechlasso.experiment.config_sources import laid_over, with_command_line
 from speechlasso.errors import InputError
+from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.plan import make_plan
 from speechlasso.pipeline.shards import spec_of_shard
@@ -54,11 +55,11 @@ def systems_of(rule_name):
     return list(zip(cards, names, strict=True))
 
 
-def files_read(variant):
-    """The files of a variant that others read."""
+def files_read(variant, role):
+    """The files of a variant that others read in a role."""
     if variant.settings.shard_suffix:
         return PLAN.shards(variant)
-    return [f"{variant.folder}/{name}" for name in variant.settings.files]
+    return [f"{variant.folder}/{name}" for name in variant.settings.files_read(role)]
 
 
 def inputs_of(stage):
@@ -66,7 +67,7 @@ def inputs_of(stage):
 
     def files(wildcards):
         upstream = PLAN[stage, wildcards[stage]].upstream
-        return {role: files_read(variant) for role, variant in upstream.items()}
+        return {role: files_read(variant, role) for role, variant in upstream.items()}
 
     return files
 
@@ -102,7 +103,7 @@ def all_files(stage, role):
 
     def paths(wildcards):
         variant = PLAN[stage, wildcards[stage]].upstream.get(role)
-        return files_read(variant) if variant else []
+        return files_read(variant, role) if variant else []
 
     return paths
 
@@ -161,9 +162,12 @@ def specs_behind(stage):
 
     def paths(wildcards):
         upstream = PLAN[stage, wildcards[stage]].upstream
-        # An adapted model may come from another manifest.
+        # An adapted model may come from another manifest, and inner folds from other rows.
         ancestors = [
-            v for role, read in upstream.items() if role != "adapt" for v in read.with_ancestors()
+            ancestor
+            for role, read in upstream.items()
+            if role != "adapt" and not is_inner(role)
+            for ancestor in read.with_ancestors()
         ]
         return [
             (

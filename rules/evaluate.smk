@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        predictions=upstream("evaluate", "predictions", "predictions.parquet"),
+        unpack(inputs_of("evaluate")),
     output:
         metrics="results/evaluate/{evaluate}/metrics.json",
         spec="results/evaluate/{evaluate}/spec.json",
@@ -81,6 +81,7 @@ rule summarise:
         runtime=10,
     params:
         runs=PLAN.index(),
+        chosen_on=SETTINGS.dataset.folds.chosen_on,
         metric=SETTINGS.evaluate.metric,
         more_metrics=SETTINGS.evaluate.outside_metrics,
         modules=SETTINGS.evaluate.modules,

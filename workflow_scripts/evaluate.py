@@ -1,4 +1,4 @@
-"""Rule evaluate: score one run's predictions."""
+"""Rule evaluate: score one run's predictions, its validation rows maybe by inner folds."""
 
 import job_start  # noqa: F401
 
@@ -6,11 +6,14 @@ import job_start  # noqa: F401
 
 import pandas as pd
 
+from speechlasso.evaluation.inner_folds import validation_rows
 from speechlasso.evaluation.scores import evaluate
 from speechlasso.experiment.job import job
 from speechlasso.files import write_json
 
 with job(snakemake) as settings:
-    predictions = pd.read_parquet(snakemake.input.predictions)
+    inputs = dict(snakemake.input.items())
+    predictions = pd.read_parquet(inputs["predictions"][0])
+    predictions = pd.concat([predictions, validation_rows(inputs)], ignore_index=True)
     found = evaluate(predictions, settings.positive_label, settings.more_metrics)
     write_json(snakemake.output.metrics, found)

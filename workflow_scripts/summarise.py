@@ -18,8 +18,9 @@ with job(snakemake):
     use_plugins(snakemake.params.modules)
     index = snakemake.params.runs
     results = [summary.read_run(**run) for run in index]
-    runs = summary.runs_table(results, snakemake.params.more_metrics)
-    chosen = summary.chosen_on_validation(runs, snakemake.params.metric)
+    params = snakemake.params
+    runs = summary.runs_table(results, params.more_metrics, params.chosen_on)
+    chosen = summary.chosen_on_validation(runs, params.metric)
     if len(chosen):
         runs = pd.concat([runs, chosen])
     write_csv(snakemake.output.runs, runs)

@@ -30,6 +30,7 @@ def tuned(
     token_rows=None,
     seed=1,
     metric="macro_f1",
+    settled=None,
     **settings,
 ):
     settings = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3} | settings
@@ -41,4 +42,5 @@ def tuned(
         criterion=Criterion(metric=metric, positive_label="loud"),
         new_tokens=NewTokens(n_audio_tokens, token_rows) if n_audio_tokens is not None else None,
         seed=seed,
+        settled=settled,
     )

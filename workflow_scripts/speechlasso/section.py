@@ -34,6 +34,9 @@ INPUTS = ("text", "audio")
 HOW_ONLY = "how a job computes"
 
 
+VALIDATION_ROWS = "validation rows"
+
+
 class Section(BaseModel):
     """A mapping of the configuration file; unknown keys are mistakes."""
 

@@ -106,7 +106,7 @@ def written(tmp_path, monkeypatch):
     names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
     tables = SimpleNamespace(**names, index="tables/index.tsv", report="tables/report.html")
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
-    params |= {"more_metrics": [], "modules": [], "overlap_files": {}}
+    params |= {"more_metrics": [], "modules": [], "overlap_files": {}, "chosen_on": "4 inner folds"}
     for rule in ("summarise", "report"):
         run_script(rule, tables, params)
     return tmp_path / "tables"
@@ -124,6 +124,7 @@ def run_script(rule, tables, params):
 
 def test_tables_and_figures_are_of_test_rows_alone(written):
     html = (written / "report.html").read_text()
+    assert "Settings were chosen on 4 inner folds of all rows but the test rows" in html
     page = Page(html)
     labels, predicted = [0] * 18 + [1] * 30, [0] * 7 + [1] * 11 + [0] * 13 + [1] * 17
     macro_f1 = f1_score(labels, predicted, average="macro")

@@ -46,6 +46,36 @@ def test_folds_of_one_seed_and_of_several_come_back_in_their_order(index, tmp_pa
     assert rows.predictions["p_b"].tolist() == pytest.approx([0.55, 0.2])
 
 
+def test_validation_rows_of_inner_folds_are_averaged_and_scored_beside_the_test_rows(
+    tmp_path, index
+):
+    """The same utterance trains the model that is tested, and is validated on an inner fold."""
+    inner = {"1": {"u": (0.8, 0.2), "v": (0.1, 0.7)}, "2": {"u": (0.4, 0.9), "v": (0.3, 0.5)}}
+    for seed, probabilities in inner.items():
+        own = pd.read_parquet(tmp_path / f"1-{seed}/predictions.parquet")
+        trained = own.assign(id=["w", "x"], split="train")
+        write_parquet(tmp_path / f"1-{seed}/predictions.parquet", pd.concat([own, trained]))
+        for number, (name, of_b) in enumerate(probabilities.items()):
+            split = ["validation", "train"] if number == 0 else ["train", "validation"]
+            rows = pd.DataFrame({"id": ["w", "x"], "split": split, "label": ["b", "a"]})
+            frame = predictions_frame(
+                rows, np.stack([1 - np.array(of_b), of_b], axis=1), ["a", "b"]
+            )
+            write_parquet(tmp_path / f"{seed}-inner-{name}/predictions.parquet", frame)
+    of_fold = index[(index["arm"] == "bow") & (index["fold"] == "1")]
+    of_fold = of_fold.assign(
+        inner_predictions_0=[f"{seed}-inner-u" for seed in of_fold["seed"]],
+        inner_predictions_1=[f"{seed}-inner-v" for seed in of_fold["seed"]],
+    )
+    runs, test_rows = with_seeds_averaged(of_fold, "bow", tmp_path)
+    scores = runs.set_index("split")
+    assert scores["n_examples"].to_dict() == {"test": 2, "train": 2, "validation": 2}
+    # Of w as the first inner fold has it, of x as the second has: means of both seeds.
+    assert scores.loc["validation", "loss"] == pytest.approx(-np.log([0.6, 0.4]).mean())
+    assert scores.loc["validation", "accuracy"] == 0.5
+    assert test_rows["bow, seeds averaged", "1", "all"].predictions["id"].tolist() == ["u", "v"]
+
+
 def test_an_arm_without_runs_is_refused(index, tmp_path):
     with pytest.raises(InputError, match="'lasso' has no runs of its own; average those that"):
         with_seeds_averaged(index, "lasso", tmp_path)

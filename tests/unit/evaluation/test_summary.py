@@ -56,6 +56,8 @@ def test_a_row_of_runs_has_the_columns_in_their_order_and_nothing_else():
     assert table["train_seconds"].tolist() == [2.5] * 3
     assert table.loc[2, ["perplexity_before", "perplexity_after", "peak_memory_mb"]].isna().all()
     assert table["chosen"].tolist() == [""] * 3
+    assert set(table["chosen_on"]) == {"validation rows"}
+    assert set(runs_table([result()], chosen_on="3 inner folds")["chosen_on"]) == {"3 inner folds"}
 
 
 def test_confusion_has_test_rows_by_class_and_predicted_class_without_zeros():
@@ -110,7 +112,7 @@ def test_intervals_end_where_scores_do_and_those_of_losses_go_on():
     rows = [
         {"arm": arm, "fold": fold, "seed": 1, "split": split, "n_examples": size}
         | dict.fromkeys(USUAL, score)
-        | {"cut_share": score, "loss": loss}
+        | {"cut_share": score, "loss": loss, "chosen_on": f"what chose {arm}"}
         for arm in ("b", "a")
         for fold, (score, loss) in folds.items()
         for split, size in (("train", 80), ("test", 20))
@@ -118,6 +120,7 @@ def test_intervals_end_where_scores_do_and_those_of_losses_go_on():
     summary = summary_table(pd.DataFrame(rows)).set_index(["arm", "metric"])
     assert list(dict.fromkeys(summary.index.get_level_values("arm"))) == ["b", "a"]
     assert summary.loc[("b", "uar"), ["ci_low", "ci_high"]].tolist() == [0, 1]
+    assert summary.loc[("b", "uar"), "chosen_on"] == "what chose b"
     loss = summary.loc["b", "loss"]
     assert loss["ci_low"] == 0 and loss["ci_high"] > 3
 
@@ -173,3 +176,8 @@ def test_lines_of_arms_that_were_made_surer_in_several_ways():
         "arm  test uar"
     )
     assert with_interval(0.5, np.nan, np.nan) == "0.500"
+    lines = score_lines(summary, "uar")
+    assert score_lines(summary.assign(chosen_on="validation rows"), "uar") == lines
+    inner = score_lines(summary.assign(chosen_on="3 inner folds"), "uar")
+    assert inner.startswith(f"{lines}\nSettings were chosen on 3 inner folds of all rows but")
+    assert inner.count("\n") == lines.count("\n") + 1

@@ -31,6 +31,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {},
         [
             *("dataset.table.*", "dataset.folds.n_folds", "dataset.folds.only"),
+            "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*", "encoder.*"),
         ],
@@ -57,13 +58,16 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "stable": {"method": "stability", "like": "sized"},
                 "ranked": {"method": "chi_square", "like": "sized"},
             },
-            "dataset": {"folds": {"method": "stratified", "only": ["1"]}},
+            "dataset": {
+                "folds": {"method": "stratified", "only": ["1"], "choose_on": "inner_folds"}
+            },
             "tokenizer": {"method": "mimi"},
             "adapt": {"corpus": {"path": "table.csv"}, "weights": "bf16"},
             "finetune": {"method": "lora", "epochs": 1, "schedule": {"scheme": "direct_mix"}},
         },
         [
-            *("dataset.table.*", "adapt.splits", "adapt.corpus.columns.label"),
+            *("dataset.table.*", "dataset.folds.validation_share"),
+            *("adapt.splits", "adapt.corpus.columns.label"),
             *("adapt.corpus.columns.split", "adapt.corpus.columns.group"),
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
             *(
@@ -92,6 +96,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("dataset.demo.*", "dataset.table.audio_*", "dataset.folds.n_folds"),
             *(
                 "dataset.folds.only",
+                "dataset.folds.n_inner_folds",
                 "audio.*",
                 "encoder.*",
                 "tokenizer.*",

@@ -160,8 +160,23 @@ def test_tables_hold_what_was_measured():
     assert settings["lm.max_length"] == "256" and settings["seed"] == "7"
     assert not any("lora" in name for name in settings)
     assert "macro_f1 on validation rows chose the epoch (2 of 3)" in text
+    assert "Validation rows chose the epoch, which flatters their scores." in text
     share = splits["test"]["cut_share"]
     assert f"({100 * share:.1f} % of these were longer" in text and share > 0
+
+
+def test_what_inner_folds_chose_is_told_as_such():
+    _, text = card(
+        classes=["calm", "loud"],
+        config={"decision_threshold": {"label": "loud", "probability": 0.25}},
+        folds=Folds(choose_on="inner_folds", n_inner_folds=3),
+    )
+    text = " ".join(text.split())
+    chosen_on = "the validation rows of 3 inner folds"
+    assert f"macro_f1 on {chosen_on} chose the epoch (2 of 10)" in text
+    assert f"the threshold that scored best on {chosen_on}." in text
+    assert "each scored by a model of an inner fold that had not learned from it." in text
+    assert "Validation rows chose" not in text
 
 
 def test_the_same_run_gives_the_same_bytes():

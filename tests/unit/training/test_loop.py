@@ -107,6 +107,39 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert epochs_run == [1, 4, 5, 6, 1, 6]
 
 
+def without_validation(task, stop_after):
+    return Task(**{**vars(task), "validate": None, "stop_after": stop_after})
+
+
+def test_without_validation_the_weights_of_a_set_epoch_are_those_of_a_run_that_keeps_it(tmp_path):
+    """The learning rate is scheduled for all epochs, whether or not they are trained."""
+    scores = [0.1, 0.2, 0.9, 0.3, 0.2, 0.1]
+    kept, log = run(regression(scores), tmp_path / "kept", settings=Settings(patience=6))
+    assert log["best"].tolist() == [False, False, True, False, False, False]
+    stopped, short = run(without_validation(regression(), 3), tmp_path / "stopped")
+    assert torch.equal(weights(stopped), weights(kept))
+    assert short["train_loss"].tolist() == log["train_loss"].tolist()[:3]
+    assert list(short) == ["epoch", "train_loss", "seconds", "best"]
+    assert short["best"].tolist() == [False, False, True]
+
+
+def test_without_validation_a_stopped_run_goes_on_and_one_of_another_epoch_does_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    expected, _ = run(without_validation(regression(), 5), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(without_validation(regression(stop_in_epoch=4), 5), tmp_path / "cut")
+    resumed, _ = run(without_validation(regression(), 5), tmp_path / "cut")
+    assert torch.equal(weights(resumed), weights(expected))
+    with pytest.raises(KeyboardInterrupt):
+        run(without_validation(regression(stop_in_epoch=4), 5), tmp_path / "again")
+    other, log = run(without_validation(regression(), 2), tmp_path / "again")
+    assert log["epoch"].tolist() == [1, 2]
+    expected, _ = run(without_validation(regression(), 2), tmp_path / "two")
+    assert torch.equal(weights(other), weights(expected))
+
+
 def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,9 @@
 """Folds: which utterances train, validate and test.
 
 A fold divides the manifest into train, validation and test; the validation part is always taken
-from what would train. Where there are groups (speakers), no group is in two parts of a fold, unless
+from what would train. With `choose_on: inner_folds` nothing is: a fold has training and test rows,
+and beside it stand inner folds, which divide its training rows into train and validation and do
+without its test rows. Where there are groups (speakers), no group is in two parts of a fold, unless
 the table's own split or `stratified`, which divides rows one by one, has put it there.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -52,8 +55,14 @@ def fold_names(folds: Folds, groups: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(folds.only))
 
 
+def inner_fold_names(folds: Folds, fold: str) -> list[str]:
+    """Names of the inner folds of a fold; none where validation rows choose."""
+    n = folds.n_inner_folds if folds.has_inner_folds else 0
+    return [f"{fold} inner {number}" for number in range(n)]
+
+
 def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
-    """Assign every utterance to a part of every fold.
+    """Assign every utterance to a part of every fold, and all but its test rows to inner folds.
 
     Parameters
     ----------
@@ -63,39 +72,61 @@ def divide_folds(manifest: pd.DataFrame, folds: Folds) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        fold, id, split; n_folds x n_utterances rows.
+        fold, id, split; n_folds x n_utterances rows, and those of inner folds.
 
     Raises
     ------
     InputError
-        When a part would be empty, a class has no training row or training rows have one class
-        only, for all folds at once.
+        When a part would be empty, a class has no training row, training rows have one class only
+        or cannot be divided into inner folds, for all folds at once.
     """
-    frames, problems = [], []
+    in_groups = _in_groups(manifest, folds)
+    divided, problems = [], []
     for name, split in _divisions(manifest, folds):
-        split = _with_validation(manifest, split, folds, name)
-        problems += _fold_problems(manifest, split, name, _in_groups(manifest, folds))
-        frames.append(pd.DataFrame({"fold": name, "id": manifest["id"], "split": split}))
+        if folds.has_inner_folds:
+            split = np.where(split == "validation", "train", split)
+            outer = _Fold(name, manifest, split, ("train", "test"))
+            inner, few = _inner_folds(outer, folds, in_groups)
+            divided += [outer, *inner]
+            problems += few
+        else:
+            divided.append(_Fold(name, manifest, _with_validation(manifest, split, folds, name)))
+    problems += [problem for fold in divided for problem in _fold_problems(fold, in_groups)]
     if problems:
         raise InputError.listing(
             "These folds cannot be used:",
             problems,
             "Correct the labels, or choose other dataset.folds settings.",
         )
-    _warn_of_divided_groups(manifest, frames)
-    return pd.concat(frames, ignore_index=True)
+    _warn_of_divided_groups(divided)
+    return pd.concat([fold.table for fold in divided], ignore_index=True)
 
 
 def fold_examples(manifest: pd.DataFrame, folds: pd.DataFrame, fold: str) -> pd.DataFrame:
-    """The manifest with the split of one fold, joined by id; columns as in the manifest."""
+    """The manifest with the split of one fold, joined by id; columns as in the manifest.
+
+    An inner fold has no test rows: those of the fold around it are left out.
+    """
     split = folds.loc[folds["fold"] == fold, ["id", "split"]]
     return manifest.drop(columns="split", errors="ignore").merge(split, on="id", validate="1:1")
 
 
+@dataclass(frozen=True)
+class _Fold:
+    """A named division of rows: the split of each, (n_rows,), and the parts that it has."""
+
+    name: str
+    rows: pd.DataFrame
+    split: np.ndarray
+    parts: tuple[str, ...] = SPLITS
+
+    @property
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame({"fold": self.name, "id": self.rows["id"], "split": self.split})
+
+
 def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.ndarray]]:
     """Each fold's name and its (n_utterances,) array of split names, yet without validation."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
     if folds.method == "given":
         yield GIVEN_FOLD, _given_split(manifest)
     elif folds.method == "leave_one_group_out":
@@ -103,16 +134,45 @@ def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.n
         for group in sorted(manifest["group"].unique()):
             yield group, np.where(manifest["group"] == group, "test", "train")
     else:
-        _check_enough(manifest, folds)
-        kind, groups = StratifiedKFold, None
-        if folds.method == "grouped":
-            kind, groups = StratifiedGroupKFold, manifest["group"]
-        divider = kind(folds.n_folds, shuffle=True, random_state=folds.seed)
-        parts = divider.split(manifest, manifest["label"], groups)
-        for index, (_, test) in enumerate(parts):
-            split = np.full(len(manifest), "train", dtype=object)
-            split[test] = "test"
-            yield str(index), split
+        in_groups = folds.method == "grouped"
+        if in_groups:
+            _check_groups(manifest["group"].unique(), folds)
+        if few := _too_few(manifest, folds.n_folds, in_groups):
+            raise InputError(f"dataset.folds.n_folds: {folds.n_folds} folds need as many {few}")
+        parts = _parts(manifest, folds.n_folds, folds.seed, in_groups)
+        for index, test in enumerate(parts):
+            yield str(index), _with_part(manifest, test, "test")
+
+
+def _inner_folds(outer: _Fold, folds: Folds, in_groups: bool) -> tuple[list[_Fold], list[str]]:
+    """Inner folds of a fold, which validate each of its training rows once; or what is wrong."""
+    rows = outer.rows[outer.split == "train"].reset_index(drop=True)
+    names = inner_fold_names(folds, outer.name)
+    if few := _too_few(rows, len(names), in_groups):
+        key = "dataset.folds.n_inner_folds"
+        return [], [f"fold {outer.name}: {key}: {len(names)} inner folds need as many {few}"]
+    # Each fold draws on its own, and the same whichever folds run beside it.
+    seed = np.random.SeedSequence([folds.seed, *outer.name.encode()]).generate_state(1).item()
+    parts = _parts(rows, len(names), seed, in_groups)
+    return [
+        _Fold(name, rows, _with_part(rows, part, "validation"), ("train", "validation"))
+        for name, part in zip(names, parts, strict=True)
+    ], []
+
+
+def _parts(rows: pd.DataFrame, n: int, seed: int, in_groups: bool) -> Iterator[np.ndarray]:
+    """Positions of n parts with alike class shares, made of whole groups or of single rows."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    kind, groups = (StratifiedGroupKFold, rows["group"]) if in_groups else (StratifiedKFold, None)
+    divider = kind(n, shuffle=True, random_state=seed)
+    return (part for _, part in divider.split(rows, rows["label"], groups))
+
+
+def _with_part(rows: pd.DataFrame, part: np.ndarray, name: str) -> np.ndarray:
+    split = np.full(len(rows), "train", dtype=object)
+    split[part] = name
+    return split
 
 
 def _given_split(manifest: pd.DataFrame) -> np.ndarray:
@@ -126,17 +186,14 @@ def _given_split(manifest: pd.DataFrame) -> np.ndarray:
     return split.to_numpy(dtype=object)
 
 
-def _check_enough(manifest: pd.DataFrame, folds: Folds) -> None:
-    if folds.method == "grouped":
-        _check_groups(manifest["group"].unique(), folds)
-        what, count = "groups", manifest["group"].nunique()
-    else:
-        what, count = "rows in the smallest class", manifest["label"].value_counts().min()
-    if count < folds.n_folds:
-        raise InputError(
-            f"dataset.folds.n_folds: {folds.n_folds} folds need as many {what}, "
-            f"but there are {count}"
-        )
+def _too_few(rows: pd.DataFrame, n: int, in_groups: bool) -> str:
+    """Of what there is less than n parts need, and how much there is; empty if all suffices."""
+    of_class = rows["label"].value_counts()
+    counts = {"rows in the smallest class": of_class.min()}
+    if in_groups:
+        counts = {"groups": rows["group"].nunique(), "rows in the largest class": of_class.max()}
+    few = (f"{what}, but there are {count}" for what, count in counts.items() if count < n)
+    return next(few, "")
 
 
 def _check_groups(groups: Sequence[str], folds: Folds) -> None:
@@ -184,12 +241,11 @@ def _stratified(labels: np.ndarray, share: float, rng: np.random.Generator) -> n
     return chosen
 
 
-def _fold_problems(
-    manifest: pd.DataFrame, split: np.ndarray, name: str, in_groups: bool
-) -> Iterator[str]:
-    for part in SPLITS:
+def _fold_problems(fold: _Fold, in_groups: bool) -> Iterator[str]:
+    name, manifest, split = fold.name, fold.rows, fold.split
+    for part in fold.parts:
         if not (split == part).any():
-            spared = part == "validation" and in_groups
+            spared = fold.parts == SPLITS and part == "validation" and in_groups
             why = ": no group can be spared without losing the last training rows of a class"
             yield f"fold {name}: there are no {part} rows{why if spared else ''}"
     trained = set(manifest["label"][split == "train"])
@@ -207,11 +263,12 @@ def _fold_problems(
         )
 
 
-def _warn_of_divided_groups(manifest: pd.DataFrame, folds: Sequence[pd.DataFrame]) -> None:
-    if "group" not in manifest:
+def _warn_of_divided_groups(folds: Sequence[_Fold]) -> None:
+    if "group" not in folds[0].rows:
         return
-    # Row i of each fold is row i of the manifest.
-    n_parts = [fold["split"].groupby(manifest["group"].to_numpy()).nunique() for fold in folds]
+    n_parts = [
+        pd.Series(fold.split).groupby(fold.rows["group"].to_numpy()).nunique() for fold in folds
+    ]
     divided = pd.concat(n_parts).loc[lambda n: n > 1].index.unique()
     if len(divided):
         logger.warning(

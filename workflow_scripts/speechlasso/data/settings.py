@@ -10,7 +10,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from speechlasso.section import Section, Seed
+from speechlasso.section import VALIDATION_ROWS, Section, Seed
 
 
 class DemoCorpus(Section):
@@ -70,9 +70,16 @@ class Folds(Section):
     leave_one_group_out: each group is the test set once."""
     n_folds: Annotated[int, Field(ge=2)] = 5
     """Number of folds (stratified and grouped)."""
+    choose_on: Literal["validation_rows", "inner_folds"] = "validation_rows"
+    """What chooses C, epochs, thresholds and weights. validation_rows: some rows of each fold, from
+    which nothing else is learned; inner_folds: all rows but the test rows, divided into parts each
+    of which validates once what was learned from the others; the final fit then learns from all of
+    them. Everything is done n_inner_folds + 1 times."""
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """Part of a fold's training rows kept for validation; whole groups where there are groups,
-    unless rows are divided one by one (stratified)."""
+    """Part of a fold's training rows kept for validation (choose_on: validation_rows); whole groups
+    where there are groups, unless rows are divided one by one (stratified)."""
+    n_inner_folds: Annotated[int, Field(ge=2)] = 4
+    """Number of inner folds (choose_on: inner_folds); whole groups as with validation_share."""
     seed: Seed = 1
     """Draws folds and validation parts."""
     only: list[str] | None = None
@@ -81,8 +88,18 @@ class Folds(Section):
     def as_read(self) -> Self:
         # Which folds run does not change how they are divided.
         folds = self.with_defaults("only")
+        folds = folds.with_defaults("validation_share" if self.has_inner_folds else "n_inner_folds")
         has_number = self.method in ("stratified", "grouped")
         return folds if has_number else folds.with_defaults("n_folds")
+
+    @property
+    def has_inner_folds(self) -> bool:
+        return self.choose_on == "inner_folds"
+
+    @property
+    def chosen_on(self) -> str:
+        """In words, what chooses."""
+        return f"{self.n_inner_folds} inner folds" if self.has_inner_folds else VALIDATION_ROWS
 
 
 class Schedule(Section):

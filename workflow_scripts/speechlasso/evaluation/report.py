@@ -16,7 +16,7 @@ from speechlasso.evaluation.report_figures import (
     selection_figure,
     selection_table,
 )
-from speechlasso.evaluation.summary import RunResult, with_interval
+from speechlasso.evaluation.summary import RunResult, chosen_on_inner_folds, with_interval
 from speechlasso.figures import figure_or_sentence, plain_text, short, svg
 from speechlasso.pages import html_table as _html
 from speechlasso.pages import render_page
@@ -64,6 +64,7 @@ def render_report(
         score_figure=figure_or_sentence(score_figure, summary[summary["arm"].isin(shown)]),
         identical_arms=_identical_arms(summary),
         transductive_arms=transductive_arms,
+        chosen_on=chosen_on_inner_folds(summary),
         environments=differences(
             {arm: [result.environment for result in of_arm] for arm, of_arm in by_arm.items()}
         ),

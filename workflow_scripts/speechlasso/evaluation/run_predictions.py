@@ -11,6 +11,7 @@ import pandas as pd
 from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.decision import Threshold
+from speechlasso.evaluation.inner_folds import is_inner, validation_rows
 from speechlasso.files import read_json
 
 
@@ -30,6 +31,16 @@ def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
         If they are not there any more.
     """
     return pd.read_parquet(_existing(root / run["predictions"], "predictions.parquet"))
+
+
+def read_inner_validation(run: Mapping[str, Any], root: Path) -> pd.DataFrame | None:
+    """Predictions of the validation rows of a run's inner folds; None where it has none."""
+    inner = {
+        role: [str(_existing(root / folder, "predictions.parquet"))]
+        for role, folder in run.items()
+        if is_inner(role)
+    }
+    return validation_rows(inner)
 
 
 def decision_threshold(run: Mapping[str, Any], root: Path) -> Threshold | None:

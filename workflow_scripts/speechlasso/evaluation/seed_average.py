@@ -21,6 +21,7 @@ from speechlasso.evaluation.run_predictions import (
     groups_of_rows,
     make_test_rows,
     positive_label,
+    read_inner_validation,
     read_predictions,
 )
 from speechlasso.evaluation.scores import evaluate
@@ -59,10 +60,11 @@ def with_seeds_averaged(
     name, rows, test_rows = f"{arm}, seeds averaged", [], {}
     for fold, of_fold in of_arm.groupby("fold", sort=False):
         runs = of_fold.to_dict("records")
-        predictions = averaged(
-            [read_predictions(run, root) for run in runs],
-            [decision_threshold(run, root) for run in runs],
-        )
+        thresholds = [decision_threshold(run, root) for run in runs]
+        predictions = averaged([read_predictions(run, root) for run in runs], thresholds)
+        inner = [read_inner_validation(run, root) for run in runs]
+        if inner[0] is not None:
+            predictions = pd.concat([predictions, averaged(inner, thresholds)])
         positive = positive_label(runs[0], root)
         for split, scores in evaluate(predictions, positive, more_metrics)["splits"].items():
             rows.append({"arm": name, "fold": fold, "seed": "all", "split": split, **scores})

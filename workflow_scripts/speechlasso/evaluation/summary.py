@@ -15,6 +15,7 @@ from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.cards import METRICS, USUAL, not_usual
 from speechlasso.evaluation.statistics import Statistics
 from speechlasso.files import read_json
+from speechlasso.section import VALIDATION_ROWS
 
 RUN_COLUMNS = [
     "arm",
@@ -32,14 +33,18 @@ RUN_COLUMNS = [
     "train_seconds",
     "peak_memory_mb",
     "chosen",
+    "chosen_on",
 ]
 SUMMARY_COLUMNS = [
     *("arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"),
-    *("interval", "n_seeds", "seed_sd"),
+    *("interval", "n_seeds", "seed_sd", "chosen_on"),
 ]
 CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
 # Names, which stay as they are: 01 is a speaker, and so is NA.
-TEXT_COLUMNS = ("arm", "fold", "split", "metric", "label", "predicted", "interval", "chosen")
+TEXT_COLUMNS = (
+    *("arm", "fold", "split", "metric", "label", "predicted", "interval"),
+    *("chosen", "chosen_on"),
+)
 # Time and memory differ from run to run; the summary must not.
 SUMMARISED = [*USUAL, "cut_share"]
 
@@ -100,13 +105,18 @@ def read_table(path: str | Path) -> pd.DataFrame:
     )
 
 
-def runs_table(results: Iterable[RunResult], more_metrics: Iterable[str] = ()) -> pd.DataFrame:
+def runs_table(
+    results: Iterable[RunResult],
+    more_metrics: Iterable[str] = (),
+    chosen_on: str = VALIDATION_ROWS,
+) -> pd.DataFrame:
     """One row per run and split, with the columns `RUN_COLUMNS` and one for each further metric.
 
     n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
     example; cut_share the share of examples too long for the LM; perplexity_before and
     perplexity_after those of texts held out from adaptation; chosen is empty here, and the arm
-    behind a row of `chosen_on_validation`.
+    behind a row of `chosen_on_validation`; chosen_on, what settings were chosen on (`Folds`): with
+    inner folds the validation rows are those of all of them.
     """
     rows = [
         {
@@ -118,6 +128,7 @@ def runs_table(results: Iterable[RunResult], more_metrics: Iterable[str] = ()) -
             "train_seconds": result.training.get("train_seconds"),
             "peak_memory_mb": result.training.get("peak_memory_mb"),
             "chosen": "",
+            "chosen_on": chosen_on,
             **_perplexities(result.adaptation),
             **scores,
         }
@@ -216,13 +227,15 @@ def summary_table(
     pandas.DataFrame
         arm, metric; mean over n folds, seeds averaged first; sd over folds, empty for one; ci_low
         and ci_high, the ends of the 95 % interval, which ends where the score does; interval, how
-        it was made; n_seeds of a fold; seed_sd, the spread over them (`Statistics.seed_sd`).
+        it was made; n_seeds of a fold; seed_sd, the spread over them (`Statistics.seed_sd`);
+        chosen_on, what the arm's settings were chosen on.
     """
     statistics = Statistics(runs, test_rows or {})
+    chosen_on = runs.groupby("arm")["chosen_on"].first()
     summarised = [*SUMMARISED, *not_usual(name for name in METRICS if name in runs)]
     scored = runs[runs["split"] == "test"].groupby("arm", sort=False)[summarised].count()
     rows = [
-        _summary_row(statistics, arm, metric)
+        [*_summary_row(statistics, arm, metric), chosen_on[arm]]
         for arm, counts in scored.iterrows()
         for metric in summarised
         if counts[metric]
@@ -253,7 +266,19 @@ def score_lines(summary: pd.DataFrame, metric: str) -> str:
         of_seeds = "" if pd.isna(row.seed_sd) else f"  {row.seed_sd:.3f} over {row.n_seeds} seeds"
         score = with_interval(row.mean, row.ci_low, row.ci_high)
         lines.append(f"{row.arm:<{width}}  {score}{of_seeds}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *chosen_on_inner_folds(summary)])
+
+
+def chosen_on_inner_folds(table: pd.DataFrame) -> list[str]:
+    """A sentence where the settings of a table's arms were chosen on inner folds."""
+    # A table of an older version does not say.
+    chosen_on = table["chosen_on"].unique() if "chosen_on" in table else []
+    return [
+        f"Settings were chosen on {what} of all rows but the test rows; the models scored on those "
+        "learned from all of these rows."
+        for what in chosen_on
+        if what != VALIDATION_ROWS
+    ]
 
 
 def with_interval(mean: float, low: float, high: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations, with_content
 from speechlasso.pipeline.variants import Variant
 
@@ -38,11 +39,11 @@ class Run:
         """What the run is made of, by role; where several have one role, the nearest to its scores.
 
         Of another arm whose predictions it reads only these are a part, not what lies behind them;
-        but the manifest is that of all arms.
+        but the manifest is that of all arms. Of inner folds the predictions that are scored are.
         """
         predictions = self.evaluation.upstream["predictions"]
         training = predictions.upstream.get("training", predictions)
-        found = {"evaluation": self.evaluation, "predictions": predictions, "training": training}
+        found = {"evaluation": self.evaluation, **self.evaluation.upstream, "training": training}
         if self.description:
             found["description"] = self.description
         behind = _behind(training, of_other_arms=False)
@@ -87,7 +88,12 @@ def _behind(training: Variant, of_other_arms: bool) -> dict[str, Variant]:
     found: dict[str, Variant] = {}
     level = [training]
     while level:
-        read = [pair for variant in level for pair in variant.upstream.items()]
+        read = [
+            (role, read)
+            for variant in level
+            for role, read in variant.upstream.items()
+            if not is_inner(role)
+        ]
         found = dict(read[::-1]) | found
         followed = [v for _, v in read if of_other_arms or not v.settings.predicts]
         level = list({variant.folder: variant for variant in followed}.values())

@@ -7,7 +7,6 @@ Classification" (arXiv 2512.07571), section on fine-tuning. LoRA: arXiv 2106.096
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +21,11 @@ from transformers import (
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold, tuned_threshold
+from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import give_ordinary_rights
 from speechlasso.language_model.encoding import encode
+from speechlasso.language_model.lora import with_lora
 from speechlasso.language_model.new_row_training import (
     is_new_rows,
     stop_training_new_rows,
@@ -39,7 +40,7 @@ from speechlasso.language_model.pretrained import (
     set_rows,
 )
 from speechlasso.language_model.sequence_augmentation import with_audio_spliced, with_tokens_dropped
-from speechlasso.language_model.settings import Finetune, LanguageModel, LoRA
+from speechlasso.language_model.settings import Finetune, LanguageModel
 from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import vocabulary_digest
@@ -49,31 +50,28 @@ from speechlasso.training.loop import Batch, Task, train
 from speechlasso.training.processes import process_number
 from speechlasso.training.settings import CHECKPOINT
 
-# Names of the layers that make queries and values, one tuple for each family of models; where keys
-# come out of the same layer, they are adapted along.
-ATTENTION_LAYERS = (
-    ("q_proj", "v_proj"),  # Llama, Qwen, Gemma, OPT, Mistral
-    ("query", "value"),  # BERT, RoBERTa, ELECTRA
-    ("query_proj", "value_proj"),  # DeBERTa 2 and 3
-    ("q_lin", "v_lin"),  # DistilBERT
-    ("q", "v"),  # MPNet
-    ("in_proj",),  # DeBERTa 1
-    ("Wqkv",),  # ModernBERT
-    ("query_key_value",),  # Pythia
-    ("qkv_proj",),  # Phi 3
-    ("c_attn",),  # GPT-2
-)
-
 
 @dataclass(frozen=True)
 class FinetuneResult:
     log: pd.DataFrame
     """Columns epoch, train_loss, the scores on validation rows (`Criterion.scores`), seconds,
     best."""
+    validation: dict[int, float]
+    """The score that chooses, of each epoch that it can choose."""
     train_seconds: float
     peak_memory_mb: float
     decision_threshold: Threshold | None
     """None predicts the likeliest class."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What inner folds have settled for a fit that has no validation rows."""
+
+    epochs: int
+    """Epochs to train, of those for which the learning rate is scheduled."""
+    validation: pd.DataFrame | None = None
+    """Predictions of the inner folds' validation rows, to tune a threshold on."""
 
 
 def finetune(
@@ -86,8 +84,11 @@ def finetune(
     new_tokens: NewTokens | None = None,
     seed: int,
     threads: int = 1,
+    settled: Settled | None = None,
 ) -> FinetuneResult:
     """Train on the training rows, keep the epoch that is best on the validation rows, save it.
+
+    Without validation rows all is settled beforehand.
 
     Parameters
     ----------
@@ -106,6 +107,8 @@ def finetune(
         Draws the classification head, rows that are not adapted, batches and dropout.
     threads
         Processor threads to compute with.
+    settled
+        In place of validation rows; their scores are then missing from the log.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def finetune(
     """
     started = time.perf_counter()
     examples = examples[examples["split"].isin(["train", "validation"])]
-    classes = _classes(examples)
+    classes = _classes(examples, ["train"] if settled else ["train", "validation"])
     if settings.decision_threshold == "tuned" and len(classes) != 2:
         raise InputError(
             "finetune.decision_threshold: tuned is for two classes, but these data have "
@@ -139,17 +142,11 @@ def finetune(
             class_index=examples["label"].map(loaded.model.config.label2id),
         )
         model = _trainable(loaded, token_ids, settings)
+        audio_tokens = token_ids[len(MARKERS) :]
+        task = _task(loaded.model, encoded, settings, criterion, audio_tokens, seed, settled)
         log = train(
             model,
-            _task(
-                loaded.model,
-                encoded,
-                classes,
-                settings,
-                criterion,
-                token_ids[len(MARKERS) :],
-                seed,
-            ),
+            task,
             settings,
             weight_decay=settings.weight_decay,
             rate_of=lambda name: settings.new_rows_rate if is_new_rows(name) else 1.0,
@@ -161,7 +158,10 @@ def finetune(
         classifier = _plain(loaded.model, model)
         if settings.decision_threshold == "tuned":
             classifier.config.decision_threshold = _threshold(
-                classifier, encoded, classes, settings, criterion
+                settled.validation if settled else _validated(classifier, encoded, settings),
+                encoded,
+                classes,
+                criterion,
             )
         classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
         if process_number() == 0:
@@ -170,7 +170,8 @@ def finetune(
             give_ordinary_rights(model_folder / "model.safetensors")
             tokenizer.save_pretrained(model_folder)
     threshold = getattr(classifier.config, "decision_threshold", None)
-    return FinetuneResult(log, time.perf_counter() - started, peak_memory_mb(), threshold)
+    scores = {} if settled else _scores_of_epochs(log, task)
+    return FinetuneResult(log, scores, time.perf_counter() - started, peak_memory_mb(), threshold)
 
 
 def classification_loss(
@@ -203,8 +204,8 @@ def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
     return (len(class_index) / (n_present * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _classes(examples: pd.DataFrame) -> list[str]:
-    for split in ("train", "validation"):
+def _classes(examples: pd.DataFrame, needed: list[str]) -> list[str]:
+    for split in needed:
         if not (examples["split"] == split).any():
             raise InputError(
                 f"fine-tuning needs {split} rows, but there are none; change dataset.folds"
@@ -248,7 +249,7 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
         return model
     model.requires_grad_(False)
     if settings.method == "lora":
-        model = _with_lora(model, settings.lora)
+        model = with_lora(model, settings.lora)
     if token_ids:
         train_new_rows(loaded.model, token_ids)
     body = f"{loaded.model.base_model_prefix}."
@@ -258,59 +259,38 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
     return model
 
 
-def _with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
-    # Importing peft takes seconds, and full fine-tuning never needs it.
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets or _queries_and_values(model),
-    )
-    try:
-        with warnings.catch_warnings():
-            # About names that peft uses of transformers, and a setting that it corrects itself.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out")
-            return get_peft_model(model, config)
-    except ValueError as error:
-        raise InputError(f"finetune.lora.targets: {error}") from error
-
-
-def _queries_and_values(model: PreTrainedModel) -> list[str]:
-    """What the model calls the linear layers of its attention that make queries and values."""
-    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    for layers in ATTENTION_LAYERS:
-        if names.issuperset(layers):
-            return list(layers)
-    raise InputError(
-        f"finetune.lora.targets: which layers of a {model.config.model_type} model make queries "
-        "and values is not known here; name them"
-    )
-
-
 def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedModel:
     """The classifier with all that was trained beside its weights merged into them."""
     stop_training_new_rows(classifier)
     return classifier if model is classifier else model.merge_and_unload()
 
 
+def _scores_of_epochs(log: pd.DataFrame, task: Task) -> dict[int, float]:
+    """The score of each epoch that might have been kept."""
+    candidates = log[log["epoch"] > task.epochs_before_candidates]
+    return candidates.set_index("epoch")[task.metric].to_dict()
+
+
+def _validated(
+    classifier: PreTrainedModel, examples: pd.DataFrame, settings: Finetune
+) -> pd.DataFrame:
+    """Predictions of the validation rows."""
+    rows = examples[examples["split"] == "validation"]
+    sequences = rows["input_ids"].tolist()
+    probabilities = class_probabilities(classifier.eval(), sequences, settings.part_size)
+    return predictions_frame(rows, probabilities, list(classifier.config.label2id))
+
+
 def _threshold(
-    classifier: PreTrainedModel,
-    examples: pd.DataFrame,
-    classes: list[str],
-    settings: Finetune,
-    criterion: Criterion,
+    validation: pd.DataFrame, examples: pd.DataFrame, classes: list[str], criterion: Criterion
 ) -> Threshold:
     """The decision threshold that is best on validation rows.
 
     It is one for the positive label or, without one, for the class that is rarer in training.
     """
     counts = examples.loc[examples["split"] == "train", "label"].value_counts()
-    validation = examples[examples["split"] == "validation"]
-    sequences = validation["input_ids"].tolist()
-    probabilities = class_probabilities(classifier.eval(), sequences, settings.part_size)
-    labels = validation["class_index"].to_numpy()
+    probabilities = validation[[f"p_{name}" for name in classes]].to_numpy()
+    labels = validation["label"].map(classes.index).to_numpy()
 
     def score(predicted: np.ndarray) -> float:
         return criterion.utility(criterion.score(labels, probabilities, classes, predicted))
@@ -326,12 +306,13 @@ def _targets(rows: pd.DataFrame) -> np.ndarray:
 def _task(
     classifier: PreTrainedModel,
     examples: pd.DataFrame,
-    classes: list[str],
     settings: Finetune,
     criterion: Criterion,
     audio_token_ids: list[int],
     seed: int,
+    settled: Settled | None,
 ) -> Task:
+    classes = list(classifier.config.label2id)
     rows, validation = (examples[examples["split"] == split] for split in ("train", "validation"))
     targets, validation_targets = map(_targets, (rows, validation))
     phases = [rows for _, rows in rows.groupby("phase")] if "phase" in rows else [rows]
@@ -370,11 +351,12 @@ def _task(
         batches,
         loss,
         total_weight,
-        validate,
+        None if settled else validate,
         metric=criterion.metric,
         greater_is_better=criterion.card.larger_is_better,
         untrained_is_candidate=False,
         epochs_before_candidates=-(-settings.epochs * (len(phases) - 1) // len(phases)),
         validation_rows=[*validation["input_ids"], validation_targets],
+        stop_after=settled and settled.epochs,
         padded_tensors=("input_ids", "attention_mask"),
     )

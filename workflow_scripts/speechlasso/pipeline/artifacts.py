@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from speechlasso.data.folds import inner_fold_names
 from speechlasso.data.settings import Columns, Schedule, Table
 from speechlasso.errors import InputError
+from speechlasso.evaluation.inner_folds import fit_role, is_inner, predictions_role
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import LassoFitting, LassoSelection
@@ -17,6 +20,20 @@ from speechlasso.tokenizers.cards import TOKENIZERS
 
 if TYPE_CHECKING:
     from speechlasso.experiment.settings import Settings
+
+
+def _made_once(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what a method returns: variants that are read often then have their key made once."""
+
+    @wraps(method)
+    def made(self: Artifacts, *arguments: Any, **options: Any) -> Any:
+        call = f"{method.__name__}{arguments}{options}"
+        if call not in self.made:
+            self.made[call] = method(self, *arguments, **options)
+        return self.made[call]
+
+    return made
+
 
 DEMO_COLUMNS = Columns(split="split", group="speaker")
 
@@ -32,7 +49,12 @@ class Artifacts:
     """Name of the arm, after those that read its predictions."""
     settings_of: Callable[[str], Settings]
     """The settings of any arm that others may read, by its name; see `sweeps.single`."""
+    is_inner: bool = False
+    """Whether the fold is an inner fold."""
+    made: dict[str, Any] = field(default_factory=dict, init=False, compare=False)
+    """See `_made_once`."""
 
+    @_made_once
     def manifest(self) -> Variant:
         audio = self.settings.audio.as_read(self.has_audio)
         if self.settings.dataset.source == "demo":
@@ -45,9 +67,17 @@ class Artifacts:
             upstream,
         )
 
+    @_made_once
     def folds(self) -> Variant:
         folds = self.settings.dataset.folds.as_read()
         return Variant(stages.FoldDivision(folds=folds), {"manifest": self.manifest()})
+
+    @_made_once
+    def inner_folds(self) -> list[Artifacts]:
+        """The same on each inner fold of the fold; none where validation rows choose."""
+        folds = self.settings.dataset.folds
+        names = [] if self.is_inner else inner_fold_names(folds, self.fold)
+        return [replace(self, fold=name, is_inner=True) for name in names]
 
     def examples(self, schedule: Schedule) -> Variant:
         """Which training rows are learned from, with or without speech, in which order."""
@@ -57,6 +87,7 @@ class Artifacts:
             {"manifest": self.manifest(), "folds": self.folds()},
         )
 
+    @_made_once
     def codes(self) -> Variant:
         """Codes of a pretrained tokenizer are the same in all folds, and so are made once."""
         return self._codes_of(self.manifest())
@@ -76,6 +107,7 @@ class Artifacts:
             upstream["frames"] = self._frames_of(manifest)
         return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
+    @_made_once
     def frames(self) -> Variant:
         """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them."""
         return self._frames_of(self.manifest())
@@ -83,6 +115,7 @@ class Artifacts:
     def _frames_of(self, manifest: Variant) -> Variant:
         return Variant(stages.EncodeAudio(encoder=self.settings.encoder), {"manifest": manifest})
 
+    @_made_once
     def bag_of_words(self, with_audio: bool = True) -> Variant:
         """Counts of words, and of audio tokens where there is audio."""
         upstream = {"manifest": self.manifest(), "folds": self.folds()}
@@ -94,6 +127,7 @@ class Artifacts:
             upstream,
         )
 
+    @_made_once
     def selection(self, name: str) -> Variant:
         selection = self.settings.select[name]
         upstream = {"bow": self.bag_of_words()}
@@ -122,6 +156,7 @@ class Artifacts:
         settled = stages.DescribeSelection(selection=selection.as_read())
         return Variant(settled, upstream | select.upstream)
 
+    @_made_once
     def token_texts(self, inputs: list[str], select: str | None) -> Variant:
         upstream = {"manifest": self.manifest(), "folds": self.folds()}
         if "audio" in inputs:
@@ -145,11 +180,24 @@ class Artifacts:
         stage = stages.Evaluate(
             positive_label=evaluate.positive_label, more_metrics=evaluate.outside_metrics
         )
-        return Variant(stage, {"predictions": self.predictions(self.training(arm))})
+        predictions = self.predictions(self.training(arm))
+        return Variant(stage, {"predictions": predictions, **self.inner_predictions(arm)})
 
+    @_made_once
     def training(self, arm: System) -> Variant:
-        """What the arm's system learned of the task."""
+        """What the arm's system learned of the task.
+
+        Raises
+        ------
+        InputError
+            If the system chooses on validation rows, but inner folds leave none.
+        """
         reads = arm.reads(self)
+        if reads.chooses and self.inner_folds() and not any(map(is_inner, reads.upstream)):
+            raise InputError(
+                f"arms.{self.arms[-1]}: the system {arm.system} chooses on validation rows alone; "
+                "set dataset.folds.choose_on to validation_rows"
+            )
         evaluate = self.settings.evaluate
         criterion = evaluate.as_read(reads.chooses)
         if reads.positive_label:
@@ -157,6 +205,19 @@ class Artifacts:
         options = {"criterion": criterion, "seed": self.seed if reads.draws else None}
         stage = stages.STAGES[SYSTEMS[arm.system].rule]
         return Variant(stage(arm=arm.as_read(), **reads.sections, **options), reads.upstream)
+
+    def inner_fits(self, arm: System) -> dict[str, Variant]:
+        """What the system learned on each inner fold, by role (`evaluation.inner_folds`)."""
+        folds = enumerate(self.inner_folds())
+        return {fit_role(number): inner.training(arm) for number, inner in folds}
+
+    def inner_predictions(self, arm: System) -> dict[str, Variant]:
+        """What the system predicts on each inner fold, by role."""
+        folds = enumerate(self.inner_folds())
+        return {
+            predictions_role(number): inner.predictions(inner.training(arm))
+            for number, inner in folds
+        }
 
     def predictions(self, training: Variant) -> Variant:
         """A light system predicts in the job that fits it."""
@@ -190,6 +251,7 @@ class Artifacts:
         other = replace(self, settings=settings, arms=(*self.arms, arm))
         return other.predictions(other.training(settings.arms[arm]))
 
+    @_made_once
     def adaptation(self, inputs: list[str], select: str) -> Variant:
         """Adaptation to the fold's token texts, or to a corpus that is searched for test rows."""
         upstream, options = {"token_texts": self.token_texts(inputs, select)}, {}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from speechlasso.data.settings import DemoCorpus, Folds, Schedule, Table
 from speechlasso.evaluation.cards import METRICS, MetricName
+from speechlasso.evaluation.inner_folds import is_fit
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.settings import Encoder
 from speechlasso.files import files_of_model
@@ -42,6 +43,10 @@ class Stage(Section):
     @abstractmethod
     def label(self) -> str:
         """How the folder's name begins."""
+
+    def files_read(self, role: str) -> tuple[str, ...]:
+        """Of its `files` those that are read in a role."""
+        return self.files
 
     def hashed_settings(self) -> dict[str, Any]:
         """Settings that differ from their defaults, so that a new optional key changes no hash.
@@ -278,6 +283,9 @@ class Training(Stage):
     @property
     def files(self) -> tuple[str, ...]:
         return self.card.files
+
+    def files_read(self, role: str) -> tuple[str, ...]:
+        return ("training.json",) if is_fit(role) else self.files
 
     @property
     def label(self) -> str:

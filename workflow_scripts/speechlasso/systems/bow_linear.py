@@ -34,6 +34,8 @@ class BowLinear(SystemOfTokens):
         if self.reads_audio:
             upstream["select"] = artifacts.selection(self.select)
         chooses = not self.is_dummy and len(self.C) > 1
+        if chooses:
+            upstream |= artifacts.inner_fits(self)
         return Reads(upstream, chooses=chooses, draws=self.is_dummy)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from speechlasso.evaluation.inner_folds import mean_scores
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import read_json, write_arrays
@@ -35,10 +37,16 @@ MODEL = "model.npz"
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
-    """Fit on the training rows and choose C on the validation rows."""
+    """Fit on the training rows and choose C on the validation rows, or by inner folds."""
     started = time.perf_counter()
     counts = Counts.read(inputs, settings.arm)
-    fitted, training = fit_linear(counts, settings.arm, settings.criterion, settings.seed)
+    fitted, training = fit_linear(
+        counts,
+        settings.arm,
+        settings.criterion,
+        settings.seed,
+        mean_scores(inputs, settings.criterion),
+    )
     fitted.save(folder / MODEL)
     return training | {"train_seconds": time.perf_counter() - started}
 
@@ -139,9 +147,13 @@ class FittedLinear:
 
 
 def fit_linear(
-    counts: Counts, arm: BowLinear, criterion: Criterion, seed: int | None = None
+    counts: Counts,
+    arm: BowLinear,
+    criterion: Criterion,
+    seed: int | None = None,
+    inner_scores: Mapping[float, float] | None = None,
 ) -> tuple[FittedLinear, dict[str, Any]]:
-    """Fit on the training rows, choose C on the validation rows.
+    """Fit on the training rows, choose C on the validation rows or by inner folds.
 
     Parameters
     ----------
@@ -149,6 +161,8 @@ def fit_linear(
         Chooses C.
     seed
         Of the dummy's draws; logistic regression draws nothing.
+    inner_scores
+        As `linear_choice.best_classifier` takes them.
 
     Returns
     -------
@@ -172,6 +186,7 @@ def fit_linear(
         arm.C,
         lambda C: new_classifier(arm, C, seed),
         criterion,
+        inner_scores=inner_scores,
     )
     return FittedLinear(arm, weights, best, seed), training
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
+from speechlasso.evaluation.inner_folds import predictions_role
 from speechlasso.section import Name
 from speechlasso.systems.settings import Reads, System
 
@@ -41,4 +42,9 @@ class LateFusion(System):
     def reads(self, artifacts: Any) -> Reads:
         predictions = map(artifacts.predictions_of, self.arms)
         upstream = dict(zip(self.roles, predictions, strict=True))
+        for number, inner in enumerate(artifacts.inner_folds()):
+            upstream |= {
+                predictions_role(number, role): inner.predictions_of(arm)
+                for role, arm in zip(self.roles, self.arms, strict=True)
+            }
         return Reads(upstream, chooses=True, draws=False)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.inner_folds import validation_rows
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import read_json, write_json
@@ -26,10 +27,16 @@ SIZES = ("n_text_tokens", "n_audio_tokens", "cut")
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
-    """Choose the weights on the validation rows; the fused arms learned from the training rows."""
+    """Choose the weights on the validation rows, or on those of all inner folds; the fused arms
+    learned from the training rows."""
     started = time.perf_counter()
     roles, criterion = settings.arm.arms, settings.criterion
-    weights, score = best_weights(ArmPredictions.read(inputs, roles), criterion)
+    of_inner_folds = [validation_rows(inputs, role) for role in roles]
+    has_inner_folds = of_inner_folds[0] is not None
+    predictions = (
+        ArmPredictions.of(of_inner_folds) if has_inner_folds else ArmPredictions.read(inputs, roles)
+    )
+    weights, score = best_weights(predictions, criterion)
     of_arms = dict(zip(roles, weights.tolist(), strict=True))
     write_json(folder / MODEL, of_arms)
     return {

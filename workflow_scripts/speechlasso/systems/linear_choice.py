@@ -1,4 +1,4 @@
-"""What linear systems share: the penalty that validation rows choose, and weights on disk."""
+"""What linear systems share: how their penalty is chosen, and weights on disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.inner_folds import best_value, record
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.selection.bag_of_words import weighting
 
@@ -33,8 +34,10 @@ def best_classifier(
     new_classifier: Callable[[float], ClassifierMixin],
     criterion: Criterion,
     probabilities: Callable[[ClassifierMixin, sp.csr_array], np.ndarray] | None = None,
+    inner_scores: Mapping[float, float] | None = None,
 ) -> tuple[ClassifierMixin, dict[str, Any]]:
-    """The classifier of the inverse penalty (scikit-learn's C) that validation rows choose.
+    """The classifier of the inverse penalty (scikit-learn's C) that validation rows choose, or
+    inner folds where there are no such rows.
 
     Parameters
     ----------
@@ -50,6 +53,9 @@ def best_classifier(
         Of equal scores the strongest penalty wins.
     probabilities
         Of a fitted classifier, (n, n_classes); by default its own.
+    inner_scores
+        The score of each value of C over the inner folds (`inner_folds.mean_scores`); not needed
+        for one that makes no difference.
 
     Returns
     -------
@@ -60,18 +66,24 @@ def best_classifier(
     """
     labels, split = (rows[name].to_numpy() for name in ("label", "split"))
     train, validation = (np.flatnonzero(split == name) for name in ("train", "validation"))
+
+    def fitted(C: float) -> ClassifierMixin:
+        return new_classifier(C).fit(features[train], labels[train])
+
+    if not len(validation):
+        scores = inner_scores or {}
+        best = best_value(scores, criterion) if scores else min(strengths)
+        return fitted(best), {"C": best, **record(criterion, scores)}
     classes = np.unique(labels[train])
     truth = np.searchsorted(classes, labels[validation])
-    probabilities = probabilities or (lambda fitted, some: fitted.predict_proba(some))
-    best_C, best, scores = None, None, {}
-    for C in sorted(strengths):
-        classifier = new_classifier(C).fit(features[train], labels[train])
-        predicted = probabilities(classifier, features[validation])
-        scores[C] = criterion.score(truth, predicted, classes)
-        utility = criterion.utility(scores[C])
-        if best_C is None or utility > criterion.utility(scores[best_C]):
-            best_C, best = C, classifier
-    return best, {"C": best_C, f"validation_{criterion.metric}": [*map(list, scores.items())]}
+    probabilities = probabilities or (lambda classifier, some: classifier.predict_proba(some))
+    tried = {C: fitted(C) for C in sorted(strengths)}
+    scores = {
+        C: criterion.score(truth, probabilities(classifier, features[validation]), classes)
+        for C, classifier in tried.items()
+    }
+    best = best_value(scores, criterion)
+    return tried[best], {"C": best, **record(criterion, scores)}
 
 
 def learned_weights(weights: Pipeline) -> dict[str, np.ndarray]:

@@ -34,4 +34,7 @@ class PooledLinear(SystemOfInputs):
         upstream = {"bow": artifacts.bag_of_words(with_audio=False)}
         if self.reads_audio:
             upstream["frames"] = artifacts.frames()
-        return Reads(upstream, chooses=len(self.C) > 1, draws=False)
+        chooses = len(self.C) > 1
+        if chooses:
+            upstream |= artifacts.inner_fits(self)
+        return Reads(upstream, chooses=chooses, draws=False)

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from speechlasso.evaluation.inner_folds import mean_scores
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.features.frame_files import FrameFiles
 from speechlasso.files import write_arrays
@@ -36,7 +37,7 @@ MODEL = "model.npz"
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
-    """Fit on the training rows and choose C on the validation rows."""
+    """Fit on the training rows and choose C on the validation rows, or by inner folds."""
     started = time.perf_counter()
     arm, pooled = settings.arm, Pooled.read(inputs, settings.arm)
     train = np.flatnonzero(pooled.rows["split"] == "train")
@@ -54,7 +55,13 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         return _probabilities(rows, classifier.coef_, classifier.intercept_)
 
     best, training = best_classifier(
-        features, pooled.rows, arm.C, new_classifier, settings.criterion, probabilities
+        features,
+        pooled.rows,
+        arm.C,
+        new_classifier,
+        settings.criterion,
+        probabilities,
+        mean_scores(inputs, settings.criterion),
     )
     fitted = FittedPooled(arm, scaler, weights, best.coef_, best.intercept_, best.classes_)
     fitted.save(folder / MODEL)

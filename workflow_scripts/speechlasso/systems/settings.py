@@ -27,7 +27,8 @@ class Reads:
     sections
         Sections of the configuration as the system reads them: lm, finetune.
     chooses
-        Whether it chooses something by the metric on validation rows.
+        Whether it chooses something by the metric on validation rows or, where there are none, by
+        what it reads of inner folds (`Artifacts.inner_fits`, `Artifacts.inner_predictions`).
     positive_label
         Whether it asks which class is the positive one, whatever the metric.
     draws

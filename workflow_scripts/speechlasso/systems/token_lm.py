@@ -29,6 +29,10 @@ class TokenLM(SystemOfTokens):
             upstream["adapt"] = artifacts.adaptation(self.inputs, self.select)
         if len(self.inputs) == 2 and settings.finetune.schedule:
             upstream["examples"] = artifacts.examples(settings.finetune.schedule)
+        if settings.finetune.epochs > 1:
+            upstream |= artifacts.inner_fits(self)
+        if settings.finetune.decision_threshold == "tuned":
+            upstream |= artifacts.inner_predictions(self)
         return Reads(
             upstream,
             sections={

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from speechlasso.evaluation.inner_folds import (
+    best_value,
+    mean_scores,
+    record,
+    validation_rows,
+)
 from speechlasso.files import write_csv
-from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.finetuning import Settled, finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens, read_token_rows
 from speechlasso.language_model.token_text import n_selected, scheduled
@@ -21,25 +27,37 @@ if TYPE_CHECKING:
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
-    """Fine-tune on the token texts, from adapted rows where there are some."""
+    """Fine-tune on the token texts, from adapted rows where there are some.
+
+    Without validation rows it stops after the epoch with the best mean validation score over the
+    inner folds, of the epochs that all their trainings have reached before their patience ended.
+    """
+    criterion, inner_scores = settings.criterion, mean_scores(inputs, settings.criterion)
     examples = pd.read_parquet(inputs["token_texts"][0])
     if "examples" in inputs:
         examples = scheduled(examples, pd.read_parquet(inputs["examples"][0]))
+    settled = None
+    if not (examples["split"] == "validation").any():
+        only = settings.finetune.epochs
+        epochs = best_value(inner_scores, criterion) if inner_scores else only
+        settled = Settled(epochs, validation_rows(inputs))
     work = partial(
         finetune,
         examples,
         folder,
         lm=settings.lm,
         settings=settings.finetune,
-        criterion=settings.criterion,
+        criterion=criterion,
         new_tokens=_new_tokens(inputs),
         seed=settings.seed,
         threads=threads,
+        settled=settled,
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
     known = ("train_seconds", "peak_memory_mb", "decision_threshold")
-    return {name: getattr(result, name) for name in known}
+    scores = record(criterion, inner_scores or result.validation)
+    return {name: getattr(result, name) for name in known} | scores
 
 
 def _new_tokens(inputs: Files) -> NewTokens | None:

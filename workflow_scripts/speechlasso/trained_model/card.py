@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speechlasso import __version__
+from speechlasso.data.settings import Folds
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.language_model.token_text import token_text
 
@@ -74,6 +75,8 @@ def render_model_card(
     stages = {spec["stage"]: spec["settings"] for spec in specs}
     inputs = stages["token_texts"]["inputs"]
     splits = {split: metrics["splits"][split] for split in SPLITS if split in metrics["splits"]}
+    folds = Folds.model_validate(stages["divide_folds"]["folds"])
+    inner = folds.has_inner_folds
     best = training_log.loc[training_log["best"], "epoch"].item()
     words = {"text": "Well, no.", "audio": "clip.wav"}
     environment = Environment(
@@ -104,7 +107,8 @@ def render_model_card(
         settings_table=_table(["setting", "value"], _settings(stages)),
         metric=stages["finetune"]["criterion"]["metric"],
         best_epoch=best,
-        n_epochs=len(training_log),
+        n_epochs=stages["finetune"]["finetune"]["epochs"] if inner else len(training_log),
+        chosen_on=f"the validation rows of {folds.chosen_on}" if inner else folds.chosen_on,
         score_table=_score_table(splits),
         last_split=list(splits)[-1],
         class_table=_class_table(list(splits.values())[-1]),
@@ -262,7 +266,13 @@ def _limits(
     )
     tuned = stages["finetune"]["finetune"]["decision_threshold"] == "tuned"
     chosen = "the epoch and the threshold" if tuned else "the epoch"
-    yield f"Validation rows chose {chosen}, which flatters their scores."
+    if stages["divide_folds"]["folds"].get("choose_on") == "inner_folds":
+        yield (
+            "The validation rows are the training rows, each scored by a model of an inner fold "
+            f"that had not learned from it. These scores chose {chosen}, which flatters them."
+        )
+    else:
+        yield f"Validation rows chose {chosen}, which flatters their scores."
     yield (
         "It knows no other class: whatever it reads, it names one of these. The probabilities are "
         "not calibrated."

@@ -1,10 +1,11 @@
 """The training loop that adaptation and fine-tuning share.
 
-AdamW on the parameters that are trainable, a linear schedule with warm-up, early stopping, and the
-best weights restored at the end. transformers' Trainer restores the best weights too, but only from
-a checkpoint of model and optimizer that it writes every epoch (270 MB for the default model). Here
-the best weights stay in memory, and a checkpoint, of trainable parameters alone, is written only
-when some minutes of work would be lost without it.
+AdamW on the parameters that are trainable, a linear schedule with warm-up, early stopping and the
+best weights restored at the end, or a set number of epochs without validation. transformers'
+Trainer restores the best weights too, but only from a checkpoint of model and optimizer that it
+writes every epoch (270 MB for the default model). Here the best weights stay in memory, and a
+checkpoint, of trainable parameters alone, is written only when some minutes of work would be lost
+without it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class Task:
     """Sum of a batch's losses, a scalar."""
     weight: Callable[[Batch], float]
     """What that sum is divided by: the number of predictions, or the sum of their weights."""
-    validate: Callable[[torch.nn.Module], dict[str, float]]
-    """Scores of the model as it stands, by name."""
+    validate: Callable[[torch.nn.Module], dict[str, float]] | None
+    """Scores of the model as it stands, by name; None where there is nothing to score it on."""
     metric: str
     """The score that chooses the best epoch."""
     greater_is_better: bool
@@ -68,6 +69,9 @@ class Task:
     """After which an epoch may be the best one and patience counts, as other examples follow."""
     validation_rows: Sequence[np.ndarray] = ()
     """What `validate` reads: a checkpoint of a run with other rows is not taken up."""
+    stop_after: int | None = None
+    """Without `validate`, the epoch whose weights are kept: the schedule stays that of all epochs,
+    and the rest of them is left out."""
     padded_tensors: tuple[str, ...] = ()
     """Tensors of a batch, (n, longest text), that are padded as its `attention_mask` tells."""
 
@@ -109,8 +113,8 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        A row per epoch: `epoch`, `train_loss`, what `task.validate` returns, `seconds` (of that
-        epoch), and `best` (bool, the epoch whose weights were kept). With
+        A row per epoch: `epoch`, `train_loss`, what `task.validate` (if any) returns, `seconds` (of
+        that epoch), and `best` (bool, the epoch whose weights were kept). With
         `task.untrained_is_candidate` the first row, epoch 0, is the model before training.
 
     Raises
@@ -127,7 +131,7 @@ def train(
     checkpoint.restore(run)
     if run.progress.epoch == 0 and not run.progress.log and task.untrained_is_candidate:
         run.finish_epoch(train_loss=float("nan"), started=time.perf_counter())
-    steps = settings.epochs * run.steps_per_epoch
+    steps = run.last_epoch * run.steps_per_epoch
     done = run.progress.epoch * run.steps_per_epoch
     is_first = process_number() == 0
     bar_options = {"desc": title, "unit": "step", "mininterval": 1, "disable": not is_first}
@@ -159,7 +163,8 @@ class _Run:
         self.trainable = dict(_trainable(model))
         first_epoch = task.batches(1)
         self.steps_per_epoch = len(first_epoch)
-        self.fingerprint = _fingerprint(settings, first_epoch, task.validation_rows, model)
+        self.last_epoch = task.stop_after or settings.epochs
+        self.fingerprint = _fingerprint(settings, first_epoch, task, model)
         self.progress = Progress()
         self.best = self.copied_weights()
 
@@ -170,7 +175,7 @@ class _Run:
         progress = self.progress
         since = max(progress.best_epoch, self.task.epochs_before_candidates)
         too_long_without_gain = progress.epoch - since >= self.settings.patience
-        return progress.epoch >= self.settings.epochs or too_long_without_gain
+        return progress.epoch >= self.last_epoch or too_long_without_gain
 
     def train_epoch(self, seed: int, bar: tqdm) -> None:
         started = time.perf_counter()
@@ -185,7 +190,8 @@ class _Run:
             total += self.step(on_device(batch, self.device), number)
             bar.update()
         self.finish_epoch(total / len(batches), started)
-        bar.set_postfix({self.task.metric: progress.log[-1][self.task.metric]})
+        if self.task.validate:
+            bar.set_postfix({self.task.metric: progress.log[-1][self.task.metric]})
 
     def step(self, batch: Batch, number: int) -> float:
         done = (self.progress.epoch - 1) * self.steps_per_epoch + number
@@ -234,31 +240,43 @@ class _Run:
         return loss.detach()
 
     def finish_epoch(self, train_loss: float, started: float) -> None:
-        """Validate, write the log, and keep the weights if they are the best so far."""
+        """Validate, write the log, and keep the weights if they are the best so far; without
+        validation the last ones are."""
         progress = self.progress
         if progress.epoch > 0 and not np.isfinite(train_loss):
             raise InputError(
                 f"training diverged in epoch {progress.epoch} (loss {train_loss}): lower "
                 f"learning_rate, now {self.settings.learning_rate}"
             )
-        self.model.eval()
-        with torch.no_grad(), self.context:
-            # Rank 0's scores, so that all processes stop together.
-            scores = of_first_process(self.task.validate(self.model))
+        scores = self.scores()
         seconds = time.perf_counter() - started
         progress.log.append(
             {"epoch": progress.epoch, "train_loss": train_loss, **scores, "seconds": seconds}
         )
-        score = scores[self.task.metric]
-        is_candidate = progress.epoch > self.task.epochs_before_candidates or progress.epoch == 0
-        is_first = progress.best_score is None
-        if is_candidate and (is_first or self.is_better(score, progress.best_score)):
+        score = scores.get(self.task.metric)
+        if self.is_best_so_far(score):
             progress.best_epoch, progress.best_score = progress.epoch, score
             for name, weight in self.trainable.items():
                 self.best[name].copy_(weight.detach())
 
-    def is_better(self, score: float, best: float) -> bool:
-        return score > best if self.task.greater_is_better else score < best
+    def scores(self) -> dict[str, float]:
+        if self.task.validate is None:
+            return {}
+        self.model.eval()
+        with torch.no_grad(), self.context:
+            # Rank 0's scores, so that all processes stop together.
+            return of_first_process(self.task.validate(self.model))
+
+    def is_best_so_far(self, score: float | None) -> bool:
+        progress = self.progress
+        if score is None:
+            return True
+        if 0 < progress.epoch <= self.task.epochs_before_candidates:
+            return False
+        if progress.best_score is None:
+            return True
+        is_greater = score > progress.best_score
+        return is_greater if self.task.greater_is_better else score < progress.best_score
 
     @torch.no_grad()
     def restore_best(self) -> None:
@@ -351,7 +369,7 @@ def _rate(step: int, n_steps: int, warmup_share: float) -> float:
 def _fingerprint(
     settings: Training,
     batches: list[Batch],
-    validation: Iterable[np.ndarray],
+    task: Task,
     model: torch.nn.Module,
 ) -> str:
     """Hash of what a run starts from, is trained and validated on, and how: only an equal run may
@@ -360,8 +378,10 @@ def _fingerprint(
     for batch in batches:
         for tensor in batch.values():
             digest.update(tensor.numpy().tobytes())
-    for row in validation:
+    for row in task.validation_rows:
         digest.update(row.tobytes())
+    if task.stop_after:
+        digest.update(f"stop after {task.stop_after}".encode())
     for name, weight in model.state_dict().items():
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         digest.update(_sample(weight).view(torch.uint8).cpu().numpy().tobytes())
