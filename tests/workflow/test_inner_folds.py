@@ -14,7 +14,12 @@ from sklearn.metrics import f1_score
 ARMS = ["bow_linear", "text_only"]
 CONFIG = {
     "experiment": {"name": "inner", "arms": ARMS},
-    "dataset": {"folds": {"choose_on": "inner_folds", "n_inner_folds": 2}},
+    "dataset": {
+        "folds": {
+            **{"method": "grouped", "n_folds": 3, "only": ["0"]},
+            **{"choose_on": "inner_folds", "n_inner_folds": 2},
+        }
+    },
     "audio": {"shard_size": 500},
     "finetune": {"epochs": 3},
 }
@@ -122,4 +127,5 @@ def test_table_report_and_model_card_say_so(run):
     assert sentence in output and sentence in (experiment / "report.html").read_text()
     assert set(pd.read_csv(experiment / "summary.csv")["chosen_on"]) == {"2 inner folds"}
     card = (folder / parts.loc["text_only", "training"] / "README.md").read_text()
-    assert "inner folds" in card and "validation rows chose" not in card.lower()
+    assert "on the validation rows of 2 inner folds chose the epoch" in " ".join(card.split())
+    assert "(fold 0 of 3)" in card

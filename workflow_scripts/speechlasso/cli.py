@@ -204,6 +204,7 @@ def prune_results(options: argparse.Namespace) -> int:
 def print_comparison(options: argparse.Namespace) -> int:
     """Print a table of arms with their distance to one of them."""
     from speechlasso.evaluation.comparison import compare_arms
+    from speechlasso.evaluation.summary import chosen_on_inner_folds
 
     runs, test_rows = _compared(options)
     found = compare_arms(runs, options.arm, options.metric, test_rows)
@@ -222,6 +223,8 @@ def print_comparison(options: argparse.Namespace) -> int:
     print(_markdown(columns, rows))
     methods = ", ".join(method for method in found["interval"].unique() if method)
     print(f"\n±: half of the 95 % interval, {methods}" if methods else "\nNo interval: one fold.")
+    for sentence in chosen_on_inner_folds(runs):
+        print(sentence)
     return 0
 
 

@@ -97,6 +97,10 @@ def test_the_command_prints_markdown(tmp_path, capsys):
     assert {line.split("|")[2].strip() for line in lines[2:]} == {"2"}
     assert lines[-1].split("|")[1].strip() == "bow[rank=1]" and lines[-1].count("±") == 2
 
+    made_runs().assign(chosen_on="4 inner folds").to_csv(path, index=False)
+    assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
+    assert "\nSettings were chosen on 4 inner folds of all rows but" in capsys.readouterr().out
+
     assert main(["compare", str(tmp_path / "other.csv"), "lasso"]) == 1
     assert "no such file" in capsys.readouterr().err
     assert main(["compare", str(path), "lasso", "--metric", "f2"]) == 1

@@ -97,6 +97,7 @@ def test_parts_of_a_run_are_those_of_its_fold():
     for arm in ARMS["experiment"]["arms"]:
         parts = run_of(inner, arm).parts()
         own = {role: part for role, part in parts.items() if not is_inner(role)}
+        assert parts.keys() - own.keys() == {f"inner_predictions_{n}" for n in range(3)}
         assert own.keys() == run_of(usual, arm).parts().keys()
         for role, part in own.items():
             # Predictions of others, and what the final fit has read of inner folds, lie behind.

@@ -271,8 +271,8 @@ def score_lines(summary: pd.DataFrame, metric: str) -> str:
 
 def chosen_on_inner_folds(table: pd.DataFrame) -> list[str]:
     """A sentence where the settings of a table's arms were chosen on inner folds."""
-    # A table of an older version does not say.
-    chosen_on = table["chosen_on"].unique() if "chosen_on" in table else []
+    # A table of an older version does not say, nor do rows that are added to a comparison.
+    chosen_on = table["chosen_on"].dropna().unique() if "chosen_on" in table else []
     return [
         f"Settings were chosen on {what} of all rows but the test rows; the models scored on those "
         "learned from all of these rows."
