@@ -279,6 +279,25 @@ def test_unknown_lora_targets_are_named(tmp_path, examples, language_models):
         )
 
 
+@pytest.mark.slow
+def test_lora_of_the_upper_blocks_leaves_the_lower_ones(tmp_path, few, language_models):
+    texts = few.assign(audio_tokens=None)
+    lora = {"targets": ["1.self_attn.q_proj"], "rank": 4}
+    for name, rate in (("start", 1e-30), ("end", 3e-3)):
+        tuned(
+            texts,
+            tmp_path / name,
+            language_models["llama"],
+            n_audio_tokens=None,
+            method="lora",
+            lora=lora,
+            learning_rate=rate,
+        )
+    start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
+    moved = {key for key in start if not torch.equal(start[key], end[key])}
+    assert moved == {"model.layers.1.self_attn.q_proj.weight", "score.weight"}
+
+
 def test_the_epoch_is_the_one_with_the_smallest_loss(tmp_path, few, language_models):
     log = tuned(
         few, tmp_path, language_models["bert"], metric="loss", epochs=4, learning_rate=0.02

@@ -72,7 +72,8 @@ class LoRA(Section):
     dropout: Share = 0.1
     """Dropout on the updates' input."""
     targets: list[str] | None = None
-    """Names of the linear layers to update; by default queries and values."""
+    """Names of the linear layers to update, such as q_proj in every block or 29.self_attn.q_proj in
+    one; by default queries and values. Upper blocks alone spare the gradient through lower ones."""
 
 
 class Finetune(Training):
