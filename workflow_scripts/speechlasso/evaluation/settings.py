@@ -21,8 +21,8 @@ class Criterion(Section):
     """The score by which something is chosen."""
 
     metric: MetricName = "macro_f1"
-    """Chooses the best epoch and C on validation rows, and with alpha: cv the lasso's alpha;
-    `speechlasso metrics` describes each."""
+    """Chooses the best epoch and C on validation rows (`dataset.folds.choose_on`), and with alpha:
+    cv the lasso's alpha; `speechlasso metrics` describes each."""
     positive_label: str | None = None
     """The class that positive_f1 is about (binary tasks)."""
 

@@ -116,7 +116,8 @@ def runs_table(
     example; cut_share the share of examples too long for the LM; perplexity_before and
     perplexity_after those of texts held out from adaptation; chosen is empty here, and the arm
     behind a row of `chosen_on_validation`; chosen_on, what settings were chosen on (`Folds`): with
-    inner folds the validation rows are those of all of them.
+    inner folds the validation rows are those of all of them, time and memory those of the final
+    fit.
     """
     rows = [
         {

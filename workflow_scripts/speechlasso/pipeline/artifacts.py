@@ -51,7 +51,7 @@ class Artifacts:
     """The settings of any arm that others may read, by its name; see `sweeps.single`."""
     is_inner: bool = False
     """Whether the fold is an inner fold."""
-    made: dict[str, Any] = field(default_factory=dict, init=False, compare=False)
+    made: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """See `_made_once`."""
 
     @_made_once
