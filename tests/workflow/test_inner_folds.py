@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-ARMS = ["bow_linear", "text_only"]
+ARMS = ["bow_linear", "text_only", "both"]
 CONFIG = {
     "experiment": {"name": "inner", "arms": ARMS},
     "dataset": {
@@ -22,6 +22,7 @@ CONFIG = {
     },
     "audio": {"shard_size": 500},
     "finetune": {"epochs": 3},
+    "arms": {"both": {"system": "late_fusion", "arms": ["bow_linear", "text_only"]}},
 }
 OPTIONS = ("--configfile", "tiny.yaml", "inner.yaml")
 
@@ -45,9 +46,10 @@ def test_each_inner_fold_has_its_jobs_and_data_are_read_once(run):
     once = {"divide_folds", "describe_selection", "model_card", "summarise", "report", "all"}
     of_each_fold = {
         *("fit_tokenizer", "tokenize_audio", "build_bow", "fit_path", "select_tokens"),
-        *("fit_linear", "token_texts", "finetune", "predict"),
+        *("fit_linear", "fit_linear_late_fusion", "token_texts", "finetune", "predict"),
     }
-    assert jobs == dict.fromkeys(once, 1) | dict.fromkeys(of_each_fold, 3) | {"evaluate": 2}
+    of_each_arm = {"evaluate": len(ARMS)}
+    assert jobs == dict.fromkeys(once, 1) | dict.fromkeys(of_each_fold, 3) | of_each_arm
 
 
 def predictions(folder, parts, arm, role):
@@ -118,6 +120,25 @@ def test_the_final_fit_takes_what_inner_folds_score_best(run, arm, stage):
         log = pd.read_csv(training / "training_log.csv")
         assert list(log["epoch"]) == list(range(1, best + 1))
         assert list(log) == ["epoch", "train_loss", "seconds", "best"]
+
+
+def test_a_fusion_weighs_by_the_validation_rows_of_all_inner_folds(run):
+    folder, _, parts, _ = run
+    pooled = []
+    for arm in ("bow_linear", "text_only"):
+        inner = [predictions(folder, parts, arm, f"inner_predictions_{n}") for n in range(2)]
+        rows = pd.concat(inner).query("split == 'validation'").set_index("id").sort_index()
+        pooled.append(rows.filter(like="p_"))
+    labels = rows["label"]
+
+    def macro_f1(weight):
+        fused = weight * pooled[0] + (1 - weight) * pooled[1]
+        return f1_score(labels, fused.idxmax(axis=1).str.removeprefix("p_"), average="macro")
+
+    record = read_json(folder / parts.loc["both", "training"] / "training.json")
+    best = max(macro_f1(n / 20) for n in range(21))
+    assert record["validation_macro_f1"] == pytest.approx(best)
+    assert macro_f1(record["weights"]["arm_1"]) == pytest.approx(best)
 
 
 def test_table_report_and_model_card_say_so(run):
