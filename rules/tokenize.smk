@@ -11,6 +11,7 @@ rule fit_tokenizer:
         data=data_files("fit_tokenizer"),
     output:
         tokenizer="results/fit_tokenizer/{fit_tokenizer}/tokenizer.safetensors",
+        centroids="results/fit_tokenizer/{fit_tokenizer}/centroids.npy",
         spec="results/fit_tokenizer/{fit_tokenizer}/spec.json",
     log:
         "logs/fit_tokenizer/{fit_tokenizer}.log",

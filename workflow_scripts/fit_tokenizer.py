@@ -10,6 +10,7 @@ from speechlasso.data.folds import fold_examples
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.job import job
 from speechlasso.features.frame_files import FrameFiles
+from speechlasso.files import write_array
 from speechlasso.tokenizers.tokenization import fit_tokenizer, fit_tokenizer_to_frames
 
 with job(snakemake) as settings:
@@ -23,3 +24,4 @@ with job(snakemake) as settings:
         clips = RecordedClips.read(snakemake.input.clips)
         tokenizer = fit_tokenizer(settings.tokenizer, training, snakemake.threads, clips)
     tokenizer.save(snakemake.output.tokenizer)
+    write_array(snakemake.output.centroids, tokenizer.centroids)

@@ -203,7 +203,7 @@ def numbers_of_the_language_model() -> dict[str, object]:
         adapted = adapt(
             examples,
             settings=Adapt(epochs=2),
-            n_audio_tokens=10,
+            new_tokens=NewTokens(10),
             checkpoint_folder=checkpoint,
             **common,
         )

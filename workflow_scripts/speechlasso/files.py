@@ -70,6 +70,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_array(path: str | Path, array: np.ndarray) -> None:
+    """Write an array as .npy."""
+    with written_whole(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
 def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays, numbers and texts as .npz, to be read with allow_pickle=False."""
     with written_whole(path) as temporary, temporary.open("wb") as stream:

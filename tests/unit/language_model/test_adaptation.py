@@ -23,7 +23,7 @@ from speechlasso.language_model.pretrained import (
     objective,
 )
 from speechlasso.language_model.settings import Adapt, LanguageModel
-from speechlasso.language_model.token_rows import read_token_rows, write_token_rows
+from speechlasso.language_model.token_rows import NewTokens, read_token_rows, write_token_rows
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.training.batching import model_inputs, padded, shared_rows
 
@@ -60,7 +60,7 @@ def adapted(lm, examples, folder, seed=1, settings=SETTINGS):
         examples,
         lm=lm,
         settings=settings,
-        n_audio_tokens=N_AUDIO,
+        new_tokens=NewTokens(N_AUDIO),
         seed=seed,
         threads=1,
         checkpoint_folder=folder / "checkpoints",

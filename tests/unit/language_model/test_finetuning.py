@@ -16,7 +16,7 @@ from speechlasso.language_model.adaptation import adapt
 from speechlasso.language_model.finetuning import class_weights, classification_loss
 from speechlasso.language_model.prediction import predict
 from speechlasso.language_model.settings import Adapt
-from speechlasso.language_model.token_rows import TokenRows
+from speechlasso.language_model.token_rows import NewTokens, TokenRows
 from speechlasso.language_model.token_text import new_token_names, token_text
 
 
@@ -25,7 +25,7 @@ def adapted_rows(examples, folder, lm):
         examples[examples["split"] == "train"],
         lm=lm,
         settings=Adapt(epochs=1),
-        n_audio_tokens=N_AUDIO,
+        new_tokens=NewTokens(N_AUDIO),
         seed=1,
         threads=1,
         checkpoint_folder=folder,

@@ -190,6 +190,39 @@ def test_new_rows_can_start_elsewhere(tmp_path, start):
     assert len(new.unique(dim=0)) == 304
 
 
+def test_near_codes_start_near(tmp_path):
+    lm = bert(tmp_path)
+    tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForMaskedLM, seed=1).model
+    old = model.get_input_embeddings().weight.detach().clone()
+    rng = np.random.default_rng(0)
+    centroids = rng.standard_normal((300, 8), dtype=np.float32)
+    centroids[1] = centroids[0] + 0.01
+    centroids[2] = -centroids[0]
+    ids = extend_with_audio_tokens(
+        tokenizer, model, 300, start="codebook", centroids=centroids, seed=1
+    )
+    rows = model.get_input_embeddings().weight.detach()[ids][4:]
+    spread, mean = torch.std_mean(old, dim=0)
+    projected = ((rows - mean) / spread).double().numpy()
+    # A linear map of the centroids, whatever it is, of half the spread.
+    found = np.linalg.lstsq(centroids, projected)[0]
+    np.testing.assert_allclose(centroids @ found, projected, atol=1e-3)
+    assert 0.4 < projected.std() < 0.6
+    np.testing.assert_allclose(projected[2], -projected[0], atol=1e-3)
+    distances = np.linalg.norm(projected - projected[0], axis=1)
+    assert distances.argsort()[1] == 1
+
+
+def test_without_a_codebook_new_rows_start_near_the_mean(tmp_path):
+    lm = bert(tmp_path)
+    starts = []
+    for start in ("codebook", "mean"):
+        tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForMaskedLM, seed=1).model
+        extend_with_audio_tokens(tokenizer, model, 5, start=start, seed=1)
+        starts.append(model.get_input_embeddings().weight.detach())
+    assert torch.equal(*starts)
+
+
 def test_a_model_that_counts_positions_from_its_padding_id_reads_that_much_less(tmp_path):
     lm = LanguageModel(name=save_any(tmp_path, "roberta"), max_length=126)
     load_model(lm, AutoModelForMaskedLM, seed=1)

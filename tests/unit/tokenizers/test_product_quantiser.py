@@ -52,6 +52,19 @@ def test_each_stage_takes_the_nearest_centroid_of_what_is_left(vectors, quantise
             left = left - codebook[chosen]
 
 
+def test_centroids_lie_among_all_components(vectors, quantiser):
+    assert quantiser.centroids.shape == (4, 8, 6)
+    codes, centroids = quantiser.encode(vectors), quantiser.centroids
+    # What the stages stand for, group by group, adds up to the vector as it was understood.
+    understood = sum(centroids[layer][of_layer] for layer, of_layer in enumerate(codes))
+    components = quantiser.components(vectors)
+    for layer, of_layer in enumerate(codes):
+        group = layer // 2
+        assert not centroids[layer][:, [i for i in range(6) if i % 2 != group]].any()
+        assert len(np.unique(of_layer)) > 1
+    assert np.square(components - understood).mean() < 0.5 * np.square(components).mean()
+
+
 def test_a_second_stage_leaves_less_over(vectors, quantiser):
     one = fit_product_quantiser(vectors, **OPTIONS | {"n_stages": 1})
     np.testing.assert_array_equal(one.codebooks[:, 0], quantiser.codebooks[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from speechlasso.audio.reading import read_clip
 from speechlasso.errors import InputError
 from speechlasso.features import spectral_frames as frames
-from speechlasso.tokenizers.spectral_rvq import SpectralRVQ
+from speechlasso.tokenizers.spectral_rvq import STREAMS, SpectralRVQ
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +228,12 @@ def test_real_voices(shared_data: Path) -> None:
         share = np.bincount(layer, minlength=32) / layer.size
         assert (share > 0).mean() > 0.9
         assert share.max() < 0.25
+
+
+def test_centroids_lie_among_the_features_of_all_streams(tokenizer: SpectralRVQ) -> None:
+    centroids = tokenizer.centroids
+    assert centroids.shape[:2] == (tokenizer.n_layers, tokenizer.codebook_size)
+    used = np.any(centroids != 0, axis=1)
+    for one, other in itertools.combinations(range(tokenizer.n_layers), 2):
+        of_one_stream = (one - other) % len(STREAMS) == 0
+        assert (used[one] & used[other]).any() == of_one_stream

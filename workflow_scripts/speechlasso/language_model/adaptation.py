@@ -38,7 +38,7 @@ from speechlasso.language_model.pretrained import (
     objective,
 )
 from speechlasso.language_model.settings import Adapt, LanguageModel
-from speechlasso.language_model.token_rows import TokenRows
+from speechlasso.language_model.token_rows import NewTokens, TokenRows
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.training.batching import (
     in_rows,
@@ -71,7 +71,7 @@ def adapt(
     *,
     lm: LanguageModel,
     settings: Adapt,
-    n_audio_tokens: int,
+    new_tokens: NewTokens,
     seed: int,
     threads: int,
     checkpoint_folder: Path,
@@ -84,8 +84,8 @@ def adapt(
     ----------
     examples
         Columns `id`, `text` and `audio_tokens`; the training rows of a fold.
-    n_audio_tokens
-        Size of the selection, at least as large as any rank among the audio tokens requires.
+    new_tokens
+        The selection's, at least as many as any rank among the audio tokens requires.
     seed
         Draws the new rows' first values, the held-out texts, batches, masks and dropout.
     threads
@@ -105,7 +105,12 @@ def adapt(
         # Dropout keeps trained weights from leaning on each other; here they are frozen.
         loaded = load_model(lm, auto_class, seed=seed, dropout=False, weights=settings.weights)
         token_ids = extend_with_audio_tokens(
-            tokenizer, loaded.model, n_audio_tokens, start=lm.new_rows, seed=seed
+            tokenizer,
+            loaded.model,
+            new_tokens.n,
+            start=lm.new_rows,
+            centroids=new_tokens.centroids,
+            seed=seed,
         )
         sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
         to_best_device(loaded.model)
@@ -129,7 +134,7 @@ def adapt(
             title="adapt",
         )
         vectors = rows.input_rows.detach().cpu().numpy()
-    return Adaptation(TokenRows(new_token_names(n_audio_tokens), vectors), log)
+    return Adaptation(TokenRows(new_token_names(new_tokens.n), vectors), log)
 
 
 def can_be_packed(model: PreTrainedModel, sequences: list[np.ndarray]) -> bool:

@@ -225,7 +225,9 @@ def _add(
     if new_tokens is None:
         return []
     n, rows = new_tokens.n, new_tokens.rows
-    token_ids = extend_with_audio_tokens(tokenizer, model, n, start=lm.new_rows, seed=seed)
+    token_ids = extend_with_audio_tokens(
+        tokenizer, model, n, start=lm.new_rows, centroids=new_tokens.centroids, seed=seed
+    )
     if rows is not None:
         if rows.names != new_token_names(n):
             raise InputError(

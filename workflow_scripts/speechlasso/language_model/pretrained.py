@@ -29,7 +29,7 @@ from speechlasso.errors import InputError
 from speechlasso.hub import readable_errors
 from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.settings import LanguageModel
-from speechlasso.language_model.token_text import new_token_names
+from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import check_vocabulary
 from speechlasso.packaged_models import PACKAGED_MODELS, package_hint, packaged_weights
 from speechlasso.training.devices import gpus_in_use
@@ -38,7 +38,7 @@ from speechlasso.training.devices import gpus_in_use
 INITIAL_SPREAD = 0.5
 
 Objective = Literal["masked", "causal"]
-Start = Literal["mean", "markers", "random"]
+Start = Literal["codebook", "mean", "markers", "random"]
 Storage = Literal["fp32", "bf16", "int8", "nf4"]
 
 
@@ -165,6 +165,7 @@ def extend_with_audio_tokens(
     n_audio_tokens: int,
     *,
     start: Start = "mean",
+    centroids: np.ndarray | None = None,
     seed: int,
 ) -> list[int]:
     """Add the markers and audio tokens to a tokenizer and its model, both in place.
@@ -172,6 +173,14 @@ def extend_with_audio_tokens(
     Each new row of the embedding matrix (and of the output matrix) is the mean of the existing
     rows plus normal noise of half their spread; with `markers`, the mean of the rows of the words
     that the token's name is made of plus that noise; with `random`, normal noise of their spread.
+    With `codebook` an audio token's noise is a random projection of its centroid, the same for all,
+    so that near codes start near; the rows together have half the spread, too.
+
+    Parameters
+    ----------
+    centroids
+        Of each audio token, float32 (n_audio_tokens, size), for `codebook`, which without them is
+        `mean`.
 
     Returns
     -------
@@ -210,7 +219,10 @@ def extend_with_audio_tokens(
     model.resize_token_embeddings(max(n_rows, len(tokenizer)), mean_resizing=False)
     rng = np.random.default_rng(seed)
     for weight in _vocabulary_matrices(model):
-        _draw_new_rows(weight, n_old, words, start, rng)
+        noise = rng.standard_normal((len(names), weight.shape[1]), dtype=np.float32)
+        if start == "codebook" and centroids is not None:
+            noise[len(MARKERS) :] = _projected(centroids, weight.shape[1], rng)
+        _set_new_rows(weight, n_old, words, start, torch.from_numpy(noise))
     return ids
 
 
@@ -241,21 +253,28 @@ def _words_of(name: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return tokenizer(words, add_special_tokens=False)["input_ids"]
 
 
+def _projected(centroids: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Random projections, float32 (n, size), of unit variance over all of them."""
+    projection = rng.standard_normal((centroids.shape[1], size), dtype=np.float32)
+    mean_square = np.square(centroids).sum(axis=1).mean()
+    return (centroids / np.sqrt(np.maximum(mean_square, 1e-12))) @ projection
+
+
 @torch.no_grad()
-def _draw_new_rows(
+def _set_new_rows(
     weight: torch.nn.Parameter,
     n_old: int,
     words: list[list[int]],
     start: Start,
-    rng: np.random.Generator,
+    noise: torch.Tensor,
 ) -> None:
+    """Write the rows of the words, with noise (n_words, hidden size) of unit variance."""
     old = weight[:n_old].float()
     spread, mean = torch.std_mean(old, dim=0)
-    noise = torch.from_numpy(rng.standard_normal((len(words), weight.shape[1]), dtype=np.float32))
     noise = spread * noise.to(spread)
     if start == "random":
         rows = noise
-    elif start == "mean":
+    elif start in ("mean", "codebook"):
         rows = mean + INITIAL_SPREAD * noise
     else:
         rows = torch.stack([old[ids].mean(dim=0) for ids in words]) + INITIAL_SPREAD * noise

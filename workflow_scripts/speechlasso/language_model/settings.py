@@ -25,15 +25,24 @@ class LanguageModel(Section):
     compile: Annotated[bool, HOW_ONLY] = False
     """Let torch.compile translate the model first: minutes, which long runs on a GPU earn back;
     needs a C++ compiler."""
-    new_rows: Literal["mean", "markers", "random"] = "mean"
-    """Where the new tokens' embeddings start: the mean of all rows, or of the rows of the words
-    that the marker names spell, plus small noise; or normal noise alone."""
+    new_rows: Literal["codebook", "mean", "markers", "random"] = "codebook"
+    """Where the new tokens' embeddings start. codebook: the mean of all rows plus a random
+    projection of the token's centroid, so that near codes start near; the mean where the tokenizer
+    learned no codebook here. mean: that mean, markers: that of the rows of the words in the token's
+    name, both plus small noise. random: normal noise alone."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where it is fast (GPUs; Intel's processors with AMX, AMD's with
     AVX512-BF16), else fp32."""
 
-    def as_read(self, has_new_rows: bool = True, has_own_precision: bool = True) -> Self:
+    def as_read(
+        self,
+        has_new_rows: bool = True,
+        has_codebook: bool = True,
+        has_own_precision: bool = True,
+    ) -> Self:
         lm = self if has_new_rows else self.with_defaults("new_rows")
+        if has_new_rows and not has_codebook and lm.new_rows == "codebook":
+            lm = lm.model_copy(update={"new_rows": "mean"})
         return lm if has_own_precision else lm.with_defaults("precision")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from speechlasso.files import written_whole
+from speechlasso.files import read_json, written_whole
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class NewTokens:
     """Size of the selection."""
     rows: TokenRows | None = None
     """Adapted rows to start from; None starts as `LanguageModel.new_rows` says."""
+    centroids: np.ndarray | None = None
+    """Of each token, float32 (n, size), for rows that start from the codebook."""
 
 
 def write_token_rows(path: str | Path, rows: TokenRows) -> None:
@@ -39,3 +41,18 @@ def write_token_rows(path: str | Path, rows: TokenRows) -> None:
 def read_token_rows(path: str | Path) -> TokenRows:
     with safe_open(path, framework="np") as file:
         return TokenRows(json.loads(file.metadata()["names"]), file.get_tensor("vectors"))
+
+
+def centroids_of_selection(selection: str | Path, centroids: str | Path) -> np.ndarray:
+    """Those of the selected tokens, float32 (n_tokens, size).
+
+    Parameters
+    ----------
+    selection
+        selection.json.
+    centroids
+        What the rule fit_tokenizer wrote: (n_layers, codebook_size, size).
+    """
+    tokens = read_json(selection)["tokens"]
+    layers, codes = ([token[name] for token in tokens] for name in ("layer", "code"))
+    return np.load(centroids, allow_pickle=False)[layers, codes]

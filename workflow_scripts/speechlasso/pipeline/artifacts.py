@@ -266,11 +266,15 @@ class Artifacts:
             own = upstream["manifest"].settings.table
             options = {"fold": self.fold, "by_id": None not in (own.columns.id, corpus.columns.id)}
         upstream["select"] = self.selection(select)
+        lm = self.settings.lm.as_read(
+            has_codebook=self.learns_codes,
+            has_own_precision=self.settings.adapt.weights == "fp32",
+        )
+        if lm.new_rows == "codebook":
+            upstream["tokenizer"] = self.codes().upstream["tokenizer"]
         return Variant(
             stages.AdaptLM(
-                lm=self.settings.lm.as_read(
-                    has_own_precision=self.settings.adapt.weights == "fp32"
-                ),
+                lm=lm,
                 adapt=self.settings.adapt.as_read(),
                 seed=self.seed,
                 **options,
@@ -294,6 +298,11 @@ class Artifacts:
             stages.TokenTexts(inputs=inputs),
             {"manifest": manifest, "codes": codes, "select": self.selection(select)},
         )
+
+    @property
+    def learns_codes(self) -> bool:
+        """Whether the tokenizer learned its codebooks here."""
+        return TOKENIZERS[self.settings.tokenizer.method].learns
 
     @property
     def has_audio(self) -> bool:

@@ -147,7 +147,8 @@ class OfTokenizer(Stage):
 
 class FitTokenizer(OfTokenizer):
     name = "fit_tokenizer"
-    files = ("tokenizer.safetensors",)
+    version = 2
+    files = ("tokenizer.safetensors", "centroids.npy")
     fold: str
 
 

@@ -36,7 +36,11 @@ class TokenLM(SystemOfTokens):
         return Reads(
             upstream,
             sections={
-                "lm": settings.lm.as_read(has_new_rows=self.reads_audio),
+                # Adapted rows have started already.
+                "lm": settings.lm.as_read(
+                    has_new_rows=self.reads_audio and not self.adapt,
+                    has_codebook=artifacts.learns_codes,
+                ),
                 "finetune": settings.finetune.as_read(self.reads_audio),
             },
             chooses=settings.finetune.chooses,

@@ -18,7 +18,11 @@ from speechlasso.evaluation.inner_folds import (
 from speechlasso.files import write_csv
 from speechlasso.language_model.finetuning import Settled, finetune
 from speechlasso.language_model.prediction import Classifier
-from speechlasso.language_model.token_rows import NewTokens, read_token_rows
+from speechlasso.language_model.token_rows import (
+    NewTokens,
+    centroids_of_selection,
+    read_token_rows,
+)
 from speechlasso.language_model.token_text import n_selected, scheduled
 from speechlasso.training.processes import in_processes
 
@@ -48,7 +52,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         lm=settings.lm,
         settings=settings.finetune,
         criterion=criterion,
-        new_tokens=_new_tokens(inputs),
+        new_tokens=_new_tokens(inputs, settings.lm.new_rows),
         seed=settings.seed,
         threads=threads,
         settled=settled,
@@ -60,11 +64,16 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     return {name: getattr(result, name) for name in known} | scores
 
 
-def _new_tokens(inputs: Files) -> NewTokens | None:
+def _new_tokens(inputs: Files, start: str) -> NewTokens | None:
     if "select" not in inputs:
         return None
-    adapted = read_token_rows(inputs["adapt"][0]) if "adapt" in inputs else None
-    return NewTokens(n_selected(inputs["select"][0]), adapted)
+    (selection,) = inputs["select"]
+    if "adapt" in inputs:
+        return NewTokens(n_selected(selection), read_token_rows(inputs["adapt"][0]))
+    if start != "codebook":
+        return NewTokens(n_selected(selection))
+    _, centroids = inputs["tokenizer"]
+    return NewTokens(n_selected(selection), centroids=centroids_of_selection(selection, centroids))
 
 
 @dataclass(frozen=True)

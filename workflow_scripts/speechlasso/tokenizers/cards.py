@@ -27,7 +27,8 @@ class TokenizerCard(Card):
     where `path` is None for one that does not learn, and for one that does
 
         SAMPLE_RATE
-        fit(waveforms, settings) -> AudioTokenizer with a method save(path)
+        fit(waveforms, settings) -> AudioTokenizer with a method save(path) and an attribute
+            centroids, float32 (n_layers, codebook_size, size): codes that are alike are near
 
     Attributes
     ----------

@@ -67,6 +67,10 @@ class HiddenStateCodes:
         return self.quantiser.codebook_size
 
     @property
+    def centroids(self) -> np.ndarray:
+        return self.quantiser.centroids
+
+    @property
     def frame_rate(self) -> float:
         """Codes per second; of one for the whole utterance, so slow that it covers an hour."""
         if self.pooling_seconds == 0:

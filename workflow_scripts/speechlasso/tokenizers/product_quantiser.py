@@ -60,6 +60,16 @@ class ProductQuantiser:
         """float32 (n_vectors, n_components), of unit variance on the training vectors."""
         return ((vectors - self.mean) / self.deviation) @ self.projection
 
+    @property
+    def centroids(self) -> np.ndarray:
+        """Each code's centroid among all components, zero in those of other groups: float32
+        (n_groups * n_stages, codebook_size, n_components)."""
+        n_groups, n_stages, codebook_size, size = self.codebooks.shape
+        apart = np.zeros((n_groups, n_stages, codebook_size, n_groups * size), dtype=np.float32)
+        for group, of_group in enumerate(self.codebooks):
+            apart[group, :, :, group::n_groups] = of_group
+        return apart.reshape(self.n_layers, codebook_size, -1)
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.ascontiguousarray(array) for name, array in vars(self).items()}
 

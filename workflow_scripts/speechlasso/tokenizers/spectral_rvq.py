@@ -83,6 +83,16 @@ class SpectralRVQ:
         self.n_layers = sum(len(quantiser.codebooks) for quantiser in self._quantisers)
         self.codebook_size = self._quantisers[0].codebooks.shape[1]
 
+    @property
+    def centroids(self) -> np.ndarray:
+        """Of all streams side by side, zero in those that a layer does not quantise."""
+        sizes = [quantiser.codebooks.shape[2] for quantiser in self._quantisers]
+        apart = np.zeros((self.n_layers, self.codebook_size, sum(sizes)), dtype=np.float32)
+        for stream, quantiser in enumerate(self._quantisers):
+            columns = slice(sum(sizes[:stream]), sum(sizes[: stream + 1]))
+            apart[stream :: len(STREAMS), :, columns] = quantiser.codebooks
+        return apart
+
     @classmethod
     @one_thread
     def fit(

@@ -55,6 +55,7 @@ class SSLUnits:
         """`centroids`: float32 (codebook_size, hidden size)."""
         self.frame_rate = states.frame_rate
         self.codebook_size = len(centroids)
+        self.centroids = centroids[None]
         self._origin = origin
         self._centroids = centroids
         self._encoder = replace(states.encoder, network=self._units_by(states.encoder.network))
