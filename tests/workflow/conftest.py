@@ -31,7 +31,7 @@ TINY = {
         }
     },
     "audio": {"shard_size": 50},
-    "tokenizer": {"n_layers": 2, "codebook_size": 16},
+    "tokenizer": {"method": "spectral_rvq", "n_layers": 2, "codebook_size": 16},
     "select": {"lasso": {"alpha": 0.5}},
     "adapt": {"epochs": 1},
     "finetune": {"epochs": 1, "micro_batch_size": 16},

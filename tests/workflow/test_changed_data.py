@@ -53,7 +53,7 @@ def two_arms(tmp_path_factory, tiny_lm) -> Workspace:
         "experiment": {"name": "mine", "arms": ["words", "bow_linear"]},
         "arms": {"words": {"inputs": ["text"], "system": "bow_linear"}},
         "dataset": {"source": "table", "table": table},
-        "tokenizer": {"n_layers": 2, "codebook_size": 8},
+        "tokenizer": {"method": "spectral_rvq", "n_layers": 2, "codebook_size": 8},
         "select": {"lasso": {"alpha": 0.1}},
     }
     workspace.write("mine.yaml", experiment)

@@ -11,7 +11,7 @@ from tests.unit import tiny_codecs
 
 POOLED = {
     "experiment": {"name": "pooled", "arms": ["first", "all", "tokens"]},
-    "encoder": {"model": "encoder"},
+    "encoder": {"model": "encoder", "layers": "all"},
     "arms": {
         "first": {"system": "pooled_linear", "inputs": ["audio"], "layers": [0], "C": [0.01]},
         "all": {"system": "pooled_linear", "classifier": "linear_svm"},
@@ -22,6 +22,7 @@ POOLED = {
                 "tokenizer": {
                     "method": "hidden_state_codes",
                     "layers": [1, 3],
+                    "pooling": "frame",
                     "n_components": 8,
                     "n_groups": 4,
                     "codebook_size": 8,

@@ -33,7 +33,7 @@ def recordings(workspace) -> Workspace:
         "experiment": {"arms": ["bow_linear"]},
         "dataset": {"source": "table", "table": table},
         "audio": {"shard_size": 5},
-        "tokenizer": {"codebook_size": 8},
+        "tokenizer": {"method": "spectral_rvq", "codebook_size": 8},
     }
     workspace.write("mine.yaml", config)
     return workspace

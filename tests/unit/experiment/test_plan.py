@@ -242,7 +242,7 @@ def test_starting_rows_do_not_touch_text_alone():
 )
 def test_codec_layers_that_there_will_not_be_are_told_before_anything_runs(override, message):
     with pytest.raises(InputError, match=message):
-        plan(**override)
+        plan(tokenizer={"method": "spectral_rvq"}, **override)
 
 
 def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic_regression_none():
@@ -348,9 +348,9 @@ def test_folders_begin_with_what_their_stage_does(table):
         "manifest": {"demo"},
         "divide_folds": {"given"},
         "schedule_examples": set(),
-        "fit_tokenizer": {"spectral_rvq"},
-        "tokenize_audio": {"spectral_rvq"},
-        "encode_audio": set(),
+        "fit_tokenizer": {"hidden_state_codes"},
+        "tokenize_audio": {"hidden_state_codes"},
+        "encode_audio": {"whisper-tiny.en"},
         "build_bow": {"counts"},
         "fit_path": {"joint"},
         "select_tokens": {"lasso", "random"},

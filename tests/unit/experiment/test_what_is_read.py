@@ -28,12 +28,12 @@ HOW_ONLY = [
 # Each experiment, and the settings that nothing in it reads.
 EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "the default arms": (
-        {},
+        {"encoder": {"layers": "all"}},
         [
             *("dataset.table.*", "dataset.folds.n_folds", "dataset.folds.only"),
             "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
-            *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*", "encoder.*"),
+            *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
         ],
     ),
     "other ways": (
@@ -44,7 +44,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "stable": {"select": "stable", "adapt": False},
                 "ranked": {"select": "ranked", "adapt": False},
                 "chance": {"select": "sized", "system": "bow_linear", "classifier": "dummy"},
-                "pooled": {"system": "pooled_linear", "layers": [1]},
+                "pooled": {"system": "pooled_linear", "layers": [2]},
             },
             "select": {
                 "cv": {
@@ -62,6 +62,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "folds": {"method": "stratified", "only": ["1"], "choose_on": "inner_folds"}
             },
             "tokenizer": {"method": "mimi"},
+            "encoder": {"layers": "all"},
             "adapt": {"corpus": {"path": "table.csv"}, "weights": "bf16"},
             "finetune": {"method": "lora", "epochs": 1, "schedule": {"scheme": "direct_mix"}},
         },
@@ -188,6 +189,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield {"scheme": "direct_mix"}
     if path.endswith(".like"):
         yield from ("all", "cv")
+    if path == "encoder.layers":
+        yield [2, 3]
     if path == "dataset.folds.only":
         yield from (["given"], ["s1"], ["2"])
     if path == "evaluate.more_metrics":
@@ -195,7 +198,7 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
-        yield from (value + 1, value * 0.5, value + 0.25)
+        yield from (value + 1, value * 2, value * 0.5, value + 0.25)
     yield from named_values(path.split(".")[-1])
     yield from (3, 0.25, [3], "other", ["text"], ["test"], "macro_f1")
 

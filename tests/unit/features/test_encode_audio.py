@@ -56,7 +56,7 @@ def test_frames_are_the_hidden_states_of_each_utterance(model, utterances, caplo
 
 
 def test_all_layers_are_kept_unless_some_are_named(model, utterances):
-    frames, kind = encode_audio(Encoder(model=model), utterances.head(1))
+    frames, kind = encode_audio(Encoder(model=model, layers="all"), utterances.head(1))
     assert kind.layers == [0, 1, 2, 3]
     assert frames["one"].shape == (24, 4, 16)
 

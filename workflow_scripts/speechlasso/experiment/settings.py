@@ -19,7 +19,7 @@ from speechlasso.selection.cards import Selection, default_selections
 from speechlasso.selection.settings import BagOfWords
 from speechlasso.systems.cards import AnySystem, default_arms
 from speechlasso.tokenizers.cards import Tokenizer
-from speechlasso.tokenizers.settings import SpectralRVQMethod
+from speechlasso.tokenizers.settings import HiddenStateCodesMethod
 
 
 def _each_once(seeds: list[int]) -> list[int]:
@@ -53,7 +53,7 @@ class Settings(Section):
     audio: Audio = Audio()
     encoder: Encoder = Encoder()
     """The speech model whose frames systems read; it runs once over all clips."""
-    tokenizer: Tokenizer = SpectralRVQMethod(method="spectral_rvq")
+    tokenizer: Tokenizer = HiddenStateCodesMethod(method="hidden_state_codes")
     """The speech tokenizer; `speechlasso tokenizers` describes each."""
     bow: BagOfWords = BagOfWords()
     select: dict[Name, Selection] = Field(default_factory=default_selections)

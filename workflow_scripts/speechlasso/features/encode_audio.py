@@ -52,7 +52,7 @@ def encode_audio(
     states = load_hidden_states(
         settings.model,
         settings.revision,
-        settings.layers,
+        settings.kept_layers,
         settings.precision,
         section="encoder",
         own_length=settings.padding == "none",

@@ -15,18 +15,23 @@ class Encoder(Section):
     """A HuBERT, WavLM or Whisper: hub id or local directory."""
     revision: str | None = None
     """Commit of the model on the hub."""
-    layers: Annotated[
-        list[Annotated[int, Field(ge=0)]] | None, Field(min_length=1), ORDERED_NUMBERS
-    ] = None
-    """Whose hidden states to keep, as transformers numbers them: 0 is the input embedding. By
-    default all, so that every system and tokenizer finds its layer; each takes 50 frames a second
-    of as many half-precision numbers as the model is wide."""
+    layers: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), ORDERED_NUMBERS]
+        | Literal["all"]
+    ) = [2]
+    """Whose hidden states to keep, as transformers numbers them: 0 is the input embedding; or all.
+    Each takes 50 frames a second of as many half-precision numbers as the model is wide."""
     padding: Literal["none", "window"] = "none"
     """What Whisper hears: each clip at its own length, or with silence up to the 30 s that it was
     trained on, which costs as much as 30 s of sound however short the clip. HuBERT and WavLM never
     pad."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 needs a GPU, and changes frames."""
+
+    @property
+    def kept_layers(self) -> list[int] | None:
+        """None for all."""
+        return None if self.layers == "all" else self.layers
 
     def files(self) -> dict[str, str]:
         """Files on this machine that the encoder is read from; none for a model of the hub."""

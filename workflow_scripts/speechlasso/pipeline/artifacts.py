@@ -100,16 +100,34 @@ class Artifacts:
         if card.learns:
             learned_from = {"manifest": self.manifest(), "folds": self.folds()}
             if card.reads_frames:
-                learned_from["frames"] = self.frames()
+                learned_from["frames"] = self.frames("tokenizer.layers", tokenizer.layers)
             fitted = stages.FitTokenizer(tokenizer=tokenizer, fold=self.fold)
             upstream["tokenizer"] = Variant(fitted, learned_from)
         if card.reads_frames:
             upstream["frames"] = self._frames_of(manifest)
         return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
-    @_made_once
-    def frames(self) -> Variant:
-        """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them."""
+    def frames(self, key: str, layers: list[int] | None = None) -> Variant:
+        """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them.
+
+        Parameters
+        ----------
+        key
+            The reader's setting that names the layers, for messages.
+        layers
+            Those that are read; by default all that are kept.
+
+        Raises
+        ------
+        InputError
+            If the encoder does not keep one of them.
+        """
+        kept = self.settings.encoder.kept_layers
+        if kept is not None and (missing := sorted({*(layers or ())} - {*kept})):
+            raise InputError(
+                f"{key}: {missing} are not among the layers {kept} that the encoder keeps; name "
+                "them in encoder.layers, too"
+            )
         return self._frames_of(self.manifest())
 
     def _frames_of(self, manifest: Variant) -> Variant:

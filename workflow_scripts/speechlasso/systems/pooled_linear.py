@@ -33,7 +33,7 @@ class PooledLinear(SystemOfInputs):
     def reads(self, artifacts: Any) -> Reads:
         upstream = {"bow": artifacts.bag_of_words(with_audio=False)}
         if self.reads_audio:
-            upstream["frames"] = artifacts.frames()
+            upstream["frames"] = artifacts.frames("pooled_linear's layers", self.layers)
         chooses = len(self.C) > 1
         if chooses:
             upstream |= artifacts.inner_fits(self)

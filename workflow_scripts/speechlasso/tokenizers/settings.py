@@ -109,18 +109,18 @@ class HiddenStateCodesMethod(TokenizerMethod):
     """Hidden states of the `encoder`, as codes learned on the training clips."""
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), ORDERED_NUMBERS] = [2]
     """Whose hidden states, among those that the encoder keeps; several stand side by side."""
-    pooling: Literal["frame", "segment", "utterance"] = "frame"
+    pooling: Literal["frame", "segment", "utterance"] = "segment"
     """Codes of each frame, or of the mean and the spread over each segment, or over the whole
     utterance."""
-    segment_seconds: PositiveFloat = 1.0
+    segment_seconds: PositiveFloat = 0.5
     """Length of a segment."""
     n_components: PositiveInt = 64
     """Principal components that are quantised, a multiple of n_groups."""
-    n_groups: Annotated[int, Field(ge=1, le=256)] = 16
+    n_groups: Annotated[int, Field(ge=1, le=256)] = 64
     """Groups of components; each has a codebook and so a code in every frame."""
     n_stages: Annotated[int, Field(ge=1, le=8)] = 1
     """Codebooks of a group, each for what those before left over."""
-    codebook_size: Annotated[int, Field(ge=2, le=32768)] = 64
+    codebook_size: Annotated[int, Field(ge=2, le=32768)] = 4
     """Codes of each codebook."""
     max_frames: PositiveInt = 100_000
     """Frames, or pooled ones, drawn from the training clips to learn from."""
