@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 # For the processes of one core each; the networks get their threads from torch.
@@ -35,8 +36,10 @@ import pandas as pd
 import soundfile
 import torch
 from published_speechtokenizer import CONFIG, SAMPLE_RATE, lively_encoder
-from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel
+from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel, WhisperModel
 
+from speechlasso.features.hidden_states import load_hidden_states
+from speechlasso.features.pretrained_audio import load_pretrained
 from speechlasso.tokenizers.settings import (
     SpectralRVQMethod,
     SpeechTokenizerMethod,
@@ -45,6 +48,7 @@ from speechlasso.tokenizers.settings import (
 from speechlasso.tokenizers.tokenization import fit_tokenizer, load_tokenizer
 
 N_THREADS = 2
+WHISPER = "openai/whisper-tiny.en"
 CLIP_SECONDS = (2, 12)
 N_TIMED_CLIPS = 2_000  # from files to codes, of 2 s each
 N_ALPHAS = 5
@@ -181,6 +185,52 @@ def bench_encodec(folder: Path, n_clips: int, repeats: int) -> dict:
     return result
 
 
+def bench_whisper(n_clips: int, repeats: int) -> dict:
+    """Hidden state 2 of the default encoder, which comes as a package."""
+    sounds = make_sounds(n_clips, CLIP_SECONDS, seed=5)
+    encoders = {
+        "window": load_hidden_states(WHISPER, None, [2], "fp32").encoder,
+        "own length": load_hidden_states(WHISPER, None, [2], "fp32", own_length=True).encoder,
+    }
+    whole = load_pretrained(WHISPER, None, {"whisper": WhisperModel}, "fp32", "encoder")
+
+    def plain(sound: np.ndarray) -> np.ndarray:
+        spectra = whole.extractor(sound, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        states = whole.model.encoder(**spectra, output_hidden_states=True).hidden_states
+        return states[2][0, : -(-len(sound) // 320)].numpy()
+
+    ways = {name: partial(encoder.encode, sounds) for name, encoder in encoders.items()}
+    ways |= {"transformers": lambda: one_at_a_time(plain, sounds)}
+    seconds = in_turn(ways, repeats)
+    own = encoders["own length"].encode(sounds)
+    alone = [encoders["own length"].encode([sound])[0] for sound in sounds]
+    padded = encoders["window"].encode(sounds)
+    audio = sum(map(len, sounds)) / SAMPLE_RATE
+    result = {
+        **{f"{way}_times_real_time": round(audio / value, 1) for way, value in seconds.items()},
+        "ratio": round(seconds["transformers"] / seconds["own length"], 2),
+        "largest_difference_of_batches": max(map(largest_difference, own, alone)),
+        "largest_difference_of_transformers": max(
+            map(largest_difference, [of_clip[:, 0] for of_clip in padded], map(plain, sounds))
+        ),
+    }
+    print("\n## Whisper tiny.en, hidden state 2\n")
+    print("| way | times real time | against transformers |\n|---|---|---|")
+    for way, value in seconds.items():
+        ratio = seconds["transformers"] / value
+        print(f"| {way} | {result[f'{way}_times_real_time']} | {ratio:.2f} |")
+    print(
+        f"\nLargest difference to transformers' states, padded alike: "
+        f"{result['largest_difference_of_transformers']:.1e}; of a clip alone to one among others: "
+        f"{result['largest_difference_of_batches']:.1e}."
+    )
+    return result
+
+
+def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max())
+
+
 def write_clips(folder: Path, n: int) -> pd.DataFrame:
     """A manifest of n utterances of 2 s in 200 files, which take turns."""
     paths = []
@@ -279,6 +329,7 @@ def main() -> None:
         results = {
             "spectral_rvq": bench_spectral_rvq(folder, options.repeats),
             "speechtokenizer": bench_speechtokenizer(folder, options.clips, options.repeats),
+            "whisper": bench_whisper(options.clips, options.repeats),
             "encodec": bench_encodec(folder, max(2, options.clips // 4), options.repeats),
         }
     print()

@@ -37,6 +37,7 @@ def frames(encoder):
 
 def settings(**options):
     sizes = {"n_components": 8, "n_groups": 2, "codebook_size": 5, "max_frames": 200}
+    sizes |= {"pooling": "frame"}
     return HiddenStateCodesMethod(
         method="hidden_state_codes", **{"layers": [1, 3], **sizes, **options}
     )

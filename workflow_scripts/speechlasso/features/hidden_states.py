@@ -124,7 +124,7 @@ def _of_spectra(
 ) -> FrameEncoder:
     """Whisper, which hears every window as a clip of its own."""
     encoder, extractor = pretrained.model.encoder, pretrained.extractor
-    encoder.layers = _layers_up_to(encoder.layers, max(layers))
+    encoder.layers = encoder.layers[: max(layers)]
     hop = extractor.hop_length * encoder.conv1.stride[0] * encoder.conv2.stride[0]
 
     def network(sounds: torch.Tensor) -> np.ndarray:
@@ -158,7 +158,7 @@ def _of_spectra(
 def _whisper_states(encoder: WhisperEncoder, spectra: torch.Tensor) -> list[torch.Tensor]:
     """Hidden states of spectra of any length up to the window's, which transformers refuses.
 
-    The first is the input embedding; the last is normalised if it is the last layer's.
+    The first is the input embedding; that of the model's last layer is normalised.
     """
     states = functional.gelu(encoder.conv1(spectra))
     states = functional.gelu(encoder.conv2(states)).transpose(1, 2)
