@@ -19,6 +19,7 @@ def test_one_fold_of_emodb(workspace, shared_data, tiny_lm):
         "small.yaml",
         {
             "seeds": [1],
+            "dataset": {"folds": {"choose_on": "validation_rows"}},  # or all runs four times
             "lm": {"name": tiny_lm},
             "adapt": {"epochs": 1},
             "finetune": {"epochs": 1},
@@ -30,10 +31,9 @@ def test_one_fold_of_emodb(workspace, shared_data, tiny_lm):
     )
     runs = pd.read_csv(workspace.folder / "results/experiments/emodb/runs.csv", dtype={"fold": str})
     test = runs[runs["split"] == "test"].set_index("arm")
-    values = (*(f"alpha={alpha}" for alpha in (2, 4, 6, 8, 12)), "alpha chosen on validation")
-    swept = {f"bow_linear_frequent[{value}]" for value in values}
-    assert set(test.index) == {"text_only", "lasso", "random", "bow_linear"} | swept
+    linear = {"bow_linear", "bow_linear_all", "pooled_linear"}
+    assert set(test.index) == {"lasso", "random"} | linear
     assert set(test["fold"]) == {"03"}
     assert (test["n_examples"] == 49).all(), "speaker 03 spoke 49 utterances"
-    # Chance is 1/7.
-    assert test.loc["bow_linear", "uar"] > 0.3
+    # Chance is 1/7; tokens of Whisper's states say more than spectral ones (0.4 to 0.5 here).
+    assert (test.loc[list(linear), "uar"] > 0.55).all()
