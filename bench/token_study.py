@@ -50,15 +50,16 @@ from speechlasso.tokenizers.settings import HiddenStateCodesMethod
 
 LAYERS = [1, 2, 3]
 FRAME = {"pooling": "frame", "n_groups": 16, "codebook_size": 64}
+SEGMENT = {"pooling": "segment", "segment_seconds": 0.5}
 TOKENIZERS = {
     "frames, 16 groups of 64 codes": FRAME,
     "frames, layers 1 to 3": FRAME | {"layers": LAYERS},
-    "segments of 0.25 s": {"segment_seconds": 0.25},
-    "segments of 0.5 s": {"segment_seconds": 0.5},
-    "segments of 0.5 s, layer 1": {"segment_seconds": 0.5, "layers": [1]},
-    "segments of 0.5 s, layer 3": {"segment_seconds": 0.5, "layers": [3]},
-    "segments of 0.5 s, 16 groups of 64 codes": FRAME | {"pooling": "segment"},
-    "segments of 1 s": {"segment_seconds": 1.0},
+    "segments of 0.25 s": SEGMENT | {"segment_seconds": 0.25},
+    "segments of 0.5 s": SEGMENT,
+    "segments of 0.5 s, layer 1": SEGMENT | {"layers": [1]},
+    "segments of 0.5 s, layer 3": SEGMENT | {"layers": [3]},
+    "segments of 0.5 s, 16 groups of 64 codes": FRAME | SEGMENT,
+    "segments of 1 s": SEGMENT | {"segment_seconds": 1.0},
     "utterance": {"pooling": "utterance"},
 }
 N_DRAWS = 3

@@ -109,7 +109,7 @@ class HiddenStateCodesMethod(TokenizerMethod):
     """Hidden states of the `encoder`, as codes learned on the training clips."""
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), ORDERED_NUMBERS] = [2]
     """Whose hidden states, among those that the encoder keeps; several stand side by side."""
-    pooling: Literal["frame", "segment", "utterance"] = "segment"
+    pooling: Literal["frame", "segment", "utterance"] = "utterance"
     """Codes of each frame, or of the mean and the spread over each segment, or over the whole
     utterance."""
     segment_seconds: PositiveFloat = 0.5
