@@ -34,6 +34,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
+            "tokenizer.segment_seconds",
         ],
     ),
     "other ways": (
