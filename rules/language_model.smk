@@ -5,7 +5,7 @@ rule adapt_lm:
     input:
         token_texts=upstream("adapt_lm", "token_texts", "token_texts.parquet"),
         select=upstream("adapt_lm", "select", "selection.json"),
-        centroids=upstream("adapt_lm", "tokenizer", "centroids.npy"),
+        centroids=upstream("adapt_lm", "centroids", "centroids.npy"),
         data=data_files("adapt_lm"),
         corpus=upstream("adapt_lm", "corpus", "manifest.parquet"),
         manifest=upstream("adapt_lm", "manifest", "manifest.parquet"),

@@ -15,12 +15,7 @@ from speechlasso.experiment.job import job
 from speechlasso.files import write_csv, write_json
 from speechlasso.language_model.adaptation import adapt
 from speechlasso.language_model.corpus_overlap import corpus_overlap
-from speechlasso.language_model.token_rows import (
-    NewTokens,
-    centroids_of_selection,
-    write_token_rows,
-)
-from speechlasso.language_model.token_text import n_selected
+from speechlasso.language_model.token_rows import NewTokens, write_token_rows
 from speechlasso.training.processes import in_processes
 from speechlasso.training.settings import CHECKPOINT
 
@@ -34,11 +29,7 @@ with job(snakemake) as settings:
         digests = recorded_digests(snakemake.input.clips)
         overlap = corpus_overlap(corpus, examples, digests, settings.by_id)
     write_json(snakemake.output.overlap, overlap)
-    selection, centroids = snakemake.input.select, snakemake.input.centroids
-    new_tokens = NewTokens(
-        n_selected(selection),
-        centroids=centroids_of_selection(selection, centroids) if centroids else None,
-    )
+    new_tokens = NewTokens.of(snakemake.input.select, centroids=snakemake.input.centroids)
     work = partial(
         adapt,
         token_texts[token_texts["split"].isin(settings.adapt.splits)],

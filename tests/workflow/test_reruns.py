@@ -27,7 +27,7 @@ def test_results_hold_every_arm(finished):
     summary = pd.read_csv(tables / "summary.csv")
     arms = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
     fixed = ["arm", "metric", "mean", "sd", "n", "ci_low", "ci_high"]
-    assert list(summary.columns) == [*fixed, "interval", "n_seeds", "seed_sd"]
+    assert list(summary.columns) == [*fixed, "interval", "n_seeds", "seed_sd", "chosen_on"]
     assert set(summary["interval"]) == {"bootstrap over 2 groups, 30 rows"}
     loss = summary[summary["metric"] == "loss"]
     assert (loss["ci_low"] < loss["mean"]).all() and (loss["mean"] < loss["ci_high"]).all()

@@ -55,7 +55,7 @@ def made_runs(n_folds, seeds, n_copies=1):
                     runs += [{**run, "split": split, **scores} for split, scores in splits.items()]
                     key = arm, str(fold), str(run["seed"])
                     test_rows[key] = make_test_rows(frame, groups, None)
-    return pd.DataFrame(runs).assign(chosen=""), test_rows
+    return pd.DataFrame(runs).assign(chosen="", chosen_on="validation rows"), test_rows
 
 
 def row_of(summary, arm="x[alpha=1]", metric="uar"):
@@ -156,7 +156,7 @@ def test_a_perfect_score_is_not_taken_for_certain():
             {"arm": "x", "fold": fold, "seed": 1, "split": split, **scores}
             for fold in folds
             for split, scores in splits.items()
-        )
+        ).assign(chosen_on="validation rows")
         row = row_of(summary_table(runs, {("x", "0", "1"): make_test_rows(frame, None, None)}), "x")
         assert row["mean"] == 1 and np.isnan(row["ci_low"]) and np.isnan(row["ci_high"])
 

@@ -30,7 +30,7 @@ examples = made_examples(41, 10, n_audio_tokens=10, seed=0)
 common = {"lm": lm, "seed": 1, "threads": 1}
 # The last of the batches has an example for one of the two processes alone.
 adapting = Adapt(epochs=2, batch_size=8, holdout=0.2)
-learning = {"settings": adapting, "n_audio_tokens": 10, "checkpoint_folder": folder}
+learning = {"settings": adapting, "new_tokens": NewTokens(10), "checkpoint_folder": folder}
 rows = in_processes(n, partial(adapt, examples[:41], **learning, **common)).rows
 write_token_rows(folder / "rows.safetensors", rows)
 tuning = Finetune(method="lora", lora={"rank": 4, "dropout": 0.0}, epochs=2, batch_size=8)

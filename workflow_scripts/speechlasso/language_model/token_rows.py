@@ -32,6 +32,30 @@ class NewTokens:
     centroids: np.ndarray | None = None
     """Of each token, float32 (n, size), for rows that start from the codebook."""
 
+    @classmethod
+    def of(
+        cls,
+        selection: str | Path,
+        *,
+        rows: str | Path | None = None,
+        centroids: str | Path | None = None,
+    ) -> NewTokens:
+        """Those of a selection.json.
+
+        Parameters
+        ----------
+        rows
+            rows.safetensors of an adaptation.
+        centroids
+            centroids.npy of all codes, (n_layers, codebook_size, size).
+        """
+        tokens = read_json(selection)["tokens"]
+        of_tokens = None
+        if centroids:
+            layers, codes = ([token[name] for token in tokens] for name in ("layer", "code"))
+            of_tokens = np.load(centroids, allow_pickle=False)[layers, codes]
+        return cls(len(tokens), read_token_rows(rows) if rows else None, of_tokens)
+
 
 def write_token_rows(path: str | Path, rows: TokenRows) -> None:
     with written_whole(path) as temporary:
@@ -41,18 +65,3 @@ def write_token_rows(path: str | Path, rows: TokenRows) -> None:
 def read_token_rows(path: str | Path) -> TokenRows:
     with safe_open(path, framework="np") as file:
         return TokenRows(json.loads(file.metadata()["names"]), file.get_tensor("vectors"))
-
-
-def centroids_of_selection(selection: str | Path, centroids: str | Path) -> np.ndarray:
-    """Those of the selected tokens, float32 (n_tokens, size).
-
-    Parameters
-    ----------
-    selection
-        selection.json.
-    centroids
-        What the rule fit_tokenizer wrote: (n_layers, codebook_size, size).
-    """
-    tokens = read_json(selection)["tokens"]
-    layers, codes = ([token[name] for token in tokens] for name in ("layer", "code"))
-    return np.load(centroids, allow_pickle=False)[layers, codes]

@@ -7,13 +7,10 @@ Classification" (arXiv 2512.07571), section on data preparation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-
-from speechlasso.files import read_json
 
 if TYPE_CHECKING:
     from speechlasso.selection.token_selection import TokenSelection
@@ -31,11 +28,6 @@ def audio_token_name(rank: int) -> str:
 def new_token_names(n_audio_tokens: int) -> list[str]:
     """All names added to the LM's tokenizer: the four markers, then the audio tokens by rank."""
     return [*MARKERS, *(audio_token_name(rank) for rank in range(n_audio_tokens))]
-
-
-def n_selected(selection: str | Path | None) -> int | None:
-    """Number of audio tokens in a selection.json; None without a selection (text alone)."""
-    return len(read_json(selection)["tokens"]) if selection else None
 
 
 def kept_sequence(codes: np.ndarray, rank_of_code: np.ndarray) -> np.ndarray:

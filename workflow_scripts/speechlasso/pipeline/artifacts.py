@@ -289,7 +289,7 @@ class Artifacts:
             has_own_precision=self.settings.adapt.weights == "fp32",
         )
         if lm.new_rows == "codebook":
-            upstream["tokenizer"] = self.codes().upstream["tokenizer"]
+            upstream["centroids"] = self.centroids()
         return Variant(
             stages.AdaptLM(
                 lm=lm,
@@ -316,6 +316,10 @@ class Artifacts:
             stages.TokenTexts(inputs=inputs),
             {"manifest": manifest, "codes": codes, "select": self.selection(select)},
         )
+
+    def centroids(self) -> Variant:
+        """Of the codes that the tokenizer has learned; see `learns_codes`."""
+        return self.codes().upstream["tokenizer"]
 
     @property
     def learns_codes(self) -> bool:

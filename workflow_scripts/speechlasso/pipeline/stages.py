@@ -151,6 +151,10 @@ class FitTokenizer(OfTokenizer):
     files = ("tokenizer.safetensors", "centroids.npy")
     fold: str
 
+    def files_read(self, role: str) -> tuple[str, ...]:
+        tokenizer, centroids = self.files
+        return (centroids,) if role == "centroids" else (tokenizer,)
+
 
 class Codes(OfTokenizer):
     name = "tokenize_audio"

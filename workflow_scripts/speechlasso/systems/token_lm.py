@@ -24,9 +24,16 @@ class TokenLM(SystemOfTokens):
 
     def reads(self, artifacts: Any) -> Reads:
         settings = artifacts.settings
+        lm = settings.lm.as_read(
+            # Adapted rows have started already.
+            has_new_rows=self.reads_audio and not self.adapt,
+            has_codebook=artifacts.learns_codes,
+        )
         upstream = artifacts.of_token_texts(self.inputs, self.select)
         if self.reads_audio and self.adapt:
             upstream["adapt"] = artifacts.adaptation(self.inputs, self.select)
+        elif self.reads_audio and lm.new_rows == "codebook":
+            upstream["centroids"] = artifacts.centroids()
         if len(self.inputs) == 2 and settings.finetune.schedule:
             upstream["examples"] = artifacts.examples(settings.finetune.schedule)
         if settings.finetune.epochs > 1:
@@ -36,11 +43,7 @@ class TokenLM(SystemOfTokens):
         return Reads(
             upstream,
             sections={
-                # Adapted rows have started already.
-                "lm": settings.lm.as_read(
-                    has_new_rows=self.reads_audio and not self.adapt,
-                    has_codebook=artifacts.learns_codes,
-                ),
+                "lm": lm,
                 "finetune": settings.finetune.as_read(self.reads_audio),
             },
             chooses=settings.finetune.chooses,

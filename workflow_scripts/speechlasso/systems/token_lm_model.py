@@ -18,12 +18,8 @@ from speechlasso.evaluation.inner_folds import (
 from speechlasso.files import write_csv
 from speechlasso.language_model.finetuning import Settled, finetune
 from speechlasso.language_model.prediction import Classifier
-from speechlasso.language_model.token_rows import (
-    NewTokens,
-    centroids_of_selection,
-    read_token_rows,
-)
-from speechlasso.language_model.token_text import n_selected, scheduled
+from speechlasso.language_model.token_rows import NewTokens
+from speechlasso.language_model.token_text import scheduled
 from speechlasso.training.processes import in_processes
 
 if TYPE_CHECKING:
@@ -52,7 +48,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         lm=settings.lm,
         settings=settings.finetune,
         criterion=criterion,
-        new_tokens=_new_tokens(inputs, settings.lm.new_rows),
+        new_tokens=_new_tokens(inputs),
         seed=settings.seed,
         threads=threads,
         settled=settled,
@@ -64,16 +60,13 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     return {name: getattr(result, name) for name in known} | scores
 
 
-def _new_tokens(inputs: Files, start: str) -> NewTokens | None:
+def _new_tokens(inputs: Files) -> NewTokens | None:
     if "select" not in inputs:
         return None
-    (selection,) = inputs["select"]
-    if "adapt" in inputs:
-        return NewTokens(n_selected(selection), read_token_rows(inputs["adapt"][0]))
-    if start != "codebook":
-        return NewTokens(n_selected(selection))
-    _, centroids = inputs["tokenizer"]
-    return NewTokens(n_selected(selection), centroids=centroids_of_selection(selection, centroids))
+    selection, rows, centroids = (
+        inputs.get(role, [None])[0] for role in ("select", "adapt", "centroids")
+    )
+    return NewTokens.of(selection, rows=rows, centroids=centroids)
 
 
 @dataclass(frozen=True)
