@@ -56,7 +56,7 @@ GOLDEN = {
     "adapt_lm": (3, "2a1047e79244"),
     "finetune": (2, "a278b3bc17af"),
     "predict": (1, "42d238d9dbc6"),
-    "encode_audio": (1, "27b8728fe3a1"),
+    "encode_audio": (2, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
     "late_fusion": (1, "14936ac22d07"),
     "schedule_examples": (1, "cda86d1186ca"),

@@ -165,6 +165,7 @@ class EncodeAudio(Stage):
     """Frames of a pretrained encoder, the same in all folds."""
 
     name = "encode_audio"
+    version = 2
     shard_suffix = ".safetensors"
     encoder: Encoder
 
