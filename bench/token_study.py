@@ -8,7 +8,7 @@ corpora in folds without a speaker in two parts. Whisper's frames are made once 
 tokenizer, words and selection see the unit's training speakers only. Of each tokenizer's codes the
 lasso, the frequency lasso and chance keep 20 to 300; words and kept tokens go to logistic
 regression, whose C validation speakers choose. The ceiling is a linear classifier of the same
-frames without any tokens: their mean and spread over the clip.
+frames without any tokens, their mean and spread over the clip, and of the words.
 
 Judge by validation; the test columns are there to confirm. It prints a Markdown table for each
 corpus, and draws scores over the number of tokens and over the length of the sequences that a
@@ -29,7 +29,6 @@ from matplotlib.figure import Figure
 from selection_methods import METRICS, Unit, WeightedLasso
 from selection_study import linear_scores, token_selection
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
@@ -41,8 +40,7 @@ from speechlasso.evaluation.scores import classification_scores
 from speechlasso.features.encode_audio import encode_audio
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
-from speechlasso.figures import plain_text
-from speechlasso.selection.bag_of_words import build_bag_of_words
+from speechlasso.selection.bag_of_words import build_bag_of_words, weighting
 from speechlasso.selection.controls import top_k
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.hidden_state_codes import fit_frames
@@ -95,19 +93,23 @@ class Corpus:
         return Unit(self.name, f"{self.name} {fold}", bow, examples["group"].to_numpy())
 
     def ceiling(self, examples: pd.DataFrame) -> dict[str, float]:
-        """Scores of a linear classifier of the pooled frames, by the C that validation chooses."""
+        """Scores of a linear classifier of pooled frames and words; validation chooses C."""
         frames = [self.frames[name][:, [1]].astype(np.float32) for name in examples["id"]]
         pooled = np.stack([np.r_[each.mean(axis=0)[0], each.std(axis=0)[0]] for each in frames])
         labels, split = examples["label"].to_numpy(), examples["split"].to_numpy()
+        words = build_bag_of_words(examples, None, None, True).text
+        train = split == "train"
+        scaled = StandardScaler().fit(pooled[train]).transform(pooled)
+        weighted = weighting().fit(words[train]).transform(words).toarray()
+        features = np.hstack([scaled, weighted])
         scored = []
         for C in CEILING_C:
-            classifier = LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
-            model = make_pipeline(StandardScaler(), classifier)
-            model.fit(pooled[split == "train"], labels[split == "train"])
+            model = LogisticRegression(C=C, class_weight="balanced", max_iter=5000)
+            model.fit(features[train], labels[train])
             scores = {}
             for part in ("validation", "test"):
                 truth = np.searchsorted(model.classes_, labels[split == part])
-                probabilities = model.predict_proba(pooled[split == part])
+                probabilities = model.predict_proba(features[split == part])
                 values = classification_scores(truth, probabilities, model.classes_)
                 scores[f"linear_{part}"] = values[METRICS[self.name]]
             scored.append(scores)
@@ -176,7 +178,6 @@ def print_table(table: pd.DataFrame) -> None:
         )
 
 
-@plain_text()
 def draw(table: pd.DataFrame, path: str) -> None:
     """Validation scores over the number of tokens and over the length of the sequences."""
     names = list(dict.fromkeys(table["corpus"]))
@@ -198,7 +199,8 @@ def draw(table: pd.DataFrame, path: str) -> None:
                     kept[column], kept["linear_validation"], "o-", color=color, label=tokenizer
                 )
                 axes.plot(chance[column], chance["linear_validation"], ":", color=color)
-            axes.set_xscale("log")
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter("{x:.0f}")
             axes.set_ylabel(f"{name}: validation {METRICS[name]}")
         left.set_xlabel("kept tokens (solid: frequency lasso, dotted: random; last: all)")
         right.set_xlabel("tokens in an utterance")
