@@ -7,7 +7,8 @@ Each unit is a fold of a corpus, as in selection_study.py: EmoDB with one speake
 corpora in folds without a speaker in two parts. Whisper's frames are made once for a corpus;
 tokenizer, words and selection see the unit's training speakers only. Of each tokenizer's codes the
 lasso, the frequency lasso and chance keep 20 to 300; words and kept tokens go to logistic
-regression, whose C validation speakers choose. The ceiling is a linear classifier of the same
+regression, whose C validation speakers choose. Where repeats are merged, a code that goes on over
+several frames or segments counts once. The ceiling is a linear classifier of the same
 frames without any tokens, their mean and spread over the clip, and of the words.
 
 Judge by validation; the test columns are there to confirm. It prints a Markdown table for each
@@ -21,10 +22,12 @@ import argparse
 import logging
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from matplotlib.figure import Figure
 from selection_methods import METRICS, Unit, WeightedLasso
 from selection_study import linear_scores, token_selection
@@ -40,7 +43,7 @@ from speechlasso.evaluation.scores import classification_scores
 from speechlasso.features.encode_audio import encode_audio
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
-from speechlasso.selection.bag_of_words import build_bag_of_words, weighting
+from speechlasso.selection.bag_of_words import AudioFeatures, build_bag_of_words, weighting
 from speechlasso.selection.controls import top_k
 from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.hidden_state_codes import fit_frames
@@ -60,6 +63,11 @@ TOKENIZERS = {
     "segments of 1 s": SEGMENT | {"segment_seconds": 1.0},
     "utterance": {"pooling": "utterance"},
 }
+MERGED = ", repeats merged"
+TOKENIZERS |= {
+    f"{name}{MERGED}": TOKENIZERS[name]
+    for name in ("frames, 16 groups of 64 codes", "segments of 0.25 s", "segments of 0.5 s")
+}
 N_DRAWS = 3
 CEILING = "mean and spread, no tokens"
 CEILING_C = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
@@ -77,19 +85,22 @@ class Corpus:
         for fold in self.folds["fold"].unique():
             yield fold, fold_examples(self.manifest, self.folds, fold)
 
-    def unit(self, fold: str, examples: pd.DataFrame, options: dict) -> Unit:
-        """The fold's counts of the codes that a tokenizer of these options makes."""
-        settings = HiddenStateCodesMethod(method="hidden_state_codes", **options)
+    def unit(self, fold: str, examples: pd.DataFrame, name: str) -> Unit:
+        """The fold's counts of the codes that the tokenizer of this name makes."""
+        settings = HiddenStateCodesMethod(method="hidden_state_codes", **TOKENIZERS[name])
         columns = [LAYERS.index(layer) for layer in settings.layers]
         training = examples.loc[examples["split"] == "train", "id"]
         kind = FrameKind(settings.layers, self.kind.frame_rate, self.kind.encoder)
         tokenizer = fit_frames((self.frames[name][:, columns] for name in training), kind, settings)
         books = Codebooks(tokenizer.n_layers, tokenizer.codebook_size, tokenizer.frame_rate)
         codes = {
-            name: tokenizer.encode_frames(of_clip[:, columns])
-            for name, of_clip in self.frames.items()
+            clip: tokenizer.encode_frames(of_clip[:, columns])
+            for clip, of_clip in self.frames.items()
         }
         bow = build_bag_of_words(examples, CodeTable(books, codes), None, True)
+        if name.endswith(MERGED):
+            started = [starts(codes[clip], bow.features) for clip in examples["id"]]
+            bow = replace(bow, audio=sp.csr_array(np.stack(started)))
         return Unit(self.name, f"{self.name} {fold}", bow, examples["group"].to_numpy())
 
     def ceiling(self, examples: pd.DataFrame) -> dict[str, float]:
@@ -116,13 +127,23 @@ class Corpus:
         return max(scored, key=lambda scores: scores["linear_validation"])
 
 
+def starts(codes: np.ndarray, features: AudioFeatures) -> np.ndarray:
+    """How often each (layer, code) begins after another code of its layer, (len(features),)."""
+    begins = np.ones(codes.shape, dtype=bool)
+    begins[:, 1:] = codes[:, 1:] != codes[:, :-1]
+    layers, _ = np.nonzero(begins)
+    return np.bincount(
+        layers * features.codebook_size + codes[begins], minlength=len(features)
+    ).astype(np.int32)
+
+
 def rows_of(corpus: Corpus, options: argparse.Namespace) -> Iterator[dict]:
     """One row for each fold, tokenizer, selection and number of tokens."""
     for fold, examples in tqdm(list(corpus.examples()), desc=corpus.name, unit="fold"):
         own = {"corpus": corpus.name, "fold": fold}
         yield own | {"tokenizer": CEILING, "selection": "", "asked": 0} | corpus.ceiling(examples)
         for name in options.tokenizers or TOKENIZERS:
-            unit = corpus.unit(fold, examples, TOKENIZERS[name])
+            unit = corpus.unit(fold, examples, name)
             for selection, asked, kept in selections(unit, options.sizes):
                 found = {"tokenizer": name, "selection": selection, "asked": asked}
                 found["n_tokens"] = len(kept)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ def test_a_threshold_is_about_its_class():
     assert decide(probabilities, ["rare", "common"], low).tolist() == [0, 0, 1]
 
 
+@pytest.mark.slow
 @given(
     probabilities=st.lists(st.integers(0, 20), min_size=1, max_size=30),
     seed=st.integers(0, 99),

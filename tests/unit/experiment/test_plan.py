@@ -70,6 +70,7 @@ def test_a_number_has_one_folder_however_it_is_written():
     assert len({tuple(plan(**override).keys("select_tokens")) for override in written}) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     st.lists(st.floats(0.01, 1e4), min_size=2, max_size=5, unique=True),

@@ -135,6 +135,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_setting_changes_keys_exactly_where_something_reads_it(name, table):
     config, unread = EXPERIMENTS[name]

@@ -74,6 +74,7 @@ def kept_by(selection, bow):
     return {(token.layer, token.code): token.weight for token in chosen.tokens}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_idle_codes_change_no_selection(name):
     without = kept_by(SELECTIONS[name], make_bow(0))

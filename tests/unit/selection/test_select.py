@@ -197,6 +197,7 @@ def alpha_of_a_plain_loop(bow, alphas, settings):
     return mean[mean >= mean[best] - within].index.max()
 
 
+@pytest.mark.slow
 def test_alpha_cv_reads_groups_folds_and_the_one_standard_error_rule():
     bow = weak_signal()
     ungrouped = replace(bow, rows=bow.rows.drop(columns="group"))
@@ -298,6 +299,7 @@ def test_a_size_that_no_alpha_has_is_told(caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_half_samples_are_of_the_settings_alpha_number_and_seed():
     bow = make_bow()
 
