@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,6 @@ FRAME = {"pooling": "frame", "n_groups": 16, "codebook_size": 64}
 SEGMENT = {"pooling": "segment", "segment_seconds": 0.5}
 TOKENIZERS = {
     "frames, 16 groups of 64 codes": FRAME,
-    "frames, layers 1 to 3": FRAME | {"layers": LAYERS},
     "segments of 0.25 s": SEGMENT | {"segment_seconds": 0.25},
     "segments of 0.5 s": SEGMENT,
     "segments of 0.5 s, layer 1": SEGMENT | {"layers": [1]},
@@ -68,7 +68,6 @@ TOKENIZERS |= {
     f"{name}{MERGED}": TOKENIZERS[name]
     for name in ("frames, 16 groups of 64 codes", "segments of 0.25 s", "segments of 0.5 s")
 }
-N_DRAWS = 3
 CEILING = "mean and spread, no tokens"
 CEILING_C = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
 
@@ -161,9 +160,8 @@ def selections(unit: Unit, sizes: list[int]) -> Iterator[tuple[str, int, np.ndar
         for name, lasso in lassos.items():
             importance = lasso.importance(size)
             yield name, size, top_k(importance, min(size, np.count_nonzero(importance)))
-        for draw in range(N_DRAWS):
-            rng = np.random.default_rng(draw)
-            yield "random", size, np.sort(rng.choice(n_features, size, replace=False))
+        rng = np.random.default_rng([size, zlib.crc32(unit.name.encode())])
+        yield "random", size, np.sort(rng.choice(n_features, size, replace=False))
 
 
 def corpora(options: argparse.Namespace) -> Iterator[Corpus]:
