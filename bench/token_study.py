@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from selection_methods import METRICS, Unit, WeightedLasso
 from selection_study import linear_scores, token_selection
@@ -200,20 +201,20 @@ def print_table(table: pd.DataFrame) -> None:
 def draw(table: pd.DataFrame, path: str) -> None:
     """Validation scores over the number of tokens and over the length of the sequences."""
     names = list(dict.fromkeys(table["corpus"]))
-    figure = Figure(figsize=(11, 4.2 * len(names)), layout="constrained")
+    figure = Figure(figsize=(13, 4.2 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), 2, squeeze=False)
     for name, (left, right) in zip(names, grid, strict=True):
         of_corpus = table[table["corpus"] == name]
         ceiling = of_corpus.loc[of_corpus["tokenizer"] == CEILING, "linear_validation"].mean()
-        lines = of_corpus[of_corpus["selection"].isin(["frequency lasso", "random", "all"])]
+        lines = of_corpus[of_corpus["selection"].isin(["lasso", "random", "all"])]
         for axes, column in ((left, "n_tokens"), (right, "sequence_length")):
-            axes.axhline(ceiling, color="black", linewidth=0.8)
+            axes.axhline(ceiling, color="black", linewidth=0.8, label=CEILING)
             for number, (tokenizer, rows) in enumerate(lines.groupby("tokenizer", sort=False)):
                 if tokenizer == CEILING:
                     continue
                 kept = rows[rows["selection"] != "random"].sort_values(column)
-                chance = rows[rows["selection"] != "frequency lasso"].sort_values(column)
-                color = f"C{number}"
+                chance = rows[rows["selection"] != "lasso"].sort_values(column)
+                color = colormaps["tab20"](number)
                 axes.plot(
                     kept[column], kept["linear_validation"], "o-", color=color, label=tokenizer
                 )
@@ -221,9 +222,9 @@ def draw(table: pd.DataFrame, path: str) -> None:
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter("{x:.0f}")
             axes.set_ylabel(f"{name}: validation {METRICS[name]}")
-        left.set_xlabel("kept tokens (solid: frequency lasso, dotted: random; last: all)")
+        left.set_xlabel("kept tokens (solid: lasso, dotted: random; last: all)")
         right.set_xlabel("tokens in an utterance")
-        right.legend(fontsize="x-small")
+        right.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path)
 
 
