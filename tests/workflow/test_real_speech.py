@@ -18,6 +18,9 @@ def test_one_fold_of_emodb(workspace, shared_data, tiny_lm):
     workspace.write(
         "small.yaml",
         {
+            "experiment": {
+                "arms": ["lasso", "random", "bow_linear", "bow_linear_all", "pooled_linear"]
+            },
             "seeds": [1],
             "dataset": {"folds": {"choose_on": "validation_rows"}},  # or all runs four times
             "lm": {"name": tiny_lm},
