@@ -13,7 +13,7 @@ from tuned_models import MODELS, N_AUDIO, tuned, without_dropout
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores, evaluate
 from speechlasso.language_model.adaptation import adapt
-from speechlasso.language_model.finetuning import class_weights, classification_loss
+from speechlasso.language_model.classification import class_weights, classification_loss
 from speechlasso.language_model.prediction import predict
 from speechlasso.language_model.settings import Adapt
 from speechlasso.language_model.token_rows import NewTokens, TokenRows

@@ -14,7 +14,7 @@ from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import tuned_threshold
 from speechlasso.evaluation.scores import classification_scores
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.language_model.finetuning import Settled
+from speechlasso.language_model.classification import Settled
 from speechlasso.language_model.settings import Finetune
 from speechlasso.systems import token_lm_model
 

@@ -52,7 +52,7 @@ def _swept_lists(settings: Settings, arm: System) -> dict[tuple[str, ...], list[
         paths.insert(0, ("select", getattr(settings.select[select], "like", select), "alpha"))
     as_read = {
         "select": {name: selection.as_read() for name, selection in settings.select.items()},
-        "finetune": settings.finetune.as_read(arm.reads_audio),
+        "finetune": arm.finetune_as_read(settings.finetune),
     }
     values = {path: _value(as_read, path) for path in paths}
     return {

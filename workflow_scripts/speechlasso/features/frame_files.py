@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,47 @@ class FrameFiles:
                     if ids is None or name in ids:
                         yield name, frames[start : start + length][:, columns]
                     start += length
+
+    def by_id(self, layers: Iterable[int] | None = None) -> FramesById:
+        """The frames of any utterance at any time, without all of them in memory.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer.
+        """
+        places: dict[str, tuple[str | Path, int, int]] = {}
+        for path in self.paths:
+            with safe_open(path, framework="numpy") as shard:
+                lengths = json.loads(shard.metadata()["frames"])["lengths"]
+            starts = accumulate(lengths.values(), initial=0)
+            # The last start is the end of the shard.
+            places |= {
+                name: (path, start, length)
+                for (name, length), start in zip(lengths.items(), starts, strict=False)
+            }
+        return FramesById(places, _columns(self.kind.layers, layers))
+
+
+@dataclass(frozen=True)
+class FramesById:
+    """Frames on disk, read by utterance."""
+
+    places: Mapping[str, tuple[str | Path, int, int]]
+    """Of each utterance: its shard, its first row there and its number of frames."""
+    columns: list[int]
+    """Of the layers in the shards, those to read."""
+
+    def n_frames(self, name: str) -> int:
+        return self.places[name][2]
+
+    def read(self, name: str, most: int | None = None) -> np.ndarray:
+        """The frames of an utterance, or at most so many of them: float16 (n_frames, n_layers,
+        size)."""
+        path, start, length = self.places[name]
+        with safe_open(path, framework="numpy") as shard:
+            end = start + (length if most is None else min(length, most))
+            return shard.get_slice("frames")[start:end][:, self.columns]
 
 
 def _columns(kept: list[int], layers: Iterable[int] | None) -> list[int]:

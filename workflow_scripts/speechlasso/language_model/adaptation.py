@@ -29,6 +29,7 @@ from speechlasso.language_model.loss import (
     hidden_states_before_scores,
     language_model_loss,
 )
+from speechlasso.language_model.masking import masked_tokens
 from speechlasso.language_model.new_row_training import NewRows, train_new_rows
 from speechlasso.language_model.pretrained import (
     Objective,
@@ -273,14 +274,11 @@ class _Predictions:
         return model_inputs(inputs, self.padding_id) | {"labels": padded(labels, IGNORED)}
 
     def masked(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and labels: of the chosen tokens, 8 in 10 are masked and 1 in 10 is replaced."""
-        content = np.flatnonzero(~np.isin(ids, self.never_masked))
-        n_chosen = min(len(content), max(1, round(self.mask_probability * len(content))))
-        chosen = rng.choice(content, n_chosen, replace=False)
-        inputs, labels = ids.copy(), np.full_like(ids, IGNORED)
-        labels[chosen] = ids[chosen]
-        fate = rng.random(n_chosen)
-        inputs[chosen[fate < 0.8]] = self.mask_id
-        replaced = chosen[fate >= 0.9]
-        inputs[replaced] = rng.integers(self.vocabulary_size, size=len(replaced))
-        return inputs, labels
+        return masked_tokens(
+            ids,
+            np.flatnonzero(~np.isin(ids, self.never_masked)),
+            self.mask_probability,
+            rng,
+            mask_id=self.mask_id,
+            vocabulary_size=self.vocabulary_size,
+        )

@@ -56,7 +56,8 @@ def encode(
     -------
     pandas.DataFrame
         A row per example: `input_ids` (int64 arrays), `cut` (bool), and the numbers of tokens left
-        after the cut, `n_text_tokens` and `n_audio_tokens`.
+        after the cut, `n_text_tokens` and `n_audio_tokens`; and `part`, which of TEXT, AUDIO and
+        FRAME each token belongs to (arrays).
 
     Raises
     ------
@@ -70,17 +71,58 @@ def encode(
     text_ids = PlainText(tokenizer).encode([text or "" for text in texts], marked)
     frame = _Frame.of(tokenizer)
     rank_ids = _ids_of_ranks(tokenizer, audio)
+    parts = [
+        frame.around(None if text is None else ids, None if ranks is None else rank_ids[ranks])
+        for text, ids, ranks in zip(texts, text_ids, audio, strict=True)
+    ]
+    return _encoded(parts, examples, max_length)
+
+
+def encode_beside_speech(
+    tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int
+) -> pd.DataFrame:
+    """Encode plain texts with places for vectors of speech before them, nothing new in between.
+
+    An example longer than `max_length` is cut as `encode` does.
+
+    Parameters
+    ----------
+    examples
+        Columns `id`, `text` (str, or None for no text) and `n_vectors`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `encode`; at the places of speech stands some token that is no padding.
+
+    Raises
+    ------
+    InputError
+        Listing the examples with nothing to read.
+    """
+    texts = [_text_or_none(text) or "" for text in examples["text"]]
+    text_ids = PlainText(tokenizer).encode(texts, [False] * len(texts))
+    frame = _Frame.of(tokenizer)
+    place = 1 if tokenizer.pad_token_id == 0 else 0
+    parts = [
+        [(FRAME, frame.first), (AUDIO, [place] * int(n)), (TEXT, ids), (FRAME, frame.last)]
+        for ids, n in zip(text_ids, examples["n_vectors"], strict=True)
+    ]
+    return _encoded(parts, examples, max_length)
+
+
+def _encoded(
+    examples_in_parts: list[list[tuple[int, Sequence[int]]]],
+    examples: pd.DataFrame,
+    max_length: int,
+) -> pd.DataFrame:
     rows = []
-    for text, ids, ranks in zip(texts, text_ids, audio, strict=True):
-        parts = frame.around(
-            None if text is None else ids, None if ranks is None else rank_ids[ranks]
-        )
+    for parts in examples_in_parts:
         ids = np.concatenate([np.asarray(ids, dtype=np.int64) for _, ids in parts])
         part = np.repeat([kind for kind, _ in parts], [len(ids) for _, ids in parts])
         rows.append(_cut(ids, part, max_length))
-    encoded = pd.DataFrame(
-        rows, columns=["input_ids", "cut", "n_text_tokens", "n_audio_tokens"], index=examples.index
-    )
+    columns = ["input_ids", "part", "cut", "n_text_tokens", "n_audio_tokens"]
+    encoded = pd.DataFrame(rows, columns=columns, index=examples.index)
     _check_not_empty(examples["id"], encoded)
     return encoded
 
@@ -195,7 +237,9 @@ def _tokens_or_none(audio_tokens: object) -> np.ndarray | None:
     return np.asarray(audio_tokens, dtype=np.int64)
 
 
-def _cut(ids: np.ndarray, part: np.ndarray, max_length: int) -> tuple[np.ndarray, bool, int, int]:
+def _cut(
+    ids: np.ndarray, part: np.ndarray, max_length: int
+) -> tuple[np.ndarray, np.ndarray, bool, int, int]:
     n_text, n_audio = np.count_nonzero(part == TEXT), np.count_nonzero(part == AUDIO)
     room = max_length - np.count_nonzero(part == FRAME)
     keep_text = min(n_text, max(room - room // 2, room - n_audio))
@@ -203,7 +247,7 @@ def _cut(ids: np.ndarray, part: np.ndarray, max_length: int) -> tuple[np.ndarray
     keep = part == FRAME
     keep[np.flatnonzero(part == TEXT)[:keep_text]] = True
     keep[np.flatnonzero(part == AUDIO)[:keep_audio]] = True
-    return ids[keep], len(ids) > max_length, keep_text, keep_audio
+    return ids[keep], part[keep], len(ids) > max_length, keep_text, keep_audio
 
 
 def _check_audio_tokens(

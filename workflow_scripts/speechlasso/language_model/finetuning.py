@@ -20,10 +20,18 @@ from transformers import (
 )
 
 from speechlasso.errors import InputError
-from speechlasso.evaluation.decision import Threshold, tuned_threshold
-from speechlasso.evaluation.scores import predictions_frame
+from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import give_ordinary_rights
+from speechlasso.language_model.classification import (
+    Reading,
+    Settled,
+    chosen_threshold,
+    classification_task,
+    head_options,
+    learned_classes,
+    scores_of_epochs,
+)
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.lora import with_lora
 from speechlasso.language_model.new_row_training import (
@@ -45,8 +53,8 @@ from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import vocabulary_digest
 from speechlasso.training.batching import length_grouped_batches, model_inputs
-from speechlasso.training.devices import best_device, computing, peak_memory_mb
-from speechlasso.training.loop import Batch, Task, train
+from speechlasso.training.devices import computing, peak_memory_mb
+from speechlasso.training.loop import Batch, train
 from speechlasso.training.processes import process_number
 from speechlasso.training.settings import CHECKPOINT
 
@@ -62,16 +70,6 @@ class FinetuneResult:
     peak_memory_mb: float
     decision_threshold: Threshold | None
     """None predicts the likeliest class."""
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What inner folds have settled for a fit that has no validation rows."""
-
-    epochs: int
-    """Epochs to train, of those for which the learning rate is scheduled."""
-    validation: pd.DataFrame | None = None
-    """Predictions of the inner folds' validation rows, to tune a threshold on."""
 
 
 def finetune(
@@ -117,23 +115,11 @@ def finetune(
     """
     started = time.perf_counter()
     examples = examples[examples["split"].isin(["train", "validation"])]
-    classes = _classes(examples, ["train"] if settled else ["train", "validation"])
-    if settings.decision_threshold == "tuned" and len(classes) != 2:
-        raise InputError(
-            "finetune.decision_threshold: tuned is for two classes, but these data have "
-            f"{len(classes)}; set it to half"
-        )
+    classes = learned_classes(examples, settings, settled)
     with computing(threads, seed):
         tokenizer = load_tokenizer(lm)
         loaded = load_model(
-            lm,
-            AutoModelForSequenceClassification,
-            seed=seed,
-            # A classifier of other classes keeps all but its head.
-            ignore_mismatched_sizes=True,
-            num_labels=len(classes),
-            id2label=dict(enumerate(classes)),
-            label2id={name: index for index, name in enumerate(classes)},
+            lm, AutoModelForSequenceClassification, seed=seed, **head_options(classes)
         )
         loaded.model.config.pad_token_id = tokenizer.pad_token_id
         token_ids = _add(new_tokens, tokenizer, loaded.model, lm, seed)
@@ -143,7 +129,8 @@ def finetune(
         )
         model = _trainable(loaded, token_ids, settings)
         audio_tokens = token_ids[len(MARKERS) :]
-        task = _task(loaded.model, encoded, settings, criterion, audio_tokens, seed, settled)
+        reading = _reading(loaded.model, settings, audio_tokens)
+        task = classification_task(encoded, classes, reading, settings, criterion, seed, settled)
         log = train(
             model,
             task,
@@ -157,61 +144,26 @@ def finetune(
         )
         classifier = _plain(loaded.model, model)
         if settings.decision_threshold == "tuned":
-            classifier.config.decision_threshold = _threshold(
-                settled.validation if settled else _validated(classifier, encoded, settings),
-                encoded,
-                classes,
-                criterion,
+            reading = _reading(classifier, settings, audio_tokens)
+            classifier.config.decision_threshold = chosen_threshold(
+                encoded, classes, reading, criterion, settled
             )
-        classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
-        if process_number() == 0:
-            classifier.save_pretrained(model_folder)
-            # safetensors makes its files private.
-            give_ordinary_rights(model_folder / "model.safetensors")
-            tokenizer.save_pretrained(model_folder)
+        save(classifier, tokenizer, model_folder)
     threshold = getattr(classifier.config, "decision_threshold", None)
-    scores = {} if settled else _scores_of_epochs(log, task)
+    scores = scores_of_epochs(log, task)
     return FinetuneResult(log, scores, time.perf_counter() - started, peak_memory_mb(), threshold)
 
 
-def classification_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, focal_gamma: float
-) -> torch.Tensor:
-    """Sum over examples of -w (1 - p)^gamma log p, p being the probability of the example's class.
-
-    The focal loss of Lin et al., arXiv 1708.02002, section 3.2; with gamma 0 it is cross-entropy.
-
-    Parameters
-    ----------
-    logits
-        (n, n_classes).
-    labels
-        int64 (n,).
-    weights
-        w of each class, float32 (n_classes,).
-    """
-    log_p = logits.float().log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
-    # 1 - p as expm1 keeps its digits, and a floor keeps the power's slope finite.
-    doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(torch.float32).tiny)
-    return -(weights[labels] * doubt**focal_gamma * log_p).sum()
-
-
-def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:
-    """n / (present classes * n_c) for each class c of the training rows; float32, (n_classes,)."""
-    counts = np.bincount(class_index, minlength=n_classes)
-    # A class without training rows has no weight to give: its value is never used.
-    n_present = np.count_nonzero(counts)
-    return (len(class_index) / (n_present * np.maximum(counts, 1))).astype(np.float32)
-
-
-def _classes(examples: pd.DataFrame, needed: list[str]) -> list[str]:
-    for split in needed:
-        if not (examples["split"] == split).any():
-            raise InputError(
-                f"fine-tuning needs {split} rows, but there are none; change dataset.folds"
-            )
-    # A class that only validation rows have is one that the model cannot learn, no error here.
-    return sorted(set(examples["label"]))
+def save(
+    classifier: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, model_folder: Path
+) -> None:
+    """Write what `prediction.Classifier` opens."""
+    classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
+    if process_number() == 0:
+        classifier.save_pretrained(model_folder)
+        # safetensors makes its files private.
+        give_ordinary_rights(model_folder / "model.safetensors")
+        tokenizer.save_pretrained(model_folder)
 
 
 def _add(
@@ -254,11 +206,16 @@ def _trainable(loaded: LoadedModel, token_ids: list[int], settings: Finetune) ->
         model = with_lora(model, settings.lora)
     if token_ids:
         train_new_rows(loaded.model, token_ids)
-    body = f"{loaded.model.base_model_prefix}."
-    head = [p for name, p in loaded.model.named_parameters() if not name.startswith(body)]
-    for parameter in (*head, *loaded.newly_initialised):
+    for parameter in head_parameters(loaded):
         parameter.requires_grad_(True)
     return model
+
+
+def head_parameters(loaded: LoadedModel) -> list[torch.nn.Parameter]:
+    """What lies above the body of a model, and what its files did not hold."""
+    body = f"{loaded.model.base_model_prefix}."
+    head = [p for name, p in loaded.model.named_parameters() if not name.startswith(body)]
+    return [*head, *loaded.newly_initialised]
 
 
 def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedModel:
@@ -267,98 +224,27 @@ def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedMod
     return classifier if model is classifier else model.merge_and_unload()
 
 
-def _scores_of_epochs(log: pd.DataFrame, task: Task) -> dict[int, float]:
-    """The score of each epoch that might have been kept."""
-    candidates = log[log["epoch"] > task.epochs_before_candidates]
-    return candidates.set_index("epoch")[task.metric].to_dict()
-
-
-def _validated(
-    classifier: PreTrainedModel, examples: pd.DataFrame, settings: Finetune
-) -> pd.DataFrame:
-    """Predictions of the validation rows."""
-    rows = examples[examples["split"] == "validation"]
-    sequences = rows["input_ids"].tolist()
-    probabilities = class_probabilities(classifier.eval(), sequences, settings.part_size)
-    return predictions_frame(rows, probabilities, list(classifier.config.label2id))
-
-
-def _threshold(
-    validation: pd.DataFrame, examples: pd.DataFrame, classes: list[str], criterion: Criterion
-) -> Threshold:
-    """The decision threshold that is best on validation rows.
-
-    It is one for the positive label or, without one, for the class that is rarer in training.
-    """
-    counts = examples.loc[examples["split"] == "train", "label"].value_counts()
-    probabilities = validation[[f"p_{name}" for name in classes]].to_numpy()
-    labels = validation["label"].map(classes.index).to_numpy()
-
-    def score(predicted: np.ndarray) -> float:
-        return criterion.utility(criterion.score(labels, probabilities, classes, predicted))
-
-    positive = criterion.positive_label or counts.index[-1]
-    return tuned_threshold(probabilities, classes, positive, score)
-
-
-def _targets(rows: pd.DataFrame) -> np.ndarray:
-    return rows["class_index"].to_numpy(dtype=np.int64)
-
-
-def _task(
-    classifier: PreTrainedModel,
-    examples: pd.DataFrame,
-    settings: Finetune,
-    criterion: Criterion,
-    audio_token_ids: list[int],
-    seed: int,
-    settled: Settled | None,
-) -> Task:
-    classes = list(classifier.config.label2id)
-    rows, validation = (examples[examples["split"] == split] for split in ("train", "validation"))
-    targets, validation_targets = map(_targets, (rows, validation))
-    phases = [rows for _, rows in rows.groupby("phase")] if "phase" in rows else [rows]
-    weights = np.ones(len(classes), dtype=np.float32)
-    if settings.class_weights == "balanced":
-        weights = class_weights(targets, len(classes))
-    weights = torch.from_numpy(weights).to(best_device())
-
-    def batches(epoch: int) -> list[Batch]:
-        rng = np.random.default_rng([seed, epoch])
-        rows = phases[(epoch - 1) * len(phases) // settings.epochs]
-        sequences, targets = rows["input_ids"].tolist(), _targets(rows)
+def _reading(
+    classifier: PreTrainedModel, settings: Finetune, audio_token_ids: list[int]
+) -> Reading:
+    def batches(
+        rows: pd.DataFrame, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+        sequences, targets = rows["input_ids"].tolist(), rows["class_index"].to_numpy()
         heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
         heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
         lengths = np.array([len(ids) for ids in heard])
         return [
-            model_inputs([heard[row] for row in batch], classifier.config.pad_token_id)
-            | {"labels": torch.from_numpy(targets[batch])}
+            (batch, model_inputs([heard[row] for row in batch], classifier.config.pad_token_id))
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]
 
-    def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return classification_loss(logits, batch["labels"], weights, settings.focal_gamma)
+    def logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        return model(**inputs).logits
 
-    def total_weight(batch: Batch) -> float:
-        return float(weights[batch["labels"]].sum())
+    def probabilities(rows: pd.DataFrame) -> np.ndarray:
+        sequences = rows["input_ids"].tolist()
+        return class_probabilities(classifier.eval(), sequences, settings.part_size)
 
-    def validate(_: torch.nn.Module) -> dict[str, float]:
-        probabilities = class_probabilities(
-            classifier, validation["input_ids"].tolist(), settings.part_size
-        )
-        return criterion.scores(validation_targets, probabilities, classes)
-
-    return Task(
-        batches,
-        loss,
-        total_weight,
-        None if settled else validate,
-        metric=criterion.metric,
-        greater_is_better=criterion.card.larger_is_better,
-        untrained_is_candidate=False,
-        epochs_before_candidates=-(-settings.epochs * (len(phases) - 1) // len(phases)),
-        validation_rows=[*validation["input_ids"], validation_targets],
-        stop_after=settled and settled.epochs,
-        padded_tensors=("input_ids", "attention_mask"),
-    )
+    return Reading(batches, logits, probabilities, lambda rows: rows["input_ids"].tolist())

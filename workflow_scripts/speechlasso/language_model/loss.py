@@ -25,7 +25,7 @@ LARGEST_SCORES = 2**24
 
 
 def language_model_loss(
-    model: PreTrainedModel, rows: NewRows, batch: dict[str, torch.Tensor]
+    model: PreTrainedModel, rows: NewRows | None, batch: dict[str, torch.Tensor]
 ) -> torch.Tensor:
     """Sum of the cross-entropies at the labelled positions, a float32 scalar.
 
@@ -34,7 +34,7 @@ def language_model_loss(
     model
         With a language-modelling head; frozen, but for what `rows` and its own hold trainable.
     rows
-        Of this model.
+        Of this model; None where no row of its output matrix learns.
     batch
         `input_ids`, `labels`, and `attention_mask` or (packed: see `batching.packed_inputs`)
         `position_ids`, int64 (n, longest). Labels stand where the prediction is made, and are
@@ -50,8 +50,8 @@ def language_model_loss(
         head.weight,
         head.bias,
         batch["labels"][is_labelled],
-        rows.output_rows,
-        rows.first,
+        rows.output_rows if rows else head.weight.detach()[:0].float(),
+        rows.first if rows else 0,
         bound=getattr(config, "final_logit_softcapping", None),
     )
 

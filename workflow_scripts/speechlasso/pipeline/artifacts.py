@@ -11,6 +11,7 @@ from speechlasso.data.folds import inner_fold_names
 from speechlasso.data.settings import Columns, Schedule, Table
 from speechlasso.errors import InputError
 from speechlasso.evaluation.inner_folds import fit_role, is_inner, predictions_role
+from speechlasso.language_model.settings import Finetune
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
 from speechlasso.selection.settings import LassoFitting, LassoSelection
@@ -237,6 +238,12 @@ class Artifacts:
             for number, inner in folds
         }
 
+    def choosing(self, arm: System, finetune: Finetune) -> dict[str, Variant]:
+        """What fine-tuning reads of inner folds to choose its epoch and its threshold by."""
+        fits = self.inner_fits(arm) if finetune.epochs > 1 else {}
+        is_tuned = finetune.decision_threshold == "tuned"
+        return fits | (self.inner_predictions(arm) if is_tuned else {})
+
     def predictions(self, training: Variant) -> Variant:
         """A light system predicts in the job that fits it."""
         if training.settings.predicts:
@@ -325,6 +332,11 @@ class Artifacts:
     def learns_codes(self) -> bool:
         """Whether the tokenizer learned its codebooks here."""
         return TOKENIZERS[self.settings.tokenizer.method].learns
+
+    @property
+    def has_text(self) -> bool:
+        dataset = self.settings.dataset
+        return dataset.source == "demo" or dataset.table.columns.text is not None
 
     @property
     def has_audio(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from speechlasso.errors import InputError
+from speechlasso.language_model.settings import Finetune
 from speechlasso.section import INPUTS, Section, ordered
 
 USED_BY_RULES = frozenset(("specs", "data"))
@@ -63,6 +64,10 @@ class System(Section):
     def as_read(self) -> Self:
         # Sections are overridden before anything reads them.
         return self.with_defaults("override")
+
+    def finetune_as_read(self, finetune: Finetune) -> Finetune:
+        """The section `finetune` with all that the system does not read at its default."""
+        return finetune.as_read(self.reads_audio)
 
     @abstractmethod
     def reads(self, artifacts: Any) -> Reads:

@@ -36,15 +36,11 @@ class TokenLM(SystemOfTokens):
             upstream["centroids"] = artifacts.centroids()
         if len(self.inputs) == 2 and settings.finetune.schedule:
             upstream["examples"] = artifacts.examples(settings.finetune.schedule)
-        if settings.finetune.epochs > 1:
-            upstream |= artifacts.inner_fits(self)
-        if settings.finetune.decision_threshold == "tuned":
-            upstream |= artifacts.inner_predictions(self)
         return Reads(
-            upstream,
+            upstream | artifacts.choosing(self, settings.finetune),
             sections={
                 "lm": lm,
-                "finetune": settings.finetune.as_read(self.reads_audio),
+                "finetune": self.finetune_as_read(settings.finetune),
             },
             chooses=settings.finetune.chooses,
             positive_label=True,  # whose threshold may be tuned

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from speechlasso.evaluation.inner_folds import (
-    best_value,
-    mean_scores,
-    record,
-    validation_rows,
-)
+from speechlasso.evaluation.inner_folds import mean_scores, record
 from speechlasso.files import write_csv
-from speechlasso.language_model.finetuning import Settled, finetune
+from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import scheduled
+from speechlasso.systems.settled_epochs import settled_by_inner_folds
 from speechlasso.training.processes import in_processes
 
 if TYPE_CHECKING:
@@ -27,20 +23,11 @@ if TYPE_CHECKING:
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
-    """Fine-tune on the token texts, from adapted rows where there are some.
-
-    Without validation rows it stops after the epoch with the best mean validation score over the
-    inner folds, of the epochs that all their trainings have reached before their patience ended.
-    """
+    """Fine-tune on the token texts, from adapted rows where there are some."""
     criterion, inner_scores = settings.criterion, mean_scores(inputs, settings.criterion)
     examples = pd.read_parquet(inputs["token_texts"][0])
     if "examples" in inputs:
         examples = scheduled(examples, pd.read_parquet(inputs["examples"][0]))
-    settled = None
-    if not (examples["split"] == "validation").any():
-        only = settings.finetune.epochs
-        epochs = best_value(inner_scores, criterion) if inner_scores else only
-        settled = Settled(epochs, validation_rows(inputs))
     work = partial(
         finetune,
         examples,
@@ -51,7 +38,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         new_tokens=_new_tokens(inputs),
         seed=settings.seed,
         threads=threads,
-        settled=settled,
+        settled=settled_by_inner_folds(examples, inputs, settings, inner_scores),
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
