@@ -34,18 +34,20 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
+            "arms.learned.*",
             "tokenizer.segment_seconds",
         ],
     ),
     "other ways": (
         {
-            "experiment": {"arms": ["cv", "stable", "ranked", "chance", "pooled"]},
+            "experiment": {"arms": ["cv", "stable", "ranked", "chance", "pooled", "heard"]},
             "arms": {
                 "cv": {"select": "cv"},
                 "stable": {"select": "stable", "adapt": False},
                 "ranked": {"select": "ranked", "adapt": False},
                 "chance": {"select": "sized", "system": "bow_linear", "classifier": "dummy"},
                 "pooled": {"system": "pooled_linear", "layers": [2]},
+                "heard": {"system": "learned", "layers": [2]},
             },
             "select": {
                 "cv": {

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PositiveInt,
     model_validator,
 )
@@ -71,6 +72,19 @@ class Adapt(Training):
     def as_read(self) -> Self:
         # A corpus is upstream, and its key says more.
         return self.with_defaults("corpus", "splits") if self.corpus else self
+
+
+class Transcription(Section):
+    epochs: PositiveInt = 10
+    """Passes over the training rows in stage 1: convolutions and layer weights learn to transcribe,
+    the language model is as it was."""
+    warm_up_epochs: NonNegativeInt = 2
+    """Passes in which low-rank updates learn to transcribe along, before they learn the task."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate of both; batches are those of finetune."""
+    mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the words that a masked language model has to tell from the speech and the others;
+    causal ones tell all of them."""
 
 
 class LoRA(Section):

@@ -243,7 +243,7 @@ class TokenTexts(Stage):
 
     @property
     def label(self) -> str:
-        return "-".join(self.inputs)
+        return "-".join(self.inputs) or "rows"
 
 
 class AdaptLM(Stage):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from speechlasso.registry import Card, OneOf, Registry
 from speechlasso.systems.bow_linear import BowLinear
 from speechlasso.systems.late_fusion import LateFusion
+from speechlasso.systems.learned import Learned
 from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
 from speechlasso.systems.token_lm import TokenLM
@@ -93,6 +94,22 @@ SYSTEMS = Registry(
             files=("model.npz",),
         ),
         SystemCard(
+            name="learned",
+            settings=Learned,
+            implementation="speechlasso.systems.learned_model",
+            description="A language model reads words and vectors that it learned to make of a "
+            "speech encoder's frames.",
+            rule="finetune",
+            files=(
+                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
+                *("adapter.safetensors", "learned.json"),
+            ),
+            records=("training_log.csv",),
+            predicts_from=("token_texts", "frames"),
+            mem_mb=6000,
+            runtime=480,
+        ),
+        SystemCard(
             name="late_fusion",
             settings=LateFusion,
             implementation="speechlasso.systems.late_fusion_model",
@@ -119,5 +136,9 @@ def default_arms() -> dict[str, System]:
         "bow_linear": BowLinear(**linear, select="lasso"),
         "bow_linear_all": BowLinear(**linear, select="all"),
         "pooled_linear": PooledLinear(system="pooled_linear"),
+        "learned": Learned(
+            system="learned",
+            override={"encoder": {"layers": "all"}, "finetune": {"learning_rate": 0.001}},
+        ),
         "fused": LateFusion(system="late_fusion", arms=["text_only", "audio_only"]),
     }
