@@ -107,6 +107,7 @@ def numbers() -> dict[str, object]:
     return (
         numbers_of_the_language_model()
         | numbers_of_frames()
+        | numbers_of_learned_vectors()
         | {
             "manifest": manifest_of_a_table(),
             "fit_tokenizer": codebook_norms(tokenizer),
@@ -179,6 +180,21 @@ def numbers_of_frames() -> dict[str, object]:
         ],
         "pooled_linear": pooled.filter(like="p_").map("{:.2f}".format).to_csv(index=False),
     }
+
+
+def numbers_of_learned_vectors() -> dict[str, object]:
+    """Two digits, as processors add in different orders."""
+    from tests.unit.spoken_words import made_frames, made_inputs, made_rows, tiny_lm, training
+
+    from speechlasso.systems import learned_model
+
+    rows = made_rows(24)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = made_inputs(Path(folder), rows, made_frames(rows))
+        settings = training(tiny_lm(Path(folder, "lm"), "bert"))
+        learned_model.fit(inputs, settings, Path(folder), threads=1)
+        found = learned_model.open(Path(folder)).predict(inputs, threads=1)
+    return {"learned": found.filter(like="p_").map("{:.2f}".format).to_csv(index=False)}
 
 
 def version_of(name: str) -> int:

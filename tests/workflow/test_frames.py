@@ -10,11 +10,12 @@ from speechlasso.features.frame_files import FrameFiles
 from tests.unit import tiny_codecs
 
 POOLED = {
-    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens"]},
+    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard"]},
     "encoder": {"model": "encoder", "layers": "all"},
     "arms": {
         "first": {"system": "pooled_linear", "inputs": ["audio"], "layers": [0], "C": [0.01]},
         "all": {"system": "pooled_linear", "classifier": "linear_svm"},
+        "heard": {"system": "learned", "transcription": {"epochs": 1, "warm_up_epochs": 1}},
         "tokens": {
             "system": "bow_linear",
             "select": "all",
@@ -35,6 +36,7 @@ OPTIONS = ("--configfile", "tiny.yaml", "pooled.yaml")
 AFTER_POOLED = {"fit_linear_pooled_linear", "evaluate", "summarise", "report", "all"}
 AFTER_FRAMES = {
     *("fit_tokenizer", "tokenize_audio", "build_bow", "select_tokens", "fit_linear"),
+    *("finetune_learned", "predict"),
     *AFTER_POOLED,
 }
 
@@ -53,6 +55,9 @@ def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     assert (
         len(dict(FrameFiles(shards).read())) == runs.loc[runs["arm"] == "all", "n_examples"].sum()
     )
+    heard = runs[runs["arm"] == "heard"]
+    # 50 frames a second, and 8 of them to a vector.
+    assert heard["mean_audio_tokens"].between(3, 30).all() and (heard["mean_text_tokens"] > 1).all()
     assert workspace.planned_rules(*OPTIONS) == set()
     another = "arms={first: {layers: [2]}}"
     assert workspace.planned_rules(*OPTIONS, "--config", another) == AFTER_POOLED

@@ -41,6 +41,18 @@ def test_some_utterances_are_read_alone(shards):
     assert [name for name, _ in FrameFiles(paths).read(ids={"u1", "u2"})] == ["u2", "u1"]
 
 
+def test_any_utterance_is_read_at_any_time(shards):
+    frames, paths = shards
+    by_id = FrameFiles(paths).by_id([5, 0])
+    for name in ("u1", "u0", "u2"):
+        expected = frames[name].astype(np.float16)[:, [2, 0]]
+        assert by_id.n_frames(name) == len(expected)
+        np.testing.assert_array_equal(by_id.read(name), expected)
+        np.testing.assert_array_equal(by_id.read(name, 2), expected[:2])
+    with pytest.raises(InputError, match=r"\[1\] are not among the layers"):
+        FrameFiles(paths).by_id([1])
+
+
 def test_a_layer_that_is_not_kept_is_named(shards):
     _, paths = shards
     with pytest.raises(InputError, match=r"\[1\] are not among the layers \[0, 2, 5\]"):

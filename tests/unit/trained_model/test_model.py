@@ -218,6 +218,14 @@ def test_a_folder_without_a_model_says_what_one_is(tmp_path):
     assert "inputs: Field required" in str(error.value)
 
 
+def test_a_model_that_reads_no_tokens_of_speech_is_refused(of_text, tmp_path):
+    recipe = json.loads((of_text.folder / "speechlasso.json").read_text())
+    recipe["inputs"] = ["text", "audio"]
+    (tmp_path / "speechlasso.json").write_text(json.dumps(recipe))
+    with pytest.raises(InputError, match="reads frames of a speech encoder"):
+        speechlasso.load(tmp_path)
+
+
 def test_a_folder_of_an_earlier_version_says_what_to_do(trained, tmp_path):
     folder = shutil.copytree(trained.folder, tmp_path / "copy")
     recipe = json.loads((folder / "speechlasso.json").read_text())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from speechlasso.errors import InputError
 from speechlasso.files import read_json
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.trained_model.recipe import SELECTION, SPEECH_TOKENIZER, Recipe
@@ -54,6 +55,11 @@ class TrainedModel:
     ) -> None:
         self.folder, self.threads = Path(folder), threads
         self.recipe = Recipe.read(folder)
+        if self.recipe.reads_audio and self.recipe.tokenizer is None:
+            raise InputError(
+                f"{folder}: this model reads frames of a speech encoder, but new clips are turned "
+                "into tokens only; give the folder of an arm with system: token_lm"
+            )
         self._tokenizer_settings = self.recipe.tokenizer_from(tokenizer or {})
 
     @cached_property
