@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from tests.unit.spoken_words import made_frames, made_inputs, made_rows, tiny_lm, training
+from tests.unit.tiny_models import save_causal, save_masked
+from transformers import BertConfig, LlamaConfig
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores
 from speechlasso.language_model import speech_finetuning
+from speechlasso.language_model.settings import LanguageModel
 from speechlasso.systems import learned_model
 from speechlasso.systems.learned import Learned
 
@@ -45,9 +48,9 @@ def models(tmp_path_factory):
     return {name: tiny_lm(folder / name, name) for name in MODELS}
 
 
-def fit(inputs, folder, lm, **settings):
+def fit(files, folder, lm, **settings):
     folder.mkdir(exist_ok=True)
-    said = learned_model.fit(inputs, training(lm, **settings), folder, threads=1)
+    said = learned_model.fit(files, training(lm, **settings), folder, threads=1)
     return said, pd.read_csv(folder / "training_log.csv")
 
 
@@ -101,18 +104,24 @@ def test_each_stage_changes_what_is_its_own(tmp_path, inputs, models, changed, n
     assert said["layer_weights"][0] != said["layer_weights"][1]
 
 
-@pytest.mark.parametrize("name", ["bert", "llama"])
-def test_the_stages_lower_their_losses_and_the_tone_is_learned(tmp_path, inputs, models, name):
-    transcription = {"epochs": 6, "warm_up_epochs": 4, "learning_rate": 0.02}
-    finetune = {"epochs": 8, "batch_size": 8, "patience": 8}
-    _, log = fit(inputs, tmp_path, models[name], finetune=finetune, transcription=transcription)
+@pytest.mark.parametrize(
+    ("save", "config"), [(save_masked, BertConfig), (save_causal, LlamaConfig)]
+)
+def test_the_stages_lower_their_losses_and_the_tone_is_learned(tmp_path, inputs, save, config):
+    """Of models whose weights are large enough to tell what they read apart."""
+    name = save(tmp_path / "lm", config, initializer_range=0.2)
+    lm = LanguageModel(name=name, max_length=100, precision="fp32")
+    transcription = {"epochs": 8, "warm_up_epochs": 4, "learning_rate": 0.03}
+    finetune = {"epochs": 8, "batch_size": 8, "patience": 8, "learning_rate": 0.02}
+    _, log = fit(inputs, tmp_path, lm, finetune=finetune, transcription=transcription)
     losses = {stage: part["train_loss"].to_numpy() for stage, part in log.groupby("stage")}
     assert losses["transcription"][-1] < 0.9 * losses["transcription"][0]
+    assert losses["warm_up"][-1] < losses["warm_up"][0]
     assert losses["warm_up"].min() < losses["transcription"].min()
-    assert losses["task"].min() < 0.5 * losses["task"][0]
+    assert losses["task"].min() < 0.2 * losses["task"][0]
     found = predictions(inputs, tmp_path)
     right = found["predicted"] == found["label"]
-    assert right[found["split"] == "test"].mean() > 0.8
+    assert right[found["split"] != "train"].mean() > 0.75
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])

@@ -262,7 +262,7 @@ def _new_reader(
     mean, spread = standardisation(frames.read(name) for name in learned)
     embeddings = classifier.model.get_input_embeddings().weight
     adapter = SpeechAdapter(*mean.shape, embeddings.shape[1], reduction)
-    adapter.start(mean, spread, float(embeddings.std()))
+    adapter.start(mean, spread, float(embeddings.detach().std()))
     names = examples["id"].drop_duplicates().tolist()
     return SpeechReader(classifier.model, adapter, frames, names)
 

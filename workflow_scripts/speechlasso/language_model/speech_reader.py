@@ -72,7 +72,7 @@ class SpeechReader(nn.Module):
         is_speech = [(part == AUDIO).astype(np.int64) for part in examples["part"]]
         return model_inputs(examples["input_ids"].tolist(), self.lm.config.pad_token_id) | {
             "is_speech": padded(is_speech, 0),
-            "utterance": torch.from_numpy(examples["number"].to_numpy(dtype=np.int64)),
+            "utterance": torch.tensor(examples["number"].tolist()),
         }
 
     def logits(self, batch: Batch) -> torch.Tensor:
