@@ -59,6 +59,7 @@ GOLDEN = {
     "encode_audio": (2, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
     "late_fusion": (1, "14936ac22d07"),
+    "learned": (1, "c281a70293da"),
     "schedule_examples": (1, "cda86d1186ca"),
 }
 

@@ -74,8 +74,11 @@ def classification_task(
     def batches(epoch: int) -> list[Batch]:
         rng = np.random.default_rng([seed, epoch])
         rows = phases[(epoch - 1) * len(phases) // settings.epochs]
-        targets = torch.from_numpy(_targets(rows))
-        return [batch | {"labels": targets[of]} for of, batch in reading.batches(rows, rng)]
+        targets = _targets(rows)
+        return [
+            batch | {"labels": torch.from_numpy(targets[of])}
+            for of, batch in reading.batches(rows, rng)
+        ]
 
     def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         logits = reading.logits(model, batch)
