@@ -1,7 +1,8 @@
-"""What the system pooled_linear reads: made texts and frames that know a class a little."""
+"""What systems of frames read: made texts and frames that know a class a little."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,36 @@ import pandas as pd
 
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.frame_files import FrameKind, write_frames
+from speechlasso.features.spectral_frames import N_SPECTRAL
 from speechlasso.pipeline.stages import FitLinear
 from speechlasso.selection.bag_of_words import build_bag_of_words
 from speechlasso.systems.pooled_linear import PooledLinear
 
 CLASSES = ["calm", "glad", "sad"]
 KIND = FrameKind([0, 2], 50.0, {})
+ACOUSTIC = FrameKind([0], 50.0, {"model": "spectral"})
 
 
-def made_inputs(folder: Path, n: int = 90) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+def hidden_states(rng: np.random.Generator, label: int) -> np.ndarray:
+    """Of two layers."""
+    return rng.normal(label, 1 + label, (rng.integers(3, 9), 2, 4))
+
+
+def acoustics(rng: np.random.Generator, label: int) -> np.ndarray:
+    """As `spectral_frames` makes them: classes differ in cepstra and pitch."""
+    frames = rng.normal(label, 2.0, (rng.integers(8, 30), 1, N_SPECTRAL))
+    frames[..., -3] = rng.uniform(-9, -1, frames.shape[:2])  # energy
+    frames[..., -2] = rng.normal(6.6 + 0.2 * label, 0.3, frames.shape[:2])
+    frames[..., -1] = rng.uniform(0, 1, frames.shape[:2])
+    return frames
+
+
+def made_inputs(
+    folder: Path,
+    n: int = 90,
+    frames_of: Callable[[np.random.Generator, int], np.ndarray] = hidden_states,
+    kind: FrameKind = KIND,
+) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
     """The files of each role, in two shards, and the frames by utterance."""
     rng = np.random.default_rng(5)
     labels = rng.integers(3, size=n)
@@ -28,13 +50,12 @@ def made_inputs(folder: Path, n: int = 90) -> tuple[dict[str, list[str]], dict[s
     ]
     build_bag_of_words(rows, None, None, lowercase=True).save(folder / "bow")
     frames = {
-        name: rng.normal(label, 1 + label, (rng.integers(3, 9), 2, 4))
-        for name, label in zip(rows["id"], labels, strict=True)
+        name: frames_of(rng, label) for name, label in zip(rows["id"], labels, strict=True)
     }
     paths = [str(folder / f"shard-{shard}-of-2.safetensors") for shard in range(2)]
     for shard, path in enumerate(paths):
         names = rows["id"].iloc[shard::2]
-        write_frames(path, {name: frames[name] for name in names}, KIND)
+        write_frames(path, {name: frames[name] for name in names}, kind)
     return {"bow": [str(folder / "bow" / "rows.parquet")], "frames": paths}, frames
 
 

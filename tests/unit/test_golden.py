@@ -58,6 +58,7 @@ GOLDEN = {
     "predict": (1, "42d238d9dbc6"),
     "encode_audio": (2, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
+    "mfcc_linear": (1, "?"),
     "late_fusion": (1, "14936ac22d07"),
     "learned": (1, "c281a70293da"),
     "schedule_examples": (1, "cda86d1186ca"),
@@ -161,11 +162,12 @@ def manifest_of_a_table() -> str:
 
 def numbers_of_frames() -> dict[str, object]:
     """Two digits, as processors add in different orders."""
-    from tests.unit.pooled_baseline import made_inputs, training
+    from tests.unit.pooled_baseline import ACOUSTIC, acoustics, made_inputs, training
     from tests.unit.tiny_codecs import hubert, save
 
     from speechlasso.features.hidden_states import load_hidden_states
-    from speechlasso.systems import pooled_linear_model
+    from speechlasso.systems import mfcc_linear_model, pooled_linear_model
+    from speechlasso.systems.mfcc_linear import MFCCLinear
 
     with tempfile.TemporaryDirectory() as folder:
         states = load_hidden_states(save(Path(folder, "hubert"), hubert), None, [0, 2], "fp32")
@@ -174,12 +176,17 @@ def numbers_of_frames() -> dict[str, object]:
         inputs, _ = made_inputs(Path(folder))
         pooled_linear_model.fit(inputs, training(C=[0.01]), Path(folder), threads=1)
         pooled = pooled_linear_model.open(Path(folder)).predict(inputs)
+        inputs, _ = made_inputs(Path(folder), frames_of=acoustics, kind=ACOUSTIC)
+        classic = stages.FitLinear(arm=MFCCLinear(system="mfcc_linear", C=[0.001]))
+        mfcc_linear_model.fit(inputs, classic, Path(folder), threads=1)
+        functional = mfcc_linear_model.open(Path(folder)).predict(inputs)
     return {
         "encode_audio": [
             [f"{np.linalg.norm(of_layer):.2f}" for of_layer in of_clip.swapaxes(0, 1)]
             for of_clip in frames
         ],
         "pooled_linear": pooled.filter(like="p_").map("{:.2f}".format).to_csv(index=False),
+        "mfcc_linear": functional.filter(like="p_").map("{:.2f}".format).to_csv(index=False),
     }
 
 

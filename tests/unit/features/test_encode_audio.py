@@ -14,6 +14,7 @@ from speechlasso.errors import InputError
 from speechlasso.features.encode_audio import encode_audio, in_half_precision
 from speechlasso.features.hidden_states import SAMPLE_RATE, load_hidden_states
 from speechlasso.features.settings import Encoder
+from speechlasso.features.spectral_frames import spectral_frames
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,18 @@ def test_all_layers_are_kept_unless_some_are_named(model, utterances):
 def test_a_layer_that_does_not_exist_is_refused(model, utterances):
     with pytest.raises(InputError, match="encoder: layer 4 is more than the 3 layers"):
         encode_audio(Encoder(model=model, layers=[0, 4]), utterances)
+
+
+def test_acoustics_need_no_model_and_no_other_setting(utterances):
+    settings = Encoder(model="spectral", layers=[3], precision="bf16", padding="window")
+    assert settings.as_read() == Encoder(model="spectral")
+    assert settings.kept_layers == [0] and settings.files() == {}
+    frames, kind = encode_audio(settings.as_read(), utterances)
+    assert kind.layers == [0] and kind.frame_rate == 50
+    sound = np.concatenate([tiny_codecs.sound(number, SAMPLE_RATE // 2) for number in (0, 1)])
+    expected = spectral_frames(sound).astype(np.float16)[:, None]
+    np.testing.assert_array_equal(frames["two"], expected)
+    assert frames["part"].shape == (13, 1, 16)
 
 
 def test_numbers_that_half_precision_cannot_hold_are_refused():

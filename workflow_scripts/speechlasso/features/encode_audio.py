@@ -1,4 +1,4 @@
-"""Frames of a pretrained encoder for every utterance: computed once for a corpus, read by many."""
+"""Frames of an encoder for every utterance: computed once for a corpus, read by many."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from speechlasso.audio.reading import segment_span
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.errors import InputError
 from speechlasso.features.clip_batches import encoded
+from speechlasso.features.encoders import SAMPLE_RATE, AcousticFrames, open_encoder
 from speechlasso.features.frame_files import FrameKind
-from speechlasso.features.hidden_states import SAMPLE_RATE, HiddenStates, load_hidden_states
+from speechlasso.features.hidden_states import HiddenStates
 from speechlasso.features.settings import Encoder
 
 logger = logging.getLogger(__name__)
@@ -49,24 +50,16 @@ def encode_audio(
         If the model cannot be loaded or lacks a layer, or a clip is not what it was.
     """
     torch.set_num_threads(n_threads)
-    states = load_hidden_states(
-        settings.model,
-        settings.revision,
-        settings.kept_layers,
-        settings.precision,
-        section="encoder",
-        own_length=settings.padding == "none",
-    )
-
-    logger.info("%s", _size(states, utterances))
+    encoder = open_encoder(settings, settings.kept_layers)
+    logger.info("%s", _size(encoder, utterances))
 
     def encode(waveforms: list[np.ndarray]) -> list[np.ndarray]:
-        return [in_half_precision(frames) for frames in states.encoder.encode(waveforms)]
+        return [in_half_precision(frames) for frames in encoder.encode(waveforms)]
 
     frames = encoded(encode, utterances, SAMPLE_RATE, clips)
     found = dict(zip(utterances["id"], frames, strict=True))
     told = settings.model_dump(mode="json")
-    return found, FrameKind(states.layers, states.frame_rate, told)
+    return found, FrameKind(encoder.layers, encoder.frame_rate, told)
 
 
 def in_half_precision(frames: np.ndarray) -> np.ndarray:
@@ -87,15 +80,16 @@ def in_half_precision(frames: np.ndarray) -> np.ndarray:
     return half
 
 
-def _size(states: HiddenStates, utterances: pd.DataFrame) -> str:
+def _size(encoder: HiddenStates | AcousticFrames, utterances: pd.DataFrame) -> str:
     """How large the frames will be, for people."""
     columns = [utterances[name] for name in ("audio", "start", "end") if name in utterances]
     seconds = 0.0
     for audio, *segment in zip(*columns, strict=True):
         spans = [segment_span(clip, *segment) for clip in audio]
         seconds += sum(end - start for start, end in spans)
-    n_numbers = seconds * states.frame_rate * len(states.layers) * states.size
+    n_layers = len(encoder.layers)
+    n_numbers = seconds * encoder.frame_rate * n_layers * encoder.size
     return (
-        f"frames of {len(utterances)} utterances, {seconds / 60:.1f} minutes, {len(states.layers)} "
+        f"frames of {len(utterances)} utterances, {seconds / 60:.1f} minutes, {n_layers} "
         f"layers: about {2 * n_numbers / 1e6:.0f} MB"
     )

@@ -47,6 +47,9 @@ class HiddenStates:
         """Frames per second."""
         return SAMPLE_RATE / self.encoder.hop
 
+    def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return self.encoder.encode(waveforms)
+
 
 def load_hidden_states(
     name: str,

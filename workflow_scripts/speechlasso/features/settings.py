@@ -1,18 +1,22 @@
-"""Settings of the pretrained encoder whose hidden states are frames."""
+"""Settings of the encoder that makes frames of clips."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from speechlasso.files import files_of_model
 from speechlasso.section import ORDERED_NUMBERS, Section
 
+ACOUSTIC_ENCODERS = ("spectral",)
+"""Names for `encoder.model` that mean no model: frames computed from the waveform alone."""
+
 
 class Encoder(Section):
     model: str = "openai/whisper-tiny.en"
-    """A HuBERT, WavLM or Whisper: hub id or local directory."""
+    """A HuBERT, WavLM or Whisper: hub id or local directory. Or spectral, without any model:
+    cepstra, energy and pitch, as layer 0; no other key of this section is read then."""
     revision: str | None = None
     """Commit of the model on the hub."""
     layers: (
@@ -31,8 +35,19 @@ class Encoder(Section):
     @property
     def kept_layers(self) -> list[int] | None:
         """None for all."""
+        if self.is_acoustic:
+            return [0]
         return None if self.layers == "all" else self.layers
 
     def files(self) -> dict[str, str]:
         """Files on this machine that the encoder is read from; none for a model of the hub."""
-        return files_of_model("model", self.model)
+        return {} if self.is_acoustic else files_of_model("model", self.model)
+
+    @property
+    def is_acoustic(self) -> bool:
+        return self.model in ACOUSTIC_ENCODERS
+
+    def as_read(self) -> Self:
+        if not self.is_acoustic:
+            return self
+        return self.with_defaults("revision", "layers", "padding", "precision")

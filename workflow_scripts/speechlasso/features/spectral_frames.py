@@ -43,6 +43,8 @@ ACTIVE_ENERGY_RANGE = 5.0  # nats, 22 dB: speech as against pauses
 PRIOR_WEIGHT = 1e-3  # of the clip's mean, as a share of a full window: counts only in long pauses
 
 STREAMS = ("spectrum", "pitch", "energy", "phrase")
+N_SPECTRAL = N_CEPSTRA + 3
+"""Features of `spectral_frames`: cepstra, energy, frequency, periodicity."""
 
 
 def frame_streams(waveform: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -72,6 +74,23 @@ def frame_streams(waveform: np.ndarray) -> tuple[np.ndarray, ...]:
         np.column_stack([energy, energy_slope, cepstra[:, :2], periodicity]),
         phrase_statistics(cepstra, energy, pitch, periodicity, voiced),
     )
+
+
+def spectral_frames(waveform: np.ndarray) -> np.ndarray:
+    """Cepstra, energy, frequency of the likeliest pitch and periodicity, in these columns.
+
+    Parameters
+    ----------
+    waveform
+        As for `frame_streams`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n_frames, N_SPECTRAL).
+    """
+    waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    return np.column_stack([*cepstra_and_energy(waveform), *pitch_candidates(waveform)])
 
 
 def cepstra_and_energy(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

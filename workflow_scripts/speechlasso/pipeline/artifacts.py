@@ -11,6 +11,7 @@ from speechlasso.data.folds import inner_fold_names
 from speechlasso.data.settings import Columns, Schedule, Table
 from speechlasso.errors import InputError
 from speechlasso.evaluation.inner_folds import fit_role, is_inner, predictions_role
+from speechlasso.features.settings import Encoder
 from speechlasso.language_model.settings import Finetune
 from speechlasso.pipeline import stages
 from speechlasso.pipeline.variants import Variant
@@ -109,7 +110,7 @@ class Artifacts:
         return Variant(stages.Codes(tokenizer=tokenizer), upstream)
 
     def frames(self, key: str, layers: list[int] | None = None) -> Variant:
-        """Hidden states of the encoder: `features.frame_files.FrameFiles` reads them.
+        """Frames of the encoder: `features.frame_files.FrameFiles` reads them.
 
         Parameters
         ----------
@@ -132,7 +133,16 @@ class Artifacts:
         return self._frames_of(self.manifest())
 
     def _frames_of(self, manifest: Variant) -> Variant:
-        return Variant(stages.EncodeAudio(encoder=self.settings.encoder), {"manifest": manifest})
+        encoder = self.settings.encoder.as_read()
+        return Variant(stages.EncodeAudio(encoder=encoder), {"manifest": manifest})
+
+    @_made_once
+    def acoustic_frames(self, name: str) -> Variant:
+        """Frames that need no model (`features.settings.ACOUSTIC_ENCODERS`), whatever the encoder
+        of the experiment is."""
+        return Variant(
+            stages.EncodeAudio(encoder=Encoder(model=name)), {"manifest": self.manifest()}
+        )
 
     @_made_once
     def bag_of_words(self, with_audio: bool = True) -> Variant:

@@ -162,7 +162,7 @@ class Codes(OfTokenizer):
 
 
 class EncodeAudio(Stage):
-    """Frames of a pretrained encoder, the same in all folds."""
+    """Frames of an encoder, the same in all folds."""
 
     name = "encode_audio"
     version = 2
@@ -177,6 +177,8 @@ class EncodeAudio(Stage):
         return self.encoder.files()
 
     def models(self) -> dict[str, tuple[str, str | None]]:
+        if self.encoder.is_acoustic:
+            return {}
         return {"encoder": (self.encoder.model, self.encoder.revision)}
 
 

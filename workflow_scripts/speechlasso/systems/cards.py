@@ -10,6 +10,7 @@ from speechlasso.registry import Card, OneOf, Registry
 from speechlasso.systems.bow_linear import BowLinear
 from speechlasso.systems.late_fusion import LateFusion
 from speechlasso.systems.learned import Learned
+from speechlasso.systems.mfcc_linear import MFCCLinear
 from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
 from speechlasso.systems.token_lm import TokenLM
@@ -110,6 +111,15 @@ SYSTEMS = Registry(
             runtime=480,
         ),
         SystemCard(
+            name="mfcc_linear",
+            settings=MFCCLinear,
+            implementation="speechlasso.systems.mfcc_linear_model",
+            description="Linear classifier of functionals (statistics over time of cepstra, pitch "
+            "and energy) and of words, without any pretrained model.",
+            rule="fit_linear",
+            files=("model.npz",),
+        ),
+        SystemCard(
             name="late_fusion",
             settings=LateFusion,
             implementation="speechlasso.systems.late_fusion_model",
@@ -140,5 +150,6 @@ def default_arms() -> dict[str, System]:
             system="learned",
             override={"encoder": {"layers": "all"}, "finetune": {"learning_rate": 0.001}},
         ),
+        "mfcc_linear": MFCCLinear(system="mfcc_linear", inputs=["audio"]),
         "fused": LateFusion(system="late_fusion", arms=["text_only", "audio_only"]),
     }

@@ -62,7 +62,7 @@ def best_classifier(
     best
         Fitted on the training rows.
     training
-        Its C, and the validation score of each.
+        Its C, the validation score of each, and how many parameters it has.
     """
     labels, split = (rows[name].to_numpy() for name in ("label", "split"))
     train, validation = (np.flatnonzero(split == name) for name in ("train", "validation"))
@@ -70,10 +70,14 @@ def best_classifier(
     def fitted(C: float) -> ClassifierMixin:
         return new_classifier(C).fit(features[train], labels[train])
 
+    def told(best: float, classifier: ClassifierMixin, scores: Mapping[float, float]) -> tuple:
+        size = {"trainable_parameters": _n_coefficients(classifier)}
+        return classifier, {"C": best, **record(criterion, scores), **size}
+
     if not len(validation):
         scores = inner_scores or {}
         best = best_value(scores, criterion) if scores else min(strengths)
-        return fitted(best), {"C": best, **record(criterion, scores)}
+        return told(best, fitted(best), scores)
     classes = np.unique(labels[train])
     truth = np.searchsorted(classes, labels[validation])
     probabilities = probabilities or (lambda classifier, some: classifier.predict_proba(some))
@@ -83,7 +87,12 @@ def best_classifier(
         for C, classifier in tried.items()
     }
     best = best_value(scores, criterion)
-    return tried[best], {"C": best, **record(criterion, scores)}
+    return told(best, tried[best], scores)
+
+
+def _n_coefficients(classifier: ClassifierMixin) -> int:
+    """Weights and intercepts; a classifier that draws has none."""
+    return sum(np.size(getattr(classifier, name, ())) for name in ("coef_", "intercept_"))
 
 
 def learned_weights(weights: Pipeline) -> dict[str, np.ndarray]:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from speechlasso.section import ORDERED_NUMBERS, PositiveFloat
-from speechlasso.systems.settings import Reads, SystemOfInputs
+from speechlasso.section import ORDERED_NUMBERS
+from speechlasso.systems.linear_of_features import LinearOfFeatures
 
 
-class PooledLinear(SystemOfInputs):
+class PooledLinear(LinearOfFeatures):
     system: Literal["pooled_linear"]
     """Linear classifier of the mean and the spread of the encoder's frames (`encoder`), and of
     words."""
@@ -19,22 +19,10 @@ class PooledLinear(SystemOfInputs):
     ] = None
     """Whose hidden states to pool, among those that the encoder keeps; by default all, side by
     side."""
-    classifier: Literal["logistic_regression", "linear_svm"] = "logistic_regression"
-    """linear_svm has no probabilities of its own: its margins stand in for their logarithms."""
-    C: Annotated[list[PositiveFloat], Field(min_length=1), ORDERED_NUMBERS] = [
-        *(0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.1)
-    ]
-    """Inverse strengths of the L2 penalty to try; the validation metric chooses."""
 
     def as_read(self) -> Self:
         arm = super().as_read()
         return arm if self.reads_audio else arm.with_defaults("layers")
 
-    def reads(self, artifacts: Any) -> Reads:
-        upstream = {"bow": artifacts.bag_of_words(with_audio=False)}
-        if self.reads_audio:
-            upstream["frames"] = artifacts.frames("pooled_linear's layers", self.layers)
-        chooses = len(self.C) > 1
-        if chooses:
-            upstream |= artifacts.inner_fits(self)
-        return Reads(upstream, chooses=chooses, draws=False)
+    def frames(self, artifacts: Any) -> Any:
+        return artifacts.frames("pooled_linear's layers", self.layers)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlasso.errors import InputError
+from speechlasso.features.encoders import AcousticFrames, open_encoder
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
 from speechlasso.files import sha256
@@ -85,26 +86,17 @@ class HiddenStateCodes:
     def encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """As `AudioTokenizer.encode`, by running the encoder."""
         # In half precision, as frames on disk are.
-        states = (frames.astype(np.float16) for frames in self._states.encoder.encode(waveforms))
+        states = (frames.astype(np.float16) for frames in self._opened.encode(waveforms))
         return [self.encode_frames(frames) for frames in states]
 
     @cached_property
-    def _states(self) -> HiddenStates:
-        from speechlasso.features.hidden_states import load_hidden_states
-
+    def _opened(self) -> HiddenStates | AcousticFrames:
         if digests(self.encoder) != self.encoder_files:
             raise InputError(
                 f"encoder.model: the files of {self.encoder.model!r} are not those that the "
                 "tokenizer was fitted to; put them back, or run the experiment again"
             )
-        return load_hidden_states(
-            self.encoder.model,
-            self.encoder.revision,
-            self.encoder.layers,
-            self.encoder.precision,
-            section="encoder",
-            own_length=self.encoder.padding == "none",
-        )
+        return open_encoder(self.encoder, self.encoder.kept_layers)
 
     def save(self, path: str | Path) -> None:
         """One safetensors file; the encoder is only named."""
