@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.features.frame_files import FrameKind, write_frames
+from speechlasso.features.frame_files import FrameFiles, FrameKind, write_frames
 from speechlasso.features.spectral_frames import N_SPECTRAL
+from speechlasso.language_model.token_text import token_texts
 from speechlasso.pipeline.stages import FitLinear
 from speechlasso.selection.bag_of_words import build_bag_of_words
 from speechlasso.systems.pooled_linear import PooledLinear
@@ -49,14 +50,29 @@ def made_inputs(
         f"{'yes' if label == 1 else 'no'} word{i % 7}" for i, label in enumerate(labels)
     ]
     build_bag_of_words(rows, None, None, lowercase=True).save(folder / "bow")
-    frames = {
-        name: frames_of(rng, label) for name, label in zip(rows["id"], labels, strict=True)
-    }
+    frames = {name: frames_of(rng, label) for name, label in zip(rows["id"], labels, strict=True)}
     paths = [str(folder / f"shard-{shard}-of-2.safetensors") for shard in range(2)]
     for shard, path in enumerate(paths):
         names = rows["id"].iloc[shard::2]
         write_frames(path, {name: frames[name] for name in names}, kind)
-    return {"bow": [str(folder / "bow" / "rows.parquet")], "frames": paths}, frames
+    token_texts(rows, ["text"], None, None).to_parquet(folder / "token_texts.parquet")
+    inputs = {"bow": [str(folder / "bow" / "rows.parquet")], "frames": paths}
+    return inputs | {"token_texts": [str(folder / "token_texts.parquet")]}, frames
+
+
+def with_others_changed(
+    inputs: dict[str, list[str]], frames: dict[str, np.ndarray], folder: Path
+) -> dict[str, list[str]]:
+    """The same files, but with other labels and frames of all rows that are not for training."""
+    rows = pd.read_parquet(inputs["token_texts"][0])
+    others = rows["split"] != "train"
+    rows.loc[others, "label"] = rows.loc[others, "label"].to_numpy()[::-1]
+    paths = [str(folder / name) for name in ("others.parquet", "others.safetensors")]
+    rows.to_parquet(paths[0])
+    changed = {name: of_clip * 3 + 1 for name, of_clip in frames.items()}
+    kept = {name: frames[name] for name in rows.loc[~others, "id"]}
+    write_frames(paths[1], changed | kept, FrameFiles(inputs["frames"]).kind)
+    return {"token_texts": paths[:1], "frames": paths[1:]}
 
 
 def training(**arm) -> FitLinear:

@@ -58,7 +58,9 @@ GOLDEN = {
     "predict": (1, "42d238d9dbc6"),
     "encode_audio": (2, "27b8728fe3a1"),
     "pooled_linear": (1, "9c6cfae4eee9"),
-    "mfcc_linear": (1, "?"),
+    "mfcc_linear": (1, "262a2287cdd7"),
+    "mfcc_lstm": (1, "78a9afde1e7d"),
+    "text_ssl": (1, "2c008d316b26"),
     "late_fusion": (1, "14936ac22d07"),
     "learned": (1, "c281a70293da"),
     "schedule_examples": (1, "cda86d1186ca"),
@@ -110,6 +112,7 @@ def numbers() -> dict[str, object]:
         numbers_of_the_language_model()
         | numbers_of_frames()
         | numbers_of_learned_vectors()
+        | numbers_of_networks_of_frames()
         | {
             "manifest": manifest_of_a_table(),
             "fit_tokenizer": codebook_norms(tokenizer),
@@ -203,6 +206,32 @@ def numbers_of_learned_vectors() -> dict[str, object]:
         learned_model.fit(inputs, settings, Path(folder), threads=1)
         found = learned_model.open(Path(folder)).predict(inputs, threads=1)
     return {"learned": found.filter(like="p_").map("{:.2f}".format).to_csv(index=False)}
+
+
+def numbers_of_networks_of_frames() -> dict[str, object]:
+    """Two digits, as processors add in different orders."""
+    from tests.unit.pooled_baseline import ACOUSTIC, acoustics, made_inputs
+    from tests.unit.tiny_models import save_bert
+
+    from speechlasso.systems import mfcc_lstm_model, text_ssl_model
+    from speechlasso.systems.mfcc_lstm import MFCCLSTM
+    from speechlasso.systems.text_ssl import TextSSL
+
+    common = {"finetune": Finetune(epochs=2), "seed": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        lm = LanguageModel(name=save_bert(Path(folder, "lm")), precision="fp32", max_length=64)
+        recurrent = stages.FinetuneLM(arm=MFCCLSTM(system="mfcc_lstm", hidden_size=4), **common)
+        fused = stages.FinetuneLM(arm=TextSSL(system="text_ssl"), lm=lm, **common)
+        found = {}
+        for name, module, settings, made in (
+            ("mfcc_lstm", mfcc_lstm_model, recurrent, {"frames_of": acoustics, "kind": ACOUSTIC}),
+            ("text_ssl", text_ssl_model, fused, {}),
+        ):
+            inputs, _ = made_inputs(Path(folder), **made)
+            module.fit(inputs, settings, Path(folder), threads=1)
+            probabilities = module.open(Path(folder)).predict(inputs, threads=1).filter(like="p_")
+            found[name] = probabilities.map("{:.2f}".format).to_csv(index=False)
+    return found
 
 
 def version_of(name: str) -> int:

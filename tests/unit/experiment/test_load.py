@@ -254,3 +254,13 @@ def test_arms_that_read_what_a_table_lacks_are_named_for_text_and_audio():
     ) in message
     assert f"adapt.corpus.columns.text: null, but these arms read text: {readers};" in message
     load_settings(raw | {"experiment": {"arms": ["audio_only"]}})
+
+
+def test_what_a_system_always_reads_is_looked_for_as_well():
+    raw = {"dataset": {"source": "table"}, "experiment": {"arms": ["mfcc_lstm", "text_ssl"]}}
+    found = {}
+    for missing in ("audio", "text"):
+        table = {"path": "t.csv", "columns": {"split": "split", missing: None}}
+        found[missing] = message_for(raw | {"dataset": {"source": "table", "table": table}})
+    assert "these arms read audio: mfcc_lstm, text_ssl;" in found["audio"]
+    assert "these arms read text: text_ssl;" in found["text"]

@@ -35,12 +35,18 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
             "arms.learned.*",
+            *("arms.mfcc_linear.*", "arms.mfcc_lstm.*", "arms.text_ssl.*"),
             "tokenizer.segment_seconds",
         ],
     ),
     "other ways": (
         {
-            "experiment": {"arms": ["cv", "stable", "ranked", "chance", "pooled", "heard"]},
+            "experiment": {
+                "arms": [
+                    *("cv", "stable", "ranked", "chance", "pooled"),
+                    *("heard", "classic", "recurrent", "joined"),
+                ]
+            },
             "arms": {
                 "cv": {"select": "cv"},
                 "stable": {"select": "stable", "adapt": False},
@@ -48,6 +54,9 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "chance": {"select": "sized", "system": "bow_linear", "classifier": "dummy"},
                 "pooled": {"system": "pooled_linear", "layers": [2]},
                 "heard": {"system": "learned", "layers": [2]},
+                "classic": {"system": "mfcc_linear"},
+                "recurrent": {"system": "mfcc_lstm"},
+                "joined": {"system": "text_ssl", "layers": [2]},
             },
             "select": {
                 "cv": {

@@ -55,6 +55,14 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
         yield f"{path}.select: no selection is named {name!r}{did_you_mean(name, selections)}"
 
 
+def _inputs(arm: Mapping) -> list:
+    """What an arm reads: what it says, or what its system always does."""
+    system = arm.get("system", "token_lm")
+    if _is_a(SystemOfInputs, arm):
+        return as_list(arm.get("inputs", ["text", "audio"]))
+    return getattr(SYSTEMS[system].settings, "inputs", []) if system in SYSTEMS else []
+
+
 def _is_a(kind: type[System], arm: Mapping) -> bool:
     system = arm.get("system", "token_lm")
     return system in SYSTEMS and issubclass(SYSTEMS[system].settings, kind)
@@ -140,11 +148,7 @@ def _dataset_problems(dataset: Mapping) -> Iterator[str]:
 def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
     """Arms of the experiment that read text or audio where a table has none."""
     chosen = as_list(as_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
-    inputs = {
-        name: as_list(as_mapping(arms[name]).get("inputs", ["text", "audio"]))
-        for name in _with_those_read(chosen, arms)
-        if _is_a(SystemOfInputs, as_mapping(arms[name]))
-    }
+    inputs = {name: _inputs(as_mapping(arms[name])) for name in _with_those_read(chosen, arms)}
     dataset = as_mapping(raw.get("dataset"))
     if dataset.get("source") == "table":
         yield from _missing_inputs("dataset.table", as_mapping(dataset.get("table")), inputs)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -22,7 +24,7 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.files import give_ordinary_rights
+from speechlasso.files import give_ordinary_rights, written_whole
 from speechlasso.language_model.classification import (
     Reading,
     Settled,
@@ -33,6 +35,12 @@ from speechlasso.language_model.classification import (
     scores_of_epochs,
 )
 from speechlasso.language_model.encoding import encode
+from speechlasso.language_model.feature_branch import (
+    FEATURES,
+    FeatureBranch,
+    WithFeatures,
+    stacked,
+)
 from speechlasso.language_model.lora import with_lora
 from speechlasso.language_model.new_row_training import (
     is_new_rows,
@@ -53,10 +61,13 @@ from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import vocabulary_digest
 from speechlasso.training.batching import length_grouped_batches, model_inputs
-from speechlasso.training.devices import computing, peak_memory_mb
+from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
 from speechlasso.training.loop import Batch, train
 from speechlasso.training.processes import process_number
 from speechlasso.training.settings import CHECKPOINT
+
+BRANCH = "features.safetensors"
+"""What a classifier of `features` beside the text leaves in its folder besides."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,12 @@ class FinetuneResult:
     peak_memory_mb: float
     decision_threshold: Threshold | None
     """None predicts the likeliest class."""
+    trainable_parameters: int
+
+    def told(self) -> dict[str, Any]:
+        """What training.json says of it, beside the scores."""
+        known = ("train_seconds", "peak_memory_mb", "decision_threshold", "trainable_parameters")
+        return {name: getattr(self, name) for name in known}
 
 
 def finetune(
@@ -80,6 +97,7 @@ def finetune(
     settings: Finetune,
     criterion: Criterion,
     new_tokens: NewTokens | None = None,
+    projection_size: int | None = None,
     seed: int,
     threads: int = 1,
     settled: Settled | None = None,
@@ -92,7 +110,8 @@ def finetune(
     ----------
     examples
         Columns `id`, `label`, `split`, `text` and `audio_tokens`, and with a schedule `phase`
-        (`token_text.scheduled`); test rows are not looked at.
+        (`token_text.scheduled`); test rows are not looked at. Where there are vectors to read
+        beside the text, `features`.
     model_folder
         Gets the model and its tokenizer as `transformers` saves them: they load with
         `AutoModelForSequenceClassification` and `AutoTokenizer`, without this package. While the
@@ -101,6 +120,8 @@ def finetune(
         The validation score that chooses the epoch.
     new_tokens
         The selection's; None for text alone, which adds nothing to the vocabulary.
+    projection_size
+        With `features`: numbers that they become in a branch of their own, saved as `BRANCH`.
     seed
         Draws the classification head, rows that are not adapted, batches and dropout.
     threads
@@ -127,9 +148,12 @@ def finetune(
             input_ids=encode(tokenizer, examples, lm.max_length)["input_ids"],
             class_index=examples["label"].map(loaded.model.config.label2id),
         )
-        model = _trainable(loaded, token_ids, settings)
+        language_model = _trainable(loaded, token_ids, settings)
+        branch = _branch(encoded, projection_size, len(classes))
+        model, reader = (_beside(one, branch) for one in (language_model, loaded.model))
+        n_learned = n_trainable(model)
         audio_tokens = token_ids[len(MARKERS) :]
-        reading = _reading(loaded.model, settings, audio_tokens)
+        reading = _reading(reader, settings, audio_tokens)
         task = classification_task(encoded, classes, reading, settings, criterion, seed, settled)
         log = train(
             model,
@@ -142,16 +166,19 @@ def finetune(
             checkpoint_folder=model_folder / CHECKPOINT,
             title="finetune",
         )
-        classifier = _plain(loaded.model, model)
+        classifier = _plain(loaded.model, language_model)
         if settings.decision_threshold == "tuned":
-            reading = _reading(classifier, settings, audio_tokens)
+            reading = _reading(_beside(classifier, branch), settings, audio_tokens)
             classifier.config.decision_threshold = chosen_threshold(
                 encoded, classes, reading, criterion, settled
             )
         save(classifier, tokenizer, model_folder)
+        if branch is not None:
+            _save_branch(branch, model_folder)
     threshold = getattr(classifier.config, "decision_threshold", None)
     scores = scores_of_epochs(log, task)
-    return FinetuneResult(log, scores, time.perf_counter() - started, peak_memory_mb(), threshold)
+    seconds = time.perf_counter() - started
+    return FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold, n_learned)
 
 
 def save(
@@ -164,6 +191,27 @@ def save(
         # safetensors makes its files private.
         give_ordinary_rights(model_folder / "model.safetensors")
         tokenizer.save_pretrained(model_folder)
+
+
+def _branch(examples: pd.DataFrame, size: int | None, n_classes: int) -> FeatureBranch | None:
+    """An untrained one, for features as the training rows have them."""
+    if FEATURES not in examples:
+        return None
+    learned = np.stack(list(examples.loc[examples["split"] == "train", FEATURES]))
+    branch = FeatureBranch(learned.shape[1], size, n_classes)
+    branch.standardise_as(learned)
+    return branch
+
+
+def _beside(classifier: torch.nn.Module, branch: FeatureBranch | None) -> torch.nn.Module:
+    return classifier if branch is None else WithFeatures(classifier, branch)
+
+
+def _save_branch(branch: FeatureBranch, model_folder: Path) -> None:
+    state = {name: tensor.cpu() for name, tensor in branch.state_dict().items()}
+    if process_number() == 0:
+        with written_whole(model_folder / BRANCH) as temporary:
+            save_file(state, temporary)
 
 
 def _add(
@@ -225,7 +273,7 @@ def _plain(classifier: PreTrainedModel, model: torch.nn.Module) -> PreTrainedMod
 
 
 def _reading(
-    classifier: PreTrainedModel, settings: Finetune, audio_token_ids: list[int]
+    classifier: torch.nn.Module, settings: Finetune, audio_token_ids: list[int]
 ) -> Reading:
     def batches(
         rows: pd.DataFrame, rng: np.random.Generator
@@ -234,17 +282,31 @@ def _reading(
         heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
         heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
         lengths = np.array([len(ids) for ids in heard])
+        vectors = _features(rows)
         return [
-            (batch, model_inputs([heard[row] for row in batch], classifier.config.pad_token_id))
+            (
+                batch,
+                model_inputs([heard[row] for row in batch], classifier.config.pad_token_id)
+                | ({FEATURES: stacked(vectors[row] for row in batch)} if vectors else {}),
+            )
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]
 
     def logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         return model(**inputs).logits
 
     def probabilities(rows: pd.DataFrame) -> np.ndarray:
         sequences = rows["input_ids"].tolist()
-        return class_probabilities(classifier.eval(), sequences, settings.part_size)
+        return class_probabilities(
+            classifier.eval(), sequences, settings.part_size, features=_features(rows)
+        )
 
-    return Reading(batches, logits, probabilities, lambda rows: rows["input_ids"].tolist())
+    def fingerprint(rows: pd.DataFrame) -> list[np.ndarray]:
+        return rows["input_ids"].tolist() + (_features(rows) or [])
+
+    return Reading(batches, logits, probabilities, fingerprint)
+
+
+def _features(rows: pd.DataFrame) -> list[np.ndarray] | None:
+    return rows[FEATURES].tolist() if FEATURES in rows else None

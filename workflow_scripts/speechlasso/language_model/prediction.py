@@ -21,6 +21,7 @@ from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.hub import readable_errors
 from speechlasso.language_model.encoding import encode
+from speechlasso.language_model.feature_branch import FEATURES, stacked
 from speechlasso.language_model.vocabulary import check_vocabulary, vocabulary_digest
 from speechlasso.training.batching import length_sorted_batches, model_inputs
 from speechlasso.training.devices import best_device, computing, on_device
@@ -121,14 +122,23 @@ def class_probabilities(
     sequences: list[np.ndarray],
     batch_size: int,
     *,
+    features: list[np.ndarray] | None = None,
     show_progress: bool = False,
 ) -> np.ndarray:
-    """Softmax over the classes, float64, (n_examples, n_classes), in the order of the sequences."""
+    """Softmax over the classes, float64, (n_examples, n_classes), in the order of the sequences.
+
+    Parameters
+    ----------
+    features
+        A vector beside each sequence, for a model that reads such (`feature_branch.WithFeatures`).
+    """
     device = next(model.parameters()).device
     probabilities = np.empty((len(sequences), model.config.num_labels))
     batches = length_sorted_batches(np.array([len(ids) for ids in sequences]), batch_size)
     for rows in tqdm(batches, desc="predict", unit="batch", delay=1, disable=not show_progress):
         inputs = model_inputs([sequences[row] for row in rows], model.config.pad_token_id)
+        if features is not None:
+            inputs[FEATURES] = stacked(features[row] for row in rows)
         logits = model(**on_device(inputs, device)).logits
         probabilities[rows] = logits.double().softmax(dim=1).cpu().numpy()
     return probabilities

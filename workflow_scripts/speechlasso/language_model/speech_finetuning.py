@@ -46,7 +46,7 @@ from speechlasso.language_model.speech_adapter import SpeechAdapter, standardisa
 from speechlasso.language_model.speech_reader import PADDED, SpeechReader
 from speechlasso.language_model.transcription import transcription_task, with_body_of
 from speechlasso.training.batching import length_grouped_batches
-from speechlasso.training.devices import computing, peak_memory_mb
+from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
 from speechlasso.training.loop import Batch, Task, train
 from speechlasso.training.settings import CHECKPOINT
 
@@ -59,8 +59,6 @@ class SpeechFinetuning:
     """Its state."""
     layer_weights: list[float]
     """Of the encoder's layers."""
-    trainable_parameters: int
-    """While the task is learned."""
     mean_length: float
     """Of the training sequences: words, vectors of speech and special tokens."""
 
@@ -123,7 +121,7 @@ def finetune_with_speech(
         for parameter in head_parameters(classifier):
             parameter.requires_grad_(True)
         scores = scores_of_epochs(stages.train("task", reader, task), task)
-        n_trainable = sum(p.numel() for p in reader.parameters() if p.requires_grad)
+        n_learned = n_trainable(reader)
         reader.lm = updated.merge_and_unload()
         threshold = None
         if settings.decision_threshold == "tuned":
@@ -131,11 +129,11 @@ def finetune_with_speech(
             reader.lm.config.decision_threshold = threshold
         save(reader.lm, tokenizer, model_folder)
     log, seconds = pd.concat(stages.logs, ignore_index=True), time.perf_counter() - started
-    result = FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold)
+    result = FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold, n_learned)
     lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
     state = {name: tensor.cpu() for name, tensor in reader.adapter.state_dict().items()}
     weights = reader.adapter.layer_weights.tolist()
-    return SpeechFinetuning(result, state, weights, n_trainable, float(lengths.mean()))
+    return SpeechFinetuning(result, state, weights, float(lengths.mean()))
 
 
 def encoded_with_speech(

@@ -11,8 +11,10 @@ from speechlasso.systems.bow_linear import BowLinear
 from speechlasso.systems.late_fusion import LateFusion
 from speechlasso.systems.learned import Learned
 from speechlasso.systems.mfcc_linear import MFCCLinear
+from speechlasso.systems.mfcc_lstm import MFCCLSTM
 from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
+from speechlasso.systems.text_ssl import TextSSL
 from speechlasso.systems.token_lm import TokenLM
 
 
@@ -120,6 +122,33 @@ SYSTEMS = Registry(
             files=("model.npz",),
         ),
         SystemCard(
+            name="mfcc_lstm",
+            settings=MFCCLSTM,
+            implementation="speechlasso.systems.mfcc_lstm_model",
+            description="A small bidirectional LSTM on cepstra, pitch and energy in time, without "
+            "any pretrained model.",
+            rule="finetune",
+            files=("model.safetensors", "mfcc_lstm.json"),
+            records=("training_log.csv",),
+            predicts_from=("token_texts", "frames"),
+        ),
+        SystemCard(
+            name="text_ssl",
+            settings=TextSSL,
+            implementation="speechlasso.systems.text_ssl_model",
+            description="A fine-tuned language model reads words; a speech encoder's pooled frames "
+            "join it before the classification head.",
+            rule="finetune",
+            files=(
+                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
+                *("features.safetensors", "text_ssl.json"),
+            ),
+            records=("training_log.csv",),
+            predicts_from=("token_texts", "frames"),
+            mem_mb=6000,
+            runtime=480,
+        ),
+        SystemCard(
             name="late_fusion",
             settings=LateFusion,
             implementation="speechlasso.systems.late_fusion_model",
@@ -151,5 +180,10 @@ def default_arms() -> dict[str, System]:
             override={"encoder": {"layers": "all"}, "finetune": {"learning_rate": 0.001}},
         ),
         "mfcc_linear": MFCCLinear(system="mfcc_linear", inputs=["audio"]),
+        "mfcc_lstm": MFCCLSTM(
+            system="mfcc_lstm",
+            override={"finetune": {"learning_rate": 0.003, "epochs": 60, "patience": 15}},
+        ),
+        "text_ssl": TextSSL(system="text_ssl"),
         "fused": LateFusion(system="late_fusion", arms=["text_only", "audio_only"]),
     }

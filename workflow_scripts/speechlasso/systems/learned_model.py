@@ -58,10 +58,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         save_file(learned.adapter, temporary)
     result = learned.result
     return {
-        "train_seconds": result.train_seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "decision_threshold": result.decision_threshold,
-        "trainable_parameters": learned.trainable_parameters,
+        **result.told(),
         "mean_sequence_length": learned.mean_length,
         "layer_weights": learned.layer_weights,
         **record(criterion, inner_scores or result.validation),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechlasso.features.frame_files import FrameFiles
+from speechlasso.features.pooling import pooled_frames
 from speechlasso.systems.linear_of_features_model import FittedLinear, fit_linear
 from speechlasso.systems.pooled_linear import PooledLinear
 
@@ -17,23 +18,12 @@ if TYPE_CHECKING:
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """Fit on the training rows and choose C on the validation rows, or by inner folds."""
-    return fit_linear(inputs, settings, folder, pooled_frames)
+    return fit_linear(inputs, settings, folder, _pooled)
 
 
 def open(folder: Path) -> FittedLinear:
-    return FittedLinear.open(folder, PooledLinear, pooled_frames)
+    return FittedLinear.open(folder, PooledLinear, _pooled)
 
 
-def pooled_frames(frames: FrameFiles, arm: PooledLinear) -> dict[str, np.ndarray]:
-    """Mean and standard deviation over each utterance's frames, float32 (n_layers * 2 * size,).
-
-    Raises
-    ------
-    InputError
-        If the encoder's frames lack a layer.
-    """
-    return {
-        name: np.concatenate([of_clip.mean(axis=0), of_clip.std(axis=0)], axis=1).ravel()
-        for name, half in frames.read(arm.layers)
-        for of_clip in [half.astype(np.float32)]
-    }
+def _pooled(frames: FrameFiles, arm: PooledLinear) -> dict[str, np.ndarray]:
+    return pooled_frames(frames, arm.layers)

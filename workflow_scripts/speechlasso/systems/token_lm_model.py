@@ -42,9 +42,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
-    known = ("train_seconds", "peak_memory_mb", "decision_threshold")
-    scores = record(criterion, inner_scores or result.validation)
-    return {name: getattr(result, name) for name in known} | scores
+    return result.told() | record(criterion, inner_scores or result.validation)
 
 
 def _new_tokens(inputs: Files) -> NewTokens | None:

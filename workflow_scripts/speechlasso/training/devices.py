@@ -70,6 +70,11 @@ def on_device(tensors: Mapping[str, torch.Tensor], device: torch.device) -> dict
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
+def n_trainable(model: torch.nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
 def peak_memory_mb() -> float:
     """Most memory this process has held so far, in MiB: on the GPU if it computes there."""
     if torch.cuda.is_available():

@@ -1,0 +1,73 @@
+"""A vector of features beside what a text classifier reads, joined before its head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+FEATURES = "features"
+"""Column of the examples, and tensor of a batch, that hold the vectors."""
+
+
+class FeatureBranch(torch.nn.Module):
+    """What a classification head makes of features: standardised, projected and squashed.
+
+    The head of a classifier is linear. One that reads the text's vector h and the projection p side
+    by side gives W [h; p] = U h + V p: what the text's own head gives, and what this branch adds.
+    """
+
+    def __init__(self, n_features: int, size: int, n_classes: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("spread", torch.ones(n_features))
+        self.projection = torch.nn.Linear(n_features, size)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.head = torch.nn.Linear(size, n_classes, bias=False)  # the text's head has one
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, torch.Tensor]) -> FeatureBranch:
+        """The one that `state_dict` described."""
+        (size, n_features), (n_classes, _) = (
+            state[f"{name}.weight"].shape for name in ("projection", "head")
+        )
+        branch = cls(n_features, size, n_classes)
+        branch.load_state_dict(state)
+        return branch
+
+    def standardise_as(self, vectors: np.ndarray) -> None:
+        """Let features be read in units of their spread over some vectors, (n, n_features)."""
+        spread = vectors.std(axis=0, dtype=np.float64)
+        self.mean.copy_(torch.from_numpy(vectors.mean(axis=0, dtype=np.float64)))
+        self.spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1)))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """What the features add to the logits, (n, n_classes)."""
+        projected = torch.tanh(self.projection((features - self.mean) / self.spread))
+        return self.head(self.dropout(projected))
+
+
+class WithFeatures(torch.nn.Module):
+    """A text classifier and a branch, called as classifiers of transformers are."""
+
+    def __init__(self, classifier: torch.nn.Module, branch: FeatureBranch) -> None:
+        super().__init__()
+        self.classifier, self.branch = classifier, branch
+
+    @property
+    def config(self) -> Any:
+        return self.classifier.config
+
+    def activation_checkpointing_enable(self) -> None:
+        self.classifier.activation_checkpointing_enable()
+
+    def forward(self, features: torch.Tensor, **text: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.classifier(**text).logits + self.branch(features))
+
+
+def stacked(vectors: Any) -> torch.Tensor:
+    """Vectors of some examples as float32 (n, n_features)."""
+    return torch.from_numpy(np.stack(list(vectors)).astype(np.float32))
