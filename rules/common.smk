@@ -182,11 +182,20 @@ def specs_behind(stage):
     return paths
 
 
+def predicts_as_it_learned(predictions):
+    """Whether a model predicts from all that it has learned from."""
+    read = dict(predictions.upstream)
+    training = read.pop("training", None)
+    return training and all(training.upstream[role].key == read[role].key for role in read)
+
+
 def metrics_of_model(wildcards):
     """The metrics of the model's own predictions."""
     for variant in PLAN.variants["evaluate"].values():
-        training = variant.upstream["predictions"].upstream.get("training")
-        if training and training.key == wildcards.finetune:
+        predictions = variant.upstream["predictions"]
+        if predicts_as_it_learned(predictions) and wildcards.finetune == (
+            predictions.upstream["training"].key
+        ):
             return f"{variant.folder}/metrics.json"
 
 
@@ -210,7 +219,7 @@ def has_model_card(training):
 def model_cards():
     """The card of every model that gets one and is scored, not only read by another arm."""
     predictions = [v.upstream["predictions"] for v in PLAN.variants["evaluate"].values()]
-    scored = [v.upstream["training"] for v in predictions if "training" in v.upstream]
+    scored = [v.upstream["training"] for v in predictions if predicts_as_it_learned(v)]
     return [f"{variant.folder}/README.md" for variant in scored if has_model_card(variant)]
 
 

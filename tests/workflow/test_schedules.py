@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 ARM = {"system": "token_lm", "select": "lasso"}
@@ -11,8 +13,11 @@ def config_of(fraction: float) -> dict:
     schedule = {"scheme": "curriculum", "speech_fraction": fraction}
     override = {"finetune": {"epochs": 2, "schedule": schedule}}
     return {
-        "experiment": {"name": "scarce", "arms": ["text_only", "scarce"]},
-        "arms": {"scarce": ARM | {"override": override}},
+        "experiment": {"name": "scarce", "arms": ["text_only", "scarce_unheard", "scarce"]},
+        "arms": {
+            "scarce": ARM | {"override": override},
+            "scarce_unheard": ARM | {"override": override, "predict_inputs": ["text"]},
+        },
     }
 
 
@@ -29,13 +34,20 @@ def test_a_part_of_the_speech_runs_fine_tuning_and_what_follows(finished, tmp_pa
     assert workspace.planned_rules(*options) == set()
 
     table = workspace.folder / "results/experiments/scarce/index.tsv"
-    folders = pd.read_csv(table, sep="\t").set_index("arm").loc["scarce"]
+    index = pd.read_csv(table, sep="\t").set_index("arm")
+    folders, unheard = index.loc["scarce"], index.loc["scarce_unheard"]
     examples = pd.read_parquet(workspace.folder / folders["examples"] / "examples.parquet")
     assert examples.value_counts(["phase", "speech"]).to_dict() == {(0, False): 45, (1, True): 11}
     log = pd.read_csv(workspace.folder / folders["training"] / "training_log.csv")
     assert list(log["epoch"]) == [1, 2]
     predictions = pd.read_parquet(workspace.folder / folders["predictions"] / "predictions.parquet")
     assert (predictions["n_audio_tokens"] > 0).mean() > 0.9, "predicted with speech"
+    assert unheard["training"] == folders["training"], "one model"
+    words = pd.read_parquet(workspace.folder / unheard["predictions"] / "predictions.parquet")
+    assert (words["n_audio_tokens"] == 0).all() and (words["n_text_tokens"] > 0).all()
+    card = (workspace.folder / folders["training"] / "README.md").read_text()
+    scores = json.loads((workspace.folder / folders["evaluation"] / "metrics.json").read_text())
+    assert f"{scores['splits']['test']['macro_f1']:.3f}" in card
 
     workspace.write("scarce.yaml", config_of(0.5))
     assert workspace.planned_rules(*options) == own

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from speechlasso.evaluation import report
 from speechlasso.evaluation.report import render_report
-from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure
+from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure, swept_scores
 from speechlasso.evaluation.scores import evaluate, predictions_frame
 from speechlasso.evaluation.summary import (
     RunResult,
@@ -262,3 +262,17 @@ def test_the_page_says_where_trainings_and_adaptations_differ_in_what_computed_t
     differences = [text for text in Page(page_of(results)).texts if "Runs of this table" in text]
     (sentence,) = differences
     assert "device of the adaptation: A100 (lasso); H100 (lasso)" in sentence
+
+
+def test_scores_over_a_setting_that_arms_ran_with_in_several_values():
+    arms = ["b[speech_fraction=1]", "b[speech_fraction=0.1]", "c[speech_fraction=0]", "a"]
+    arms += ["d[alpha=2]", "e[alpha=1,rank=8]", "f[rank=low]", "f[rank=high]"]
+    columns = {"mean": 0.5, "ci_low": 0.4, "ci_high": 0.7}
+    metrics = ("macro_f1", "uar")
+    summary = pd.DataFrame([{"arm": a, "metric": m, **columns} for a in arms for m in metrics])
+    swept = swept_scores(summary)
+    assert list(swept) == ["speech_fraction"], "one value of alpha, of a rank no number"
+    rows = swept["speech_fraction"].query("metric == 'uar'")
+    assert list(zip(rows["family"], rows["value"], strict=True)) == [("c", 0), ("b", 0.1), ("b", 1)]
+    drawn = report.sweep_figure("speech_fraction", swept["speech_fraction"])
+    assert all(f">{text}<" in drawn for text in ("speech_fraction", "0.1", "uar", "b", "c"))

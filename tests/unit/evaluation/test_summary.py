@@ -135,6 +135,9 @@ def test_of_swept_arms_validation_chooses_in_each_fold(metric, best):
             ("z[alpha=2,rank=16]", "b", 0.9, 0.4),
             ("k[alpha=1]", "a", 0.5, 0.6),
             ("not[swept]", "a", 1.0, 1.0),
+            # How much speech there is, nobody chooses.
+            ("s[speech_fraction=0.1]", "a", 0.5, 0.5),
+            ("s[speech_fraction=1]", "a", 0.9, 0.9),
         ],
         metric,
     ).assign(cut_share=np.nan)

@@ -49,6 +49,31 @@ def test_text_only_reads_no_part_and_draws_nothing():
     assert len(tenth.variants["schedule_examples"]) == 1
 
 
+def test_a_list_of_parts_runs_once_for_each_where_a_part_is_read():
+    a_plan = plan({"scheme": "curriculum", "speech_fraction": [0, 0.25, 1]})
+    swept = [f"lasso[speech_fraction={part}]" for part in ("0", "0.25", "1")]
+    assert list(dict.fromkeys(run.arm for run in a_plan.runs)) == [
+        *("text_only", "audio_only"),
+        *swept,
+        "bow_linear",
+    ]
+    text_alone = plan({"scheme": "text_only", "speech_fraction": [0, 0.25, 1]})
+    assert list(dict.fromkeys(run.arm for run in text_alone.runs)) == ARMS
+
+
+def test_a_model_predicts_from_words_alone_without_another_training():
+    unheard = {"select": "lasso", "predict_inputs": ["text"]}
+    arms = {"lasso": {"select": "lasso"}, "unheard": unheard}
+    config = {"experiment": {"arms": ["lasso", "unheard"]}, "seeds": [1], "arms": arms}
+    heard, words = make_plan(load_settings(config)).runs
+    assert heard.parts()["training"].folder == words.parts()["training"].folder
+    read = [run.parts()["predictions"].upstream["token_texts"] for run in (heard, words)]
+    assert [texts.settings.inputs for texts in read] == [["text", "audio"], ["text"]]
+    unheard["inputs"] = ["audio"]
+    with pytest.raises(InputError, match="unheard.*: the arm does not learn from text"):
+        load_settings(config)
+
+
 def test_mistakes_name_the_key():
     for schedule, message in (
         ({"scheme": "curriculm"}, "finetune.schedule.scheme: input should be"),

@@ -130,6 +130,7 @@ ELSEWHERE = [
     "seeds",
     "plugins",
     *(f"arms.*.{key}" for key in ("system", "inputs", "select", "adapt", "arms", "override")),
+    "arms.*.predict_inputs",
     "select.*.method",
     "*.path",
     "select.*.frequency*",

@@ -102,13 +102,16 @@ class Folds(Section):
         return f"{self.n_inner_folds} inner folds" if self.has_inner_folds else VALIDATION_ROWS
 
 
+Part = Annotated[float, Field(ge=0, le=1)]
+
+
 class Schedule(Section):
     scheme: Literal["text_only", "direct_mix", "curriculum"]
     """text_only: every training row as text; direct_mix: those, and some of them with speech as
     well, shuffled together; curriculum: first all as text, then those with speech."""
-    speech_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    speech_fraction: Part | Annotated[list[Part], Field(min_length=1)] = 0.1
     """Part of the training rows that are there with speech, each class by its share; the rows of a
-    smaller part are among those of a larger one."""
+    smaller part are among those of a larger one. A list runs every arm once for each."""
 
     def as_read(self) -> Self:
         return self.with_defaults("speech_fraction") if self.scheme == "text_only" else self

@@ -15,6 +15,8 @@ from speechlasso.evaluation.report_figures import (
     confusion_figure,
     selection_figure,
     selection_table,
+    sweep_figure,
+    swept_scores,
 )
 from speechlasso.evaluation.summary import RunResult, chosen_on_inner_folds, with_interval
 from speechlasso.figures import figure_or_sentence, plain_text, short, svg
@@ -62,6 +64,10 @@ def render_report(
         arm_table=_html(arm_table(summary, test)),
         intervals=_intervals(summary),
         score_figure=figure_or_sentence(score_figure, summary[summary["arm"].isin(shown)]),
+        sweep_figures={
+            key: figure_or_sentence(sweep_figure, key, swept)
+            for key, swept in swept_scores(summary).items()
+        },
         identical_arms=_identical_arms(summary),
         transductive_arms=transductive_arms,
         chosen_on=chosen_on_inner_folds(summary),

@@ -39,6 +39,49 @@ def confusion_figure(arm: str, results: Sequence[RunResult]) -> str:
     return _matrix(counts, shares.loc[shown, shown].to_numpy(), title)
 
 
+def swept_scores(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Scores of the arms `NAME[KEY=VALUE]` by key, with the columns family (NAME) and value.
+
+    Keys of which no arm has two values are left out.
+    """
+    parts = summary["arm"].str.extract(r"^(?P<family>.*)\[(?P<key>\w+)=(?P<value>[^=,\]]+)\]$")
+    swept = summary.join(parts.assign(value=pd.to_numeric(parts["value"], errors="coerce")))
+    swept = swept.dropna(subset="value").sort_values("value", kind="stable")
+    by_key = {str(key): rows for key, rows in swept.groupby("key")}
+    return {
+        key: rows
+        for key, rows in by_key.items()
+        if (rows.groupby("family")["value"].nunique() > 1).any()
+    }
+
+
+@plain_text()
+def sweep_figure(key: str, swept: pd.DataFrame) -> str:
+    """Macro-F1 and UAR over the values of a setting, a line per family of arms, with intervals."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, score in zip(panels, ("macro_f1", "uar"), strict=True):
+        for family, rows in swept[swept["metric"] == score].groupby("family", sort=False):
+            ends = np.stack([rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]])
+            axes.errorbar(
+                rows["value"],
+                rows["mean"],
+                np.nan_to_num(ends),
+                fmt="o-",
+                capsize=3,
+                label=short(family),
+            )
+        # Values of a setting mostly go up by factors, maybe from 0 on.
+        smallest = swept.loc[swept["value"] > 0, "value"].min()
+        axes.set_xscale("symlog", linthresh=smallest)
+        values = sorted(swept["value"].unique())
+        axes.set(xlabel=key, ylabel=score, xticks=values, xticklabels=[f"{v:g}" for v in values])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].legend(fontsize="small")
+    return svg(figure)
+
+
 @plain_text()
 def selection_figure(results: dict[str, list[RunResult]]) -> str:
     """Kept tokens per arm (rows) and codec layer (columns)."""

@@ -165,11 +165,16 @@ def _perplexities(adaptation: pd.DataFrame | None) -> dict[str, float]:
     }
 
 
+GIVEN = r"\bspeech_fraction="
+"""In an arm's name, swept settings that are not for validation rows to choose."""
+
+
 def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """What an arm that sweeps a setting scores when its validation rows choose the value.
 
     Of the arms `NAME[KEY=VALUE,...]` the one with the best validation score stands in, for each
-    fold and seed, as `NAME[KEY, ... chosen on validation]`; of equal ones the first.
+    fold and seed, as `NAME[KEY, ... chosen on validation]`; of equal ones the first. Arms with
+    a key that is GIVEN are left out.
 
     Parameters
     ----------
@@ -184,10 +189,11 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
         Rows of `runs` under their new names, the old ones in the column `chosen`; none where
         nothing is swept.
     """
-    swept = runs["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
+    chosen = runs[~runs["arm"].str.contains(GIVEN)]
+    swept = chosen["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
     keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
     family = swept["name"] + "[" + keys + " chosen on validation]"
-    return _best_of_families(runs.assign(family=family).dropna(subset="family"), metric)
+    return _best_of_families(chosen.assign(family=family).dropna(subset="family"), metric)
 
 
 def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:

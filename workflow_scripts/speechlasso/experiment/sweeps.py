@@ -50,9 +50,12 @@ def _swept_lists(settings: Settings, arm: System) -> dict[tuple[str, ...], list[
     paths = list(arm.sweeps)
     if select is not None:
         paths.insert(0, ("select", getattr(settings.select[select], "like", select), "alpha"))
+    finetune = arm.finetune_as_read(settings.finetune)
+    if schedule := arm.schedule_read(settings):
+        finetune = finetune.model_copy(update={"schedule": schedule.as_read()})
     as_read = {
         "select": {name: selection.as_read() for name, selection in settings.select.items()},
-        "finetune": arm.finetune_as_read(settings.finetune),
+        "finetune": finetune,
     }
     values = {path: _value(as_read, path) for path in paths}
     return {

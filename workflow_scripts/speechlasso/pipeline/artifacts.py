@@ -209,8 +209,7 @@ class Artifacts:
         stage = stages.Evaluate(
             positive_label=evaluate.positive_label, more_metrics=evaluate.outside_metrics
         )
-        predictions = self.predictions(self.training(arm))
-        return Variant(stage, {"predictions": predictions, **self.inner_predictions(arm)})
+        return Variant(stage, {"predictions": self.predictions(arm), **self.inner_predictions(arm)})
 
     @_made_once
     def training(self, arm: System) -> Variant:
@@ -243,10 +242,7 @@ class Artifacts:
     def inner_predictions(self, arm: System) -> dict[str, Variant]:
         """What the system predicts on each inner fold, by role."""
         folds = enumerate(self.inner_folds())
-        return {
-            predictions_role(number): inner.predictions(inner.training(arm))
-            for number, inner in folds
-        }
+        return {predictions_role(number): inner.predictions(arm) for number, inner in folds}
 
     def choosing(self, arm: System, finetune: Finetune) -> dict[str, Variant]:
         """What fine-tuning reads of inner folds to choose its epoch and its threshold by."""
@@ -254,8 +250,9 @@ class Artifacts:
         is_tuned = finetune.decision_threshold == "tuned"
         return fits | (self.inner_predictions(arm) if is_tuned else {})
 
-    def predictions(self, training: Variant) -> Variant:
+    def predictions(self, arm: System) -> Variant:
         """A light system predicts in the job that fits it."""
+        training = self.training(arm)
         if training.settings.predicts:
             return training
         card = training.settings.card
@@ -264,6 +261,7 @@ class Artifacts:
             for role in card.predicts_from
             if role in training.upstream
         }
+        read |= arm.predicts_from(self)
         return Variant(stages.Predict(system=card.name), {"training": training, **read})
 
     def predictions_of(self, arm: str) -> Variant:
@@ -284,7 +282,7 @@ class Artifacts:
         except InputError as error:
             raise InputError(f"arms.{reader}: {error}") from None
         other = replace(self, settings=settings, arms=(*self.arms, arm))
-        return other.predictions(other.training(settings.arms[arm]))
+        return other.predictions(settings.arms[arm])
 
     @_made_once
     def adaptation(self, inputs: list[str], select: str) -> Variant:

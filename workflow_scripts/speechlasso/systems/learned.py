@@ -16,7 +16,12 @@ from speechlasso.systems.settings import Reads, SystemOfInputs
 
 
 class Learned(SystemOfInputs):
-    sweeps = (("finetune", "learning_rate"), ("finetune", "lora", "rank"))
+    sweeps = (
+        ("finetune", "learning_rate"),
+        ("finetune", "lora", "rank"),
+        ("finetune", "schedule", "speech_fraction"),
+    )
+    has_schedule = True
 
     system: Literal["learned"]
     """The frozen language model (`lm`) with low-rank updates reads vectors beside its words: a
@@ -61,8 +66,8 @@ class Learned(SystemOfInputs):
             "token_texts": artifacts.token_texts(read, None),
             "frames": artifacts.frames("learned's layers", self.layers),
         }
-        if len(self.inputs) == 2 and settings.finetune.schedule:
-            upstream["examples"] = artifacts.examples(settings.finetune.schedule)
+        if schedule := self.schedule_read(settings):
+            upstream["examples"] = artifacts.examples(schedule)
         return Reads(
             upstream | artifacts.choosing(self, settings.finetune),
             sections={

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from speechlasso.data.settings import Schedule
 from speechlasso.errors import InputError
 from speechlasso.language_model.settings import Finetune
 from speechlasso.section import INPUTS, Section, ordered
@@ -73,9 +74,20 @@ class System(Section):
     def reads(self, artifacts: Any) -> Reads:
         """What the system reads of an experiment's artifacts (`pipeline.artifacts.Artifacts`)."""
 
+    def schedule_read(self, settings: Any) -> Schedule | None:
+        """The schedule (`finetune.schedule` of these settings) if the system reads one."""
+        return None
+
+    def predicts_from(self, artifacts: Any) -> dict[str, Any]:
+        """What it predicts from, by role, where that is not what it has learned from."""
+        return {}
+
 
 class SystemOfInputs(System):
     """A system that reads words, audio or both."""
+
+    has_schedule: ClassVar[bool] = False
+    """Whether `finetune.schedule` says what it learns from, where it reads words and audio."""
 
     inputs: Annotated[list[Literal[INPUTS]], Field(min_length=1), ordered(INPUTS)] = [*INPUTS]
     """What the classifier reads."""
@@ -83,6 +95,10 @@ class SystemOfInputs(System):
     @property
     def reads_audio(self) -> bool:
         return "audio" in self.inputs
+
+    def schedule_read(self, settings: Any) -> Schedule | None:
+        reads_both = len(self.inputs) == len(INPUTS)
+        return settings.finetune.schedule if self.has_schedule and reads_both else None
 
 
 class SystemOfTokens(SystemOfInputs):

@@ -5,22 +5,43 @@ Source: arXiv 2512.07571.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import Field, model_validator
+
+from speechlasso.section import INPUTS, ordered
 from speechlasso.systems.settings import Reads, SystemOfTokens
 
 
 class TokenLM(SystemOfTokens):
-    sweeps = (("finetune", "learning_rate"), ("finetune", "lora", "rank"))
+    sweeps = (
+        ("finetune", "learning_rate"),
+        ("finetune", "lora", "rank"),
+        ("finetune", "schedule", "speech_fraction"),
+    )
+    has_schedule = True
 
     system: Literal["token_lm"]
     """Fine-tune the language model (`lm`, `finetune`) on words and kept audio tokens."""
     adapt: bool = True
     """Adapt the LM to the new tokens before fine-tuning."""
+    predict_inputs: (
+        Annotated[list[Literal[INPUTS]], Field(min_length=1), ordered(INPUTS)] | None
+    ) = None
+    """What the fine-tuned model is given to predict from, of its `inputs`; by default all. [text]
+    asks what it makes of words alone; it shares the training with the arm that hears."""
+
+    @model_validator(mode="after")
+    def _predicts_from_its_inputs(self) -> Self:
+        if unread := sorted({*(self.predict_inputs or ())} - {*self.inputs}):
+            raise ValueError(
+                f"predict_inputs: the arm does not learn from {unread[0]}; name it in inputs, too"
+            )
+        return self
 
     def as_read(self) -> Self:
-        # The adapted rows are upstream.
-        return super().as_read().with_defaults("adapt")
+        # The adapted rows are upstream, and predictions a stage of their own.
+        return super().as_read().with_defaults("adapt", "predict_inputs")
 
     def reads(self, artifacts: Any) -> Reads:
         settings = artifacts.settings
@@ -34,10 +55,10 @@ class TokenLM(SystemOfTokens):
             upstream["adapt"] = artifacts.adaptation(self.inputs, self.select)
         elif self.reads_audio and lm.new_rows == "codebook":
             upstream["centroids"] = artifacts.centroids()
-        if len(self.inputs) == 2 and settings.finetune.schedule:
-            upstream["examples"] = artifacts.examples(settings.finetune.schedule)
+        if schedule := self.schedule_read(settings):
+            upstream["examples"] = artifacts.examples(schedule)
         return Reads(
-            upstream | artifacts.choosing(self, settings.finetune),
+            upstream | artifacts.choosing(self.with_defaults("predict_inputs"), settings.finetune),
             sections={
                 "lm": lm,
                 "finetune": self.finetune_as_read(settings.finetune),
@@ -45,3 +66,8 @@ class TokenLM(SystemOfTokens):
             chooses=settings.finetune.chooses,
             positive_label=True,  # whose threshold may be tuned
         )
+
+    def predicts_from(self, artifacts: Any) -> dict[str, Any]:
+        if self.predict_inputs is None:
+            return {}
+        return {"token_texts": artifacts.token_texts(self.predict_inputs, self.select)}
