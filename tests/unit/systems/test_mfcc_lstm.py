@@ -84,9 +84,10 @@ def test_prediction_is_of_each_utterance_by_itself(made, n_layers):
     network = mfcc_lstm_model.BiLSTM.of(arm, 3).eval()
     read = [of_clip[:, 0].astype(np.float16) for of_clip in frames.values()]
     assert len({len(of_clip) for of_clip in read}) > 5
-    network.standardise_as(np.concatenate(read))
-    mean, spread = np.concatenate(read).mean(axis=0, dtype=np.float64), network.spread.numpy()
-    np.testing.assert_allclose(network.mean, mean, rtol=1e-5)
+    learned = network.standardised
+    learned.learn(np.concatenate(read))
+    mean, spread = np.concatenate(read).mean(axis=0, dtype=np.float64), learned.spread.numpy()
+    np.testing.assert_allclose(learned.mean, mean, rtol=1e-5)
     found = mfcc_lstm_model.class_probabilities(network, read, batch_size=32)
     expected = []
     with torch.no_grad():

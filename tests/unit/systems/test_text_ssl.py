@@ -54,7 +54,7 @@ def plain_probabilities(folder, rows, frames, columns):
     for name, text in zip(rows["id"], rows["text"], strict=True):
         half = frames[name].astype(np.float16).astype(np.float32)[:, columns]
         pooled = np.concatenate([half.mean(axis=0), half.std(axis=0)], axis=1).ravel()
-        scaled = (pooled - branch["mean"]) / branch["spread"]
+        scaled = (pooled - branch["standardised.mean"]) / branch["standardised.spread"]
         projected = np.tanh(branch["projection.weight"] @ scaled + branch["projection.bias"])
         with torch.no_grad():
             logits = model(**tokenizer(text, return_tensors="pt")).logits[0]
@@ -87,7 +87,7 @@ def test_it_predicts_from_words_and_frames_together(made, tmp_path, method, laye
     assert (predictions["n_text_tokens"] > 0).all() and not predictions["n_audio_tokens"].any()
 
     branch = load_file(folder / "features.safetensors")
-    learned = [name for name in branch if name not in ("mean", "spread")]
+    learned = [name for name in branch if name not in ("standardised.mean", "standardised.spread")]
     n_branch = sum(branch[name].size for name in learned)
     assert n_branch == SIZE * (8 * len(columns) + 1) + SIZE * 3
     weights = load_file(folder / "model.safetensors")
@@ -103,8 +103,8 @@ def test_it_predicts_from_words_and_frames_together(made, tmp_path, method, laye
     train = rows.loc[rows["split"] == "train", "id"]
     half = [made.frames[name].astype(np.float16).astype(np.float32)[:, columns] for name in train]
     first = np.array([of_clip[:, 0].mean(axis=0) for of_clip in half])
-    np.testing.assert_allclose(branch["mean"][:4], first.mean(axis=0), rtol=1e-3)
-    np.testing.assert_allclose(branch["spread"][:4], first.std(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(branch["standardised.mean"][:4], first.mean(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(branch["standardised.spread"][:4], first.std(axis=0), rtol=1e-3)
 
 
 def test_the_seed_alone_decides_and_other_rows_teach_nothing(made, tmp_path):

@@ -15,7 +15,7 @@ from speechlasso.features.waveforms import checked
 if TYPE_CHECKING:  # torch takes seconds to import
     from speechlasso.features.hidden_states import HiddenStates
 
-SAMPLE_RATE = 16_000  # Hz, of all of them
+SAMPLE_RATE = 16_000  # Hz, of all encoders
 
 
 @dataclass(frozen=True)

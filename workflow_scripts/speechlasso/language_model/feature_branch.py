@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+
+from speechlasso.training.standardisation import Standardisation
 
 FEATURES = "features"
 """Column of the examples, and tensor of a batch, that hold the vectors."""
@@ -22,8 +25,7 @@ class FeatureBranch(torch.nn.Module):
 
     def __init__(self, n_features: int, size: int, n_classes: int, dropout: float = 0.1) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("spread", torch.ones(n_features))
+        self.standardised = Standardisation(n_features)
         self.projection = torch.nn.Linear(n_features, size)
         self.dropout = torch.nn.Dropout(dropout)
         self.head = torch.nn.Linear(size, n_classes, bias=False)  # the text's head has one
@@ -38,15 +40,9 @@ class FeatureBranch(torch.nn.Module):
         branch.load_state_dict(state)
         return branch
 
-    def standardise_as(self, vectors: np.ndarray) -> None:
-        """Let features be read in units of their spread over some vectors, (n, n_features)."""
-        spread = vectors.std(axis=0, dtype=np.float64)
-        self.mean.copy_(torch.from_numpy(vectors.mean(axis=0, dtype=np.float64)))
-        self.spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1)))
-
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """What the features add to the logits, (n, n_classes)."""
-        projected = torch.tanh(self.projection((features - self.mean) / self.spread))
+        projected = torch.tanh(self.projection(self.standardised(features)))
         return self.head(self.dropout(projected))
 
 
@@ -66,6 +62,16 @@ class WithFeatures(torch.nn.Module):
 
     def forward(self, features: torch.Tensor, **text: torch.Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=self.classifier(**text).logits + self.branch(features))
+
+
+def beside(classifier: torch.nn.Module, branch: FeatureBranch | None) -> torch.nn.Module:
+    """The classifier with the branch, if there is one."""
+    return classifier if branch is None else WithFeatures(classifier, branch)
+
+
+def features_of(rows: pd.DataFrame) -> list[np.ndarray] | None:
+    """The vectors of examples; None where they have none."""
+    return rows[FEATURES].tolist() if FEATURES in rows else None
 
 
 def stacked(vectors: Any) -> torch.Tensor:

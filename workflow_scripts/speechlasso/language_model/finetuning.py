@@ -38,7 +38,8 @@ from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.feature_branch import (
     FEATURES,
     FeatureBranch,
-    WithFeatures,
+    beside,
+    features_of,
     stacked,
 )
 from speechlasso.language_model.lora import with_lora
@@ -150,7 +151,7 @@ def finetune(
         )
         language_model = _trainable(loaded, token_ids, settings)
         branch = _branch(encoded, projection_size, len(classes))
-        model, reader = (_beside(one, branch) for one in (language_model, loaded.model))
+        model, reader = (beside(one, branch) for one in (language_model, loaded.model))
         n_learned = n_trainable(model)
         audio_tokens = token_ids[len(MARKERS) :]
         reading = _reading(reader, settings, audio_tokens)
@@ -168,7 +169,7 @@ def finetune(
         )
         classifier = _plain(loaded.model, language_model)
         if settings.decision_threshold == "tuned":
-            reading = _reading(_beside(classifier, branch), settings, audio_tokens)
+            reading = _reading(beside(classifier, branch), settings, audio_tokens)
             classifier.config.decision_threshold = chosen_threshold(
                 encoded, classes, reading, criterion, settled
             )
@@ -199,12 +200,8 @@ def _branch(examples: pd.DataFrame, size: int | None, n_classes: int) -> Feature
         return None
     learned = np.stack(list(examples.loc[examples["split"] == "train", FEATURES]))
     branch = FeatureBranch(learned.shape[1], size, n_classes)
-    branch.standardise_as(learned)
+    branch.standardised.learn(learned)
     return branch
-
-
-def _beside(classifier: torch.nn.Module, branch: FeatureBranch | None) -> torch.nn.Module:
-    return classifier if branch is None else WithFeatures(classifier, branch)
 
 
 def _save_branch(branch: FeatureBranch, model_folder: Path) -> None:
@@ -282,7 +279,7 @@ def _reading(
         heard = with_audio_spliced(sequences, targets, audio_token_ids, settings.splice, rng)
         heard = with_tokens_dropped(heard, audio_token_ids, settings.token_dropout, rng)
         lengths = np.array([len(ids) for ids in heard])
-        vectors = _features(rows)
+        vectors = features_of(rows)
         return [
             (
                 batch,
@@ -299,14 +296,10 @@ def _reading(
     def probabilities(rows: pd.DataFrame) -> np.ndarray:
         sequences = rows["input_ids"].tolist()
         return class_probabilities(
-            classifier.eval(), sequences, settings.part_size, features=_features(rows)
+            classifier.eval(), sequences, settings.part_size, features=features_of(rows)
         )
 
     def fingerprint(rows: pd.DataFrame) -> list[np.ndarray]:
-        return rows["input_ids"].tolist() + (_features(rows) or [])
+        return rows["input_ids"].tolist() + (features_of(rows) or [])
 
     return Reading(batches, logits, probabilities, fingerprint)
-
-
-def _features(rows: pd.DataFrame) -> list[np.ndarray] | None:
-    return rows[FEATURES].tolist() if FEATURES in rows else None

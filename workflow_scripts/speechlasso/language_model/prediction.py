@@ -21,7 +21,13 @@ from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.hub import readable_errors
 from speechlasso.language_model.encoding import encode
-from speechlasso.language_model.feature_branch import FEATURES, stacked
+from speechlasso.language_model.feature_branch import (
+    FEATURES,
+    FeatureBranch,
+    beside,
+    features_of,
+    stacked,
+)
 from speechlasso.language_model.vocabulary import check_vocabulary, vocabulary_digest
 from speechlasso.training.batching import length_sorted_batches, model_inputs
 from speechlasso.training.devices import best_device, computing, on_device
@@ -33,6 +39,8 @@ class Classifier:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    branch: FeatureBranch | None = None
+    """What reads the column `features` of the examples, beside the text."""
 
     @classmethod
     def open(cls, model_folder: str | Path) -> Classifier:
@@ -77,7 +85,11 @@ class Classifier:
         with computing(threads, seed=0):
             encoded = encode(self.tokenizer, examples, self.tokenizer.model_max_length)
             probabilities = class_probabilities(
-                self.model, encoded["input_ids"].tolist(), batch_size, show_progress=True
+                beside(self.model, self.branch),
+                encoded["input_ids"].tolist(),
+                batch_size,
+                features=features_of(examples),
+                show_progress=True,
             )
         return predictions_frame(
             examples,

@@ -60,6 +60,16 @@ class SystemCard(Card):
     runtime: int = 60
 
 
+MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+"""Of a language model that transformers loads."""
+FINETUNES = {
+    "rule": "finetune",
+    "records": ("training_log.csv",),
+    "mem_mb": 6000,
+    "runtime": 480,
+}
+"""What the cards of fine-tuned language models share."""
+
 SYSTEMS = Registry(
     SystemCard,
     "speechlasso.systems",
@@ -69,14 +79,11 @@ SYSTEMS = Registry(
             settings=TokenLM,
             implementation="speechlasso.systems.token_lm_model",
             description="A language model reads words and the few audio tokens that were selected.",
-            rule="finetune",
-            files=("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
-            records=("training_log.csv",),
+            files=MODEL_FILES,
             predicts_from=("token_texts",),
             version=2,
             has_model_card=True,
-            mem_mb=6000,
-            runtime=480,
+            **FINETUNES,
         ),
         SystemCard(
             name="bow_linear",
@@ -102,15 +109,9 @@ SYSTEMS = Registry(
             implementation="speechlasso.systems.learned_model",
             description="A language model reads words and vectors that it learned to make of a "
             "speech encoder's frames.",
-            rule="finetune",
-            files=(
-                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
-                *("adapter.safetensors", "learned.json"),
-            ),
-            records=("training_log.csv",),
+            files=(*MODEL_FILES, "adapter.safetensors", "learned.json"),
             predicts_from=("token_texts", "frames"),
-            mem_mb=6000,
-            runtime=480,
+            **FINETUNES,
         ),
         SystemCard(
             name="mfcc_linear",
@@ -138,15 +139,9 @@ SYSTEMS = Registry(
             implementation="speechlasso.systems.text_ssl_model",
             description="A fine-tuned language model reads words; a speech encoder's pooled frames "
             "join it before the classification head.",
-            rule="finetune",
-            files=(
-                *("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"),
-                *("features.safetensors", "text_ssl.json"),
-            ),
-            records=("training_log.csv",),
+            files=(*MODEL_FILES, "features.safetensors", "text_ssl.json"),
             predicts_from=("token_texts", "frames"),
-            mem_mb=6000,
-            runtime=480,
+            **FINETUNES,
         ),
         SystemCard(
             name="late_fusion",

@@ -12,15 +12,11 @@ from pydantic import Field, PositiveInt, field_validator
 from speechlasso.errors import InputError
 from speechlasso.language_model.settings import Finetune, Transcription
 from speechlasso.section import ORDERED_NUMBERS
-from speechlasso.systems.settings import Reads, SystemOfInputs
+from speechlasso.systems.settings import FINETUNE_SWEEPS, Reads, SystemOfInputs, reads_to_finetune
 
 
 class Learned(SystemOfInputs):
-    sweeps = (
-        ("finetune", "learning_rate"),
-        ("finetune", "lora", "rank"),
-        ("finetune", "schedule", "speech_fraction"),
-    )
+    sweeps = FINETUNE_SWEEPS
     has_schedule = True
 
     system: Literal["learned"]
@@ -68,15 +64,7 @@ class Learned(SystemOfInputs):
         }
         if schedule := self.schedule_read(settings):
             upstream["examples"] = artifacts.examples(schedule)
-        return Reads(
-            upstream | artifacts.choosing(self, settings.finetune),
-            sections={
-                "lm": settings.lm.as_read(has_new_rows=False),
-                "finetune": self.finetune_as_read(settings.finetune),
-            },
-            chooses=settings.finetune.chooses,
-            positive_label=True,  # whose threshold may be tuned
-        )
+        return reads_to_finetune(self, artifacts, upstream, settings.lm.as_read(has_new_rows=False))
 
     @property
     def transcribes(self) -> bool:

@@ -18,8 +18,8 @@ from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.speech_adapter import SpeechAdapter
 from speechlasso.language_model.speech_finetuning import encoded_with_speech, finetune_with_speech
 from speechlasso.language_model.speech_reader import SpeechReader
+from speechlasso.systems.finetuned import settled_by_inner_folds
 from speechlasso.systems.learned import Learned
-from speechlasso.systems.settled_epochs import settled_by_inner_folds
 from speechlasso.training.devices import best_device, computing
 from speechlasso.training.processes import in_processes
 

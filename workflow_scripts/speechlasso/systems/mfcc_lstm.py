@@ -8,11 +8,11 @@ from pydantic import PositiveInt
 
 from speechlasso.language_model.settings import Finetune
 from speechlasso.section import Share
-from speechlasso.systems.settings import Reads, System
+from speechlasso.systems.settings import FINETUNE_SWEEPS, Reads, System, reads_to_finetune
 
 
 class MFCCLSTM(System):
-    sweeps = (("finetune", "learning_rate"),)
+    sweeps = FINETUNE_SWEEPS
     reads_audio = True
     inputs: ClassVar[list[str]] = ["audio"]
 
@@ -30,14 +30,8 @@ class MFCCLSTM(System):
         return finetune.with_defaults("method").as_read(reads_audio=False)
 
     def reads(self, artifacts: Any) -> Reads:
-        finetune = artifacts.settings.finetune
         upstream = {
             "token_texts": artifacts.token_texts([], None),
             "frames": artifacts.acoustic_frames("spectral"),
         }
-        return Reads(
-            upstream | artifacts.choosing(self, finetune),
-            sections={"finetune": self.finetune_as_read(finetune)},
-            chooses=finetune.chooses,
-            positive_label=True,  # whose threshold may be tuned
-        )
+        return reads_to_finetune(self, artifacts, upstream)

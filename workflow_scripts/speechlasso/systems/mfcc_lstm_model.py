@@ -31,8 +31,8 @@ from speechlasso.language_model.classification import (
 )
 from speechlasso.language_model.finetuning import FinetuneResult
 from speechlasso.language_model.settings import Finetune
+from speechlasso.systems.finetuned import settled_by_inner_folds
 from speechlasso.systems.mfcc_lstm import MFCCLSTM
-from speechlasso.systems.settled_epochs import settled_by_inner_folds
 from speechlasso.training.batching import length_grouped_batches, length_sorted_batches
 from speechlasso.training.devices import (
     best_device,
@@ -44,6 +44,7 @@ from speechlasso.training.devices import (
 from speechlasso.training.loop import Batch, train
 from speechlasso.training.processes import in_processes, process_number
 from speechlasso.training.settings import CHECKPOINT
+from speechlasso.training.standardisation import Standardisation
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -106,8 +107,7 @@ class BiLSTM(torch.nn.Module):
 
     def __init__(self, hidden_size: int, n_layers: int, dropout: float, n_classes: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(N_SPECTRAL))
-        self.register_buffer("spread", torch.ones(N_SPECTRAL))
+        self.standardised = Standardisation(N_SPECTRAL)
         self.lstm = torch.nn.LSTM(
             N_SPECTRAL,
             hidden_size,
@@ -123,12 +123,6 @@ class BiLSTM(torch.nn.Module):
     def of(cls, arm: MFCCLSTM, n_classes: int) -> BiLSTM:
         return cls(arm.hidden_size, arm.n_layers, arm.dropout, n_classes)
 
-    def standardise_as(self, frames: np.ndarray) -> None:
-        """Let features be read in units of their spread over some frames, (n, N_SPECTRAL)."""
-        self.mean.copy_(torch.from_numpy(frames.mean(axis=0, dtype=np.float64)))
-        spread = frames.std(axis=0, dtype=np.float64)
-        self.spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1)))
-
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Logits, (n, n_classes), which neither padding nor other examples change.
 
@@ -140,7 +134,7 @@ class BiLSTM(torch.nn.Module):
             int64 (n,), without padding.
         """
         packed = pack_padded_sequence(
-            (frames - self.mean) / self.spread,
+            self.standardised(frames),
             lengths.cpu(),
             batch_first=True,
             enforce_sorted=False,
@@ -171,17 +165,15 @@ def train_network(
     """
     started = time.perf_counter()
     # So small a network needs no activations twice.
-    finetune, criterion = (
-        settings.finetune.with_defaults("gradient_checkpointing"),
-        settings.criterion,
-    )
+    finetune = settings.finetune.with_defaults("gradient_checkpointing")
+    criterion = settings.criterion
     examples = examples[examples["split"].isin(["train", "validation"])]
     classes = learned_classes(examples, finetune, settled)
     examples = examples.assign(class_index=examples["label"].map(classes.index))
     with computing(threads, settings.seed):
         network = BiLSTM.of(settings.arm, len(classes))
         learned = examples.loc[examples["split"] == "train", "id"]
-        network.standardise_as(np.concatenate([frames[name] for name in learned]))
+        network.standardised.learn(np.concatenate([frames[name] for name in learned]))
         reading = _reading(network, frames, finetune)
         task = classification_task(
             examples, classes, reading, finetune, criterion, settings.seed, settled

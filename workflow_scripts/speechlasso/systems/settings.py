@@ -10,7 +10,7 @@ from pydantic import Field
 
 from speechlasso.data.settings import Schedule
 from speechlasso.errors import InputError
-from speechlasso.language_model.settings import Finetune
+from speechlasso.language_model.settings import Finetune, LanguageModel
 from speechlasso.section import INPUTS, Section, ordered
 
 USED_BY_RULES = frozenset(("specs", "data"))
@@ -49,6 +49,14 @@ class Reads:
                 f"a system cannot read anything as {' or '.join(taken)}, a name that its rule uses "
                 "by itself; choose another role"
             )
+
+
+FINETUNE_SWEEPS = (
+    ("finetune", "learning_rate"),
+    ("finetune", "lora", "rank"),
+    ("finetune", "schedule", "speech_fraction"),
+)
+"""`System.sweeps` of a system that is fine-tuned; of them those count that it reads."""
 
 
 class System(Section):
@@ -110,3 +118,24 @@ class SystemOfTokens(SystemOfInputs):
     def as_read(self) -> Self:
         # The selection behind the name is upstream, and its key says more.
         return super().as_read().with_defaults("select")
+
+
+def reads_to_finetune(
+    arm: System, artifacts: Any, upstream: dict[str, Any], lm: LanguageModel | None = None
+) -> Reads:
+    """What a system reads that is fine-tuned as the section `finetune` says.
+
+    Parameters
+    ----------
+    upstream
+        What it learns from, by role; what inner folds choose by is added.
+    lm
+        The language model as the system reads it, if it has one.
+    """
+    finetune = artifacts.settings.finetune
+    return Reads(
+        upstream | artifacts.choosing(arm, finetune),
+        sections=({"lm": lm} if lm else {}) | {"finetune": arm.finetune_as_read(finetune)},
+        chooses=finetune.chooses,
+        positive_label=True,  # whose threshold may be tuned
+    )

@@ -8,11 +8,11 @@ from pydantic import Field, PositiveInt
 
 from speechlasso.language_model.settings import Finetune
 from speechlasso.section import ORDERED_NUMBERS
-from speechlasso.systems.settings import Reads, System
+from speechlasso.systems.settings import FINETUNE_SWEEPS, Reads, System, reads_to_finetune
 
 
 class TextSSL(System):
-    sweeps = (("finetune", "learning_rate"), ("finetune", "lora", "rank"))
+    sweeps = FINETUNE_SWEEPS
     reads_audio = True
     inputs: ClassVar[list[str]] = ["text", "audio"]
 
@@ -31,17 +31,9 @@ class TextSSL(System):
         return finetune.as_read(reads_audio=False)  # no audio tokens
 
     def reads(self, artifacts: Any) -> Reads:
-        settings = artifacts.settings
         upstream = {
             "token_texts": artifacts.token_texts(["text"], None),
             "frames": artifacts.frames("text_ssl's layers", self.layers),
         }
-        return Reads(
-            upstream | artifacts.choosing(self, settings.finetune),
-            sections={
-                "lm": settings.lm.as_read(has_new_rows=False),
-                "finetune": self.finetune_as_read(settings.finetune),
-            },
-            chooses=settings.finetune.chooses,
-            positive_label=True,  # whose threshold may be tuned
-        )
+        lm = artifacts.settings.lm.as_read(has_new_rows=False)
+        return reads_to_finetune(self, artifacts, upstream, lm)

@@ -10,15 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from speechlasso.section import INPUTS, ordered
-from speechlasso.systems.settings import Reads, SystemOfTokens
+from speechlasso.systems.settings import FINETUNE_SWEEPS, Reads, SystemOfTokens, reads_to_finetune
 
 
 class TokenLM(SystemOfTokens):
-    sweeps = (
-        ("finetune", "learning_rate"),
-        ("finetune", "lora", "rank"),
-        ("finetune", "schedule", "speech_fraction"),
-    )
+    sweeps = FINETUNE_SWEEPS
     has_schedule = True
 
     system: Literal["token_lm"]
@@ -57,15 +53,7 @@ class TokenLM(SystemOfTokens):
             upstream["centroids"] = artifacts.centroids()
         if schedule := self.schedule_read(settings):
             upstream["examples"] = artifacts.examples(schedule)
-        return Reads(
-            upstream | artifacts.choosing(self.with_defaults("predict_inputs"), settings.finetune),
-            sections={
-                "lm": lm,
-                "finetune": self.finetune_as_read(settings.finetune),
-            },
-            chooses=settings.finetune.chooses,
-            positive_label=True,  # whose threshold may be tuned
-        )
+        return reads_to_finetune(self.with_defaults("predict_inputs"), artifacts, upstream, lm)
 
     def predicts_from(self, artifacts: Any) -> dict[str, Any]:
         if self.predict_inputs is None:

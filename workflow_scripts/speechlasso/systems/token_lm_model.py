@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from speechlasso.evaluation.inner_folds import mean_scores, record
-from speechlasso.files import write_csv
-from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import scheduled
-from speechlasso.systems.settled_epochs import settled_by_inner_folds
-from speechlasso.training.processes import in_processes
+from speechlasso.systems.finetuned import finetune_language_model
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -24,25 +19,12 @@ if TYPE_CHECKING:
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """Fine-tune on the token texts, from adapted rows where there are some."""
-    criterion, inner_scores = settings.criterion, mean_scores(inputs, settings.criterion)
     examples = pd.read_parquet(inputs["token_texts"][0])
     if "examples" in inputs:
         examples = scheduled(examples, pd.read_parquet(inputs["examples"][0]))
-    work = partial(
-        finetune,
-        examples,
-        folder,
-        lm=settings.lm,
-        settings=settings.finetune,
-        criterion=criterion,
-        new_tokens=_new_tokens(inputs),
-        seed=settings.seed,
-        threads=threads,
-        settled=settled_by_inner_folds(examples, inputs, settings, inner_scores),
+    return finetune_language_model(
+        examples, inputs, settings, folder, threads, new_tokens=_new_tokens(inputs)
     )
-    result = in_processes(settings.finetune.processes, work)
-    write_csv(folder / "training_log.csv", result.log)
-    return result.told() | record(criterion, inner_scores or result.validation)
 
 
 def _new_tokens(inputs: Files) -> NewTokens | None:

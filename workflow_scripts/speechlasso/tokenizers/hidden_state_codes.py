@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlasso.errors import InputError
-from speechlasso.features.encoders import AcousticFrames, open_encoder
+from speechlasso.features.encoders import SAMPLE_RATE, AcousticFrames, open_encoder
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
 from speechlasso.files import sha256
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from speechlasso.features.hidden_states import HiddenStates
 
 FORMAT = "speechlasso hidden_state_codes 1"  # raise it when codes or files change their meaning
-SAMPLE_RATE = 16_000  # Hz, of all these encoders
 
 
 @dataclass(frozen=True)
