@@ -186,7 +186,9 @@ def predicts_as_it_learned(predictions):
     """Whether a model predicts from all that it has learned from."""
     read = dict(predictions.upstream)
     training = read.pop("training", None)
-    return training and all(training.upstream[role].key == read[role].key for role in read)
+    return training is not None and all(
+        training.upstream[role].key == read[role].key for role in read
+    )
 
 
 def metrics_of_model(wildcards):
