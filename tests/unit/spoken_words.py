@@ -52,14 +52,14 @@ def made_frames(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def made_inputs(
-    folder: Path, rows: pd.DataFrame, frames: dict[str, np.ndarray]
+    folder: Path, rows: pd.DataFrame, frames: dict[str, np.ndarray], kind: FrameKind = KIND
 ) -> dict[str, list[str]]:
     """The files of each role; frames in two shards."""
     folder.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(folder / "token_texts.parquet")
     paths = [str(folder / f"shard-{shard}-of-2.safetensors") for shard in range(2)]
     for shard, path in enumerate(paths):
-        write_frames(path, {name: frames[name] for name in rows["id"].iloc[shard::2]}, KIND)
+        write_frames(path, {name: frames[name] for name in rows["id"].iloc[shard::2]}, kind)
     return {"token_texts": [str(folder / "token_texts.parquet")], "frames": paths}
 
 

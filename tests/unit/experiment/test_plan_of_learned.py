@@ -37,6 +37,14 @@ def test_frames_are_those_of_the_pooled_system_and_predictions_read_them_again()
     assert not a_plan.keys("tokenize_audio"), "it reads no tokens"
 
 
+def test_log_mel_frames_are_read_without_a_pretrained_encoder():
+    a_plan = planned(encoder={"model": "logmel", "layers": [2]}, arm={"layers": [0]})
+    (frames,) = a_plan.variants["encode_audio"].values()
+    assert frames.key.startswith("logmel-") and "packaged_models" not in frames.spec
+    with pytest.raises(InputError, match=r"learned's layers: \[2\] are not among the layers \[0\]"):
+        planned(encoder={"model": "logmel"}, arm={"layers": [2]})
+
+
 def test_low_rank_updates_are_its_method_whatever_others_are_fine_tuned_by():
     full, lora = planned(), planned(finetune={"method": "lora"})
     assert set(full.keys("finetune")) == set(lora.keys("finetune"))

@@ -12,8 +12,10 @@ from tests.unit import tiny_codecs
 
 from speechlasso.errors import InputError
 from speechlasso.features.encode_audio import encode_audio, in_half_precision
+from speechlasso.features.encoders import ACOUSTIC
 from speechlasso.features.hidden_states import SAMPLE_RATE, load_hidden_states
-from speechlasso.features.settings import Encoder
+from speechlasso.features.log_mel import log_mel_frames
+from speechlasso.features.settings import ACOUSTIC_ENCODERS, Encoder
 from speechlasso.features.spectral_frames import spectral_frames
 
 
@@ -67,16 +69,24 @@ def test_a_layer_that_does_not_exist_is_refused(model, utterances):
         encode_audio(Encoder(model=model, layers=[0, 4]), utterances)
 
 
-def test_acoustics_need_no_model_and_no_other_setting(utterances):
-    settings = Encoder(model="spectral", layers=[3], precision="bf16", padding="window")
-    assert settings.as_read() == Encoder(model="spectral")
+@pytest.mark.parametrize(
+    ("name", "of_waveform", "rate", "shape"),
+    [("spectral", spectral_frames, 50, (13, 1, 16)), ("logmel", log_mel_frames, 100, (25, 1, 80))],
+)
+def test_acoustics_need_no_model_and_no_other_setting(utterances, name, of_waveform, rate, shape):
+    settings = Encoder(model=name, layers=[3], precision="bf16", padding="window")
+    assert settings.as_read() == Encoder(model=name)
     assert settings.kept_layers == [0] and settings.files() == {}
     frames, kind = encode_audio(settings.as_read(), utterances)
-    assert kind.layers == [0] and kind.frame_rate == 50
+    assert kind.layers == [0] and kind.frame_rate == rate
     sound = np.concatenate([tiny_codecs.sound(number, SAMPLE_RATE // 2) for number in (0, 1)])
-    expected = spectral_frames(sound).astype(np.float16)[:, None]
+    expected = of_waveform(sound).astype(np.float16)[:, None]
     np.testing.assert_array_equal(frames["two"], expected)
-    assert frames["part"].shape == (13, 1, 16)
+    assert frames["part"].shape == shape
+
+
+def test_every_name_of_acoustics_has_frames():
+    assert set(ACOUSTIC_ENCODERS) == set(ACOUSTIC)
 
 
 def test_numbers_that_half_precision_cannot_hold_are_refused():

@@ -8,6 +8,7 @@ from made_voices import RATE, speech_like, voice
 from scipy.fft import dct
 from scipy.signal import sawtooth
 
+from speechlasso.features import short_time
 from speechlasso.features import spectral_frames as frames
 
 
@@ -66,7 +67,7 @@ def test_energy_is_the_power_of_the_sound() -> None:
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     waveform = speech_like(seed=2)
     whole = frames.frame_streams(waveform)
-    monkeypatch.setattr(frames, "FRAMES_PER_CHUNK", 7)
+    monkeypatch.setattr(short_time, "FRAMES_PER_CHUNK", 7)
     for stream, chunked in zip(whole, frames.frame_streams(waveform), strict=True):
         np.testing.assert_allclose(chunked, stream, atol=2e-3)
 

@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.unit.made_voices import voice
 from tests.unit.spoken_words import made_frames, made_inputs, made_rows, tiny_lm, training
 from tests.unit.tiny_models import save_causal, save_masked
 from transformers import BertConfig, LlamaConfig
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores
+from speechlasso.features.encoders import open_encoder
+from speechlasso.features.frame_files import FrameKind
+from speechlasso.features.settings import Encoder
 from speechlasso.language_model import speech_finetuning
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.systems import learned_model
@@ -253,6 +257,23 @@ def test_long_examples_keep_half_of_the_room_for_words_and_half_for_speech(
     found = predictions(long, tmp_path / "model")
     assert found["cut"].all()
     assert set(found["n_text_tokens"]) == set(found["n_audio_tokens"]) == {7}
+
+
+def test_log_mel_frames_are_learned_from_without_any_encoder(tmp_path, rows, models):
+    """Labels are the pitch of a tone of 0.3 s: 30 frames, ten vectors."""
+    encoder = open_encoder(Encoder(model="logmel"), None)
+    pitch = {"calm": 150.0, "loud": 450.0}
+    sounds = encoder.encode([voice(pitch[label], 0.3) for label in rows["label"]])
+    frames = dict(zip(rows["id"], (of_clip.astype(np.float16) for of_clip in sounds), strict=True))
+    kind = FrameKind(encoder.layers, encoder.frame_rate, {})
+    made = made_inputs(tmp_path / "inputs", rows, frames, kind)
+    finetune = {"epochs": 6, "patience": 6, "learning_rate": 0.02}
+    options = {"curriculum": "none", "inputs": ["audio"], "finetune": finetune}
+    said, _ = fit(made, tmp_path / "model", models["bert"], **options)
+    assert said["layer_weights"] == [1.0]
+    found = predictions(made, tmp_path / "model")
+    assert set(found["n_audio_tokens"]) == {10}
+    assert (found["predicted"] == found["label"]).mean() > 0.9
 
 
 def test_text_alone_is_no_system_of_this_kind():

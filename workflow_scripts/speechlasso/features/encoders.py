@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speechlasso.features import log_mel, spectral_frames
 from speechlasso.features.settings import Encoder
-from speechlasso.features.spectral_frames import FRAME_RATE, N_SPECTRAL, spectral_frames
 from speechlasso.features.waveforms import checked
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -43,7 +43,12 @@ class AcousticFrames:
         return [self.of_waveform(checked(waveform))[:, None] for waveform in waveforms]
 
 
-ACOUSTIC = {"spectral": AcousticFrames(spectral_frames, N_SPECTRAL, FRAME_RATE)}
+ACOUSTIC = {
+    "spectral": AcousticFrames(
+        spectral_frames.spectral_frames, spectral_frames.N_SPECTRAL, spectral_frames.FRAME_RATE
+    ),
+    "logmel": AcousticFrames(log_mel.log_mel_frames, log_mel.N_BANDS, log_mel.FRAME_RATE),
+}
 """By the names of `features.settings.ACOUSTIC_ENCODERS`."""
 
 

@@ -9,14 +9,15 @@ from pydantic import Field
 from speechlasso.files import files_of_model
 from speechlasso.section import ORDERED_NUMBERS, Section
 
-ACOUSTIC_ENCODERS = ("spectral",)
+ACOUSTIC_ENCODERS = ("spectral", "logmel")
 """Names for `encoder.model` that mean no model: frames computed from the waveform alone."""
 
 
 class Encoder(Section):
     model: str = "openai/whisper-tiny.en"
-    """A HuBERT, WavLM or Whisper: hub id or local directory. Or spectral, without any model:
-    cepstra, energy and pitch, as layer 0; no other key of this section is read then."""
+    """A HuBERT, WavLM or Whisper: hub id or local directory. Or without any model, as layer 0,
+    spectral: cepstra, energy and pitch, 50 times a second; logmel: 80 log-mel bands, 100 times a
+    second. No other key of this section is read then."""
     revision: str | None = None
     """Commit of the model on the hub."""
     layers: (

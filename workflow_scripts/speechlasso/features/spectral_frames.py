@@ -7,22 +7,29 @@ most dimensions, and pitch and loudness would hardly show in the codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
-from scipy.fft import dct, rfft
+from scipy.fft import dct
 from scipy.ndimage import correlate1d, gaussian_filter1d, median_filter
 
-SAMPLE_RATE = 16_000  # Hz; speech has little energy above 8 kHz
+from speechlasso.features.short_time import (
+    MEL_RANGE,
+    SAMPLE_RATE,
+    bin_frequencies,
+    hann,
+    log_bands,
+    mel_filters,
+    power_spectrum,
+    windows,
+    without_offset,
+)
+
 HOP = 320  # samples: 20 ms, the step of the neural speech codecs
 FRAME_RATE = SAMPLE_RATE / HOP
-FRAMES_PER_CHUNK = 3000  # one minute of windows at a time bounds the memory of a long recording
 
 SPECTRUM_WINDOW = 512  # samples: 32 ms, two periods of a low voice
 N_MEL_BANDS = 32
-MEL_RANGE = (60.0, 7600.0)  # Hz; leaves out direct current and mains hum's fundamental
-BAND_FLOOR = 1e-6  # band power, about -60 dB of full scale: below it, recording noise dominates
 N_CEPSTRA = 13  # without the zeroth, which repeats the energy
 ENERGY_FLOOR = -14.0  # natural log of power, about -61 dB of full scale
 
@@ -62,7 +69,7 @@ def frame_streams(waveform: np.ndarray) -> tuple[np.ndarray, ...]:
     One float32 array (n_frames, n_features) per stream, in the order of STREAMS, with
     n_frames = ceil(n_samples / HOP).
     """
-    waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    waveform = without_offset(waveform)
     cepstra, energy = cepstra_and_energy(waveform)
     frequency, periodicity = pitch_candidates(waveform)
     voiced = (periodicity > VOICING_THRESHOLD) & (energy > energy.max() - VOICED_ENERGY_RANGE)
@@ -89,7 +96,7 @@ def spectral_frames(waveform: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float32 (n_frames, N_SPECTRAL).
     """
-    waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    waveform = without_offset(waveform)
     return np.column_stack([*cepstra_and_energy(waveform), *pitch_candidates(waveform)])
 
 
@@ -108,12 +115,12 @@ def cepstra_and_energy(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     energy
         float32 (n_frames,), natural log of the power in the mel range, at least ENERGY_FLOOR.
     """
-    window = _hann(SPECTRUM_WINDOW)
-    filters = _mel_filters()
+    window = hann(SPECTRUM_WINDOW)
+    filters = mel_filters(SPECTRUM_WINDOW, N_MEL_BANDS)
     cepstra, energy = [], []
-    for block in _windows(waveform, SPECTRUM_WINDOW):
-        power = _power_spectrum(block * window, SPECTRUM_WINDOW) / np.square(window).sum()
-        bands = np.log(power @ filters + np.float32(BAND_FLOOR))
+    for block in windows(waveform, SPECTRUM_WINDOW, HOP):
+        power = power_spectrum(block * window, SPECTRUM_WINDOW) / np.square(window).sum()
+        bands = log_bands(power, filters)
         cepstra.append(dct(bands, type=2, norm="ortho", axis=1)[:, 1 : N_CEPSTRA + 1])
         # The bins of positive frequency hold half the power of a real signal.
         mean_power = 2 * power[:, _mel_bins()].sum(axis=1) / SPECTRUM_WINDOW
@@ -140,12 +147,12 @@ def pitch_candidates(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     periodicity
         float32 (n_frames,), from 0 (noise, silence) to 1 (a perfectly periodic sound).
     """
-    window = _hann(PITCH_WINDOW)
+    window = hann(PITCH_WINDOW)
     bins, candidates, transform = _autocorrelation_transform()
     bonus = np.float32(OCTAVE_BONUS) * (candidates - candidates[0])
     frequency, periodicity = [], []
-    for block in _windows(waveform, PITCH_WINDOW):
-        power = _power_spectrum(block * window, PITCH_FFT)[:, bins]
+    for block in windows(waveform, PITCH_WINDOW, HOP):
+        power = power_spectrum(block * window, PITCH_FFT)[:, bins]
         # The added constant, about the power of noise at -95 dB, makes silence aperiodic.
         total = power.sum(axis=1, keepdims=True) + np.float32(1e-8 * PITCH_WINDOW)
         autocorrelation = (power @ transform) / total
@@ -246,44 +253,9 @@ def _slope(feature: np.ndarray, reach: int) -> np.ndarray:
     return correlate1d(feature, steps / np.square(steps).sum(), axis=0, mode="nearest")
 
 
-def _windows(waveform: np.ndarray, window: int) -> Iterator[np.ndarray]:
-    """Yield the overlapping windows, float32 (at most FRAMES_PER_CHUNK, window), as views."""
-    n_frames = -(-len(waveform) // HOP)
-    margin = (window - HOP) // 2
-    padded = np.zeros((n_frames - 1) * HOP + window, dtype=np.float32)
-    padded[margin : margin + len(waveform)] = waveform
-    windows = np.lib.stride_tricks.sliding_window_view(padded, window)[::HOP]
-    for start in range(0, n_frames, FRAMES_PER_CHUNK):
-        yield windows[start : start + FRAMES_PER_CHUNK]
-
-
-def _power_spectrum(windowed: np.ndarray, n_fft: int) -> np.ndarray:
-    spectrum = rfft(windowed, n=n_fft, axis=1)
-    return np.square(spectrum.real) + np.square(spectrum.imag)
-
-
-@cache
-def _hann(length: int) -> np.ndarray:
-    """Periodic Hann window: a constant offset leaks into one bin only, which the filters skip."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
-
-
-@cache
-def _mel_filters() -> np.ndarray:
-    """Triangular filters evenly spaced on the mel scale, float32 (n_bins, N_MEL_BANDS)."""
-    lowest, highest = (2595 * np.log10(1 + hz / 700) for hz in MEL_RANGE)
-    mel = np.linspace(lowest, highest, N_MEL_BANDS + 2)
-    edges = 700 * (10 ** (mel / 2595) - 1)
-    below, centre, above = edges[:-2], edges[1:-1], edges[2:]
-    frequency = _bin_frequencies(SPECTRUM_WINDOW)[:, None]
-    rising = (frequency - below) / (centre - below)
-    falling = (above - frequency) / (above - centre)
-    return np.minimum(rising, falling).clip(0).astype(np.float32)
-
-
 @cache
 def _mel_bins() -> slice:
-    first, last = np.searchsorted(_bin_frequencies(SPECTRUM_WINDOW), MEL_RANGE)
+    first, last = np.searchsorted(bin_frequencies(SPECTRUM_WINDOW), MEL_RANGE)
     return slice(first, last)
 
 
@@ -295,17 +267,13 @@ def _autocorrelation_transform() -> tuple[slice, np.ndarray, np.ndarray]:
     """
     n_candidates = int(np.log2(PITCH_RANGE[1] / PITCH_RANGE[0]) * PITCH_STEPS_PER_OCTAVE) + 1
     candidates = np.log2(PITCH_RANGE[0]) + np.arange(n_candidates) / PITCH_STEPS_PER_OCTAVE
-    frequency = _bin_frequencies(PITCH_FFT)
+    frequency = bin_frequencies(PITCH_FFT)
     first, last = np.searchsorted(frequency, PITCH_BAND)
     cosines = np.cos(2 * np.pi * frequency[first:last, None] / 2**candidates)
 
-    window = _hann(PITCH_WINDOW).astype(np.float64)
+    window = hann(PITCH_WINDOW).astype(np.float64)
     of_window = np.correlate(window, window, mode="full")[PITCH_WINDOW - 1 :]
     periods = SAMPLE_RATE / 2**candidates
     at_periods = np.interp(periods, np.arange(PITCH_WINDOW), of_window / of_window[0])
     transform = (cosines / at_periods).astype(np.float32)
     return slice(first, last), candidates.astype(np.float32), transform
-
-
-def _bin_frequencies(n_fft: int) -> np.ndarray:
-    return np.arange(n_fft // 2 + 1) * (SAMPLE_RATE / n_fft)
