@@ -19,14 +19,13 @@ from speechlasso.data.demo_corpus import (
     FEMALE_VOICES,
     LABELS,
     MALE_VOICES,
-    NEUTRAL_VOCABULARY,
     PROSODY_COLUMNS,
     PROSODY_MEANS,
     PROSODY_SPREAD,
-    VOCABULARIES,
     make_demo_corpus,
     plan_demo_corpus,
 )
+from speechlasso.data.demo_languages import ENGLISH
 from speechlasso.data.speech_synthesis import Prosody, synthesise
 from speechlasso.errors import InputError
 
@@ -123,22 +122,22 @@ class TestPlan:
         for row in large_plan[large_plan["source"] == "words"].itertuples():
             named = {
                 label
-                for label, vocabulary in VOCABULARIES.items()
+                for label, vocabulary in ENGLISH.attitudes.items()
                 if words_named(row.text, vocabulary)
             }
             assert named == {row.label}, row.text
 
     def test_words_name_no_label_where_prosody_decides(self, large_plan):
         for text in large_plan.loc[large_plan["source"] == "prosody", "text"]:
-            assert words_named(text, NEUTRAL_VOCABULARY), text
-            for vocabulary in VOCABULARIES.values():
+            assert words_named(text, ENGLISH.neutral), text
+            for vocabulary in ENGLISH.attitudes.values():
                 assert not words_named(text, vocabulary), text
 
     def test_neutral_texts_are_independent_of_the_label(self, large_plan):
         neutral = large_plan[large_plan["source"] == "prosody"]
         words = neutral["text"].str.lower().str.removesuffix(".").str.split()
         exploded = neutral.assign(word=words).explode("word")
-        for word in ("was", "we", "report", "plan", *sorted(NEUTRAL_VOCABULARY.verbs)):
+        for word in ("was", "we", "report", "plan", *sorted(ENGLISH.neutral.verbs)):
             has_word = exploded["word"].eq(word).groupby(level=0).any()
             assert has_word.any()
             # 0.001: with a fixed seed this fails for a dependence, not by chance.
@@ -148,8 +147,8 @@ class TestPlan:
         plan = plan_demo_corpus(seed=5)
         train = plan[(plan["split"] == "train") & (plan["source"] == "words")]
         for label, texts in train.groupby("label")["text"]:
-            seen = set().union(*(words_named(text, VOCABULARIES[label]) for text in texts))
-            assert seen == predicate_words(VOCABULARIES[label])
+            seen = set().union(*(words_named(text, ENGLISH.attitudes[label]) for text in texts))
+            assert seen == predicate_words(ENGLISH.attitudes[label])
         test = plan[(plan["split"] == "test") & (plan["source"] == "words")]
         assert (~test["text"].isin(train["text"])).mean() > 0.8
 

@@ -60,6 +60,17 @@ def test_audio_root_and_separator(tmp_path):
     assert manifest["audio"][0] == ["/data/1.wav", "/data/2.wav"]
 
 
+def test_languages_are_kept_where_their_column_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text,label,audio,spoken\nu,x,a,1.wav, de \nv,x,a,2.wav,NA\n")
+    assert "language" not in read_manifest(Table(path=str(path)))
+    table = Table(path=str(path), columns={"language": "spoken"})
+    assert read_manifest(table)["language"].tolist() == ["de", "NA"]
+    path.write_text("id,text,label,audio,spoken\nu,x,a,1.wav,\n")
+    with pytest.raises(InputError, match=r"row 2 \(id 'u'\): the language is empty"):
+        read_manifest(table)
+
+
 def test_all_bad_rows_at_once(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,text,label,audio\nu,x,a,1.wav\nu,x,,2.wav\n,x,a,3.wav\nv,x,a,\n")

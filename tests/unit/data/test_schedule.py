@@ -11,9 +11,15 @@ from pydantic import ValidationError
 
 from speechlasso.data.schedule import schedule_examples
 from speechlasso.data.settings import Schedule
+from speechlasso.errors import InputError
 
 LABELS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=60)
 FRACTIONS = st.floats(0, 1)
+SCHEMES = st.sampled_from(["direct_mix", "curriculum"])
+# Labels and languages of rows, some of which are in the target language.
+BILINGUAL = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["de", "en", "fr"])), min_size=1, max_size=60
+).filter(lambda rows: "de" in dict(map(reversed, rows)))
 
 
 def rows_of(labels):
@@ -30,7 +36,7 @@ def with_speech(*arguments, **options):
     return set(found.loc[found["speech"], "id"])
 
 
-@given(LABELS, FRACTIONS, FRACTIONS, st.sampled_from(["direct_mix", "curriculum"]))
+@given(LABELS, FRACTIONS, FRACTIONS, SCHEMES)
 def test_the_rows_of_a_smaller_part_are_among_those_of_a_larger_one(labels, one, other, scheme):
     few, many = sorted((one, other))
     assert with_speech(labels, scheme, few) <= with_speech(labels, scheme, many)
@@ -83,6 +89,57 @@ def test_text_only_has_no_speech_and_draws_nothing():
     found = schedule_examples(rows_of("abab"), Schedule(scheme="text_only"), None, "0")
     assert not found["speech"].any()
     assert list(found["id"]) == ["u0", "u1", "u2", "u3"]
+
+
+def bilingual_speech(rows, scheme, fraction, seed=1):
+    """Ids of the rows with speech: in the target language, and in others."""
+    frame = pd.DataFrame(rows, columns=["label", "language"])
+    frame.insert(0, "id", [f"u{i}" for i in range(len(frame))])
+    schedule = Schedule(scheme=scheme, speech_fraction=fraction, target_language="de")
+    found = schedule_examples(frame, schedule, seed, "0")
+    is_target = frame.set_index("id")["language"] == "de"
+    text, speech = found[~found["speech"]], found[found["speech"]]
+    assert list(text["id"]) == list(frame["id"]) and set(text["phase"]) == {0}
+    assert speech["id"].is_unique
+    assert set(speech["phase"]) <= {1 if scheme == "curriculum" else 0}
+    spoken = is_target[speech["id"]]
+    return set(spoken.index[spoken]), set(spoken.index[~spoken])
+
+
+@given(BILINGUAL, FRACTIONS, FRACTIONS, SCHEMES)
+def test_speech_of_other_languages_is_always_there_and_parts_are_nested(rows, one, other, scheme):
+    few, many = sorted((one, other))
+    target, source = bilingual_speech(rows, scheme, few)
+    more, same = bilingual_speech(rows, scheme, many)
+    assert target <= more
+    assert source == same == {f"u{i}" for i, (_, name) in enumerate(rows) if name != "de"}
+
+
+@given(BILINGUAL, FRACTIONS, st.integers(0, 5))
+def test_the_part_of_a_target_language_is_that_of_its_rows_alone(rows, fraction, seed):
+    """So its size and its classes are those of a corpus in which there are no others."""
+    positions = [i for i, (_, name) in enumerate(rows) if name == "de"]
+    labels = [rows[i][0] for i in positions]
+    alone = with_speech(labels, "direct_mix", fraction, seed=seed)
+    target, _ = bilingual_speech(rows, "direct_mix", fraction, seed=seed)
+    assert target == {f"u{positions[int(row_id[1:])]}" for row_id in alone}
+
+
+def test_no_part_of_a_target_language_is_speech_of_the_others_and_all_is_all():
+    rows = [("a", "en"), ("a", "de"), ("b", "de"), ("b", "en")]
+    assert bilingual_speech(rows, "curriculum", 0) == (set(), {"u0", "u3"})
+    assert bilingual_speech(rows, "curriculum", 1) == ({"u1", "u2"}, {"u0", "u3"})
+
+
+def test_a_target_language_that_does_not_occur_is_refused_with_those_that_do():
+    rows = rows_of("ab").assign(language=["English", "German"])
+    schedule = Schedule(scheme="curriculum", target_language="de")
+    with pytest.raises(InputError) as error:
+        schedule_examples(rows, schedule, 1, "0")
+    assert str(error.value) == (
+        "finetune.schedule.target_language: no training row of fold '0' is in 'de'; these have "
+        "English, German"
+    )
 
 
 def test_a_part_is_between_none_and_all():

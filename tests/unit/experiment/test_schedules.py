@@ -74,6 +74,68 @@ def test_a_model_predicts_from_words_alone_without_another_training():
         load_settings(config)
 
 
+BILINGUAL = {"dataset": {"demo": {"second_language": "de"}}}
+
+
+def cross_lingual(schedule, dataset=BILINGUAL):
+    return make_plan(
+        load_settings(
+            {"experiment": {"arms": ["lasso"]}, "finetune": {"schedule": schedule}, **dataset}
+        )
+    )
+
+
+def test_a_target_language_changes_fine_tuning_and_what_follows():
+    part = {"scheme": "curriculum", "speech_fraction": 0.1}
+    before, after = cross_lingual(part), cross_lingual(part | {"target_language": "de"})
+    changed = ["evaluate", "finetune", "predict", "schedule_examples"]
+    assert changed_stages(before, after) == changed
+    words = [
+        cross_lingual({"scheme": "text_only", **key}) for key in ({}, {"target_language": "de"})
+    ]
+    assert folders(words[0]) == folders(words[1]), "text_only reads no language"
+
+
+def test_data_in_one_language_have_keys_that_know_of_no_language():
+    part = {"scheme": "curriculum", "speech_fraction": 0.1}
+    variants = cross_lingual(part, {}).variants
+    for stage in ("demo_corpus", "manifest", "schedule_examples"):
+        for variant in variants[stage].values():
+            assert "language" not in str(variant.settings.hashed_settings())
+
+
+def test_the_manifest_of_two_languages_has_their_column():
+    for dataset, column in (({}, None), (BILINGUAL, "language")):
+        (manifest,) = cross_lingual(None, dataset).variants["manifest"].values()
+        assert manifest.settings.table.columns.language == column
+
+
+def test_a_target_language_needs_data_that_have_it(tmp_path):
+    schedule = {"scheme": "direct_mix", "target_language": "fr"}
+    key = "finetune.schedule.target_language: "
+    none = (
+        key + "no language of the demo corpus is 'fr'; it has {}, as dataset.demo.second_language"
+    )
+    table = {"source": "table", "table": {"path": "t.csv", "columns": {"split": "split"}}}
+    for dataset, message in (
+        ({}, none.format("en")),
+        (BILINGUAL, none.format("de, en")),
+        (
+            {"dataset": table},
+            key + "needs the language of each row; name dataset.table.columns.language",
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            cross_lingual(schedule, dataset)
+        assert message in str(error.value)
+        with pytest.raises(InputError, match="arms.a.override.finetune.schedule.target_language"):
+            load_settings(
+                {"arms": {"a": {"override": {"finetune": {"schedule": schedule}}}}, **dataset}
+            )
+    table["table"]["columns"]["language"] = "spoken"
+    load_settings({"finetune": {"schedule": schedule}, "dataset": table})
+
+
 def test_mistakes_name_the_key():
     for schedule, message in (
         ({"scheme": "curriculm"}, "finetune.schedule.scheme: input should be"),

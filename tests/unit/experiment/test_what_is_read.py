@@ -82,7 +82,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("dataset.table.*", "dataset.folds.validation_share"),
             # Of a codec that learned nothing here, new rows start near the mean either way.
             *("adapt.splits", "adapt.corpus.columns.label", "lm.new_rows"),
-            *("adapt.corpus.columns.split", "adapt.corpus.columns.group"),
+            *(f"adapt.corpus.columns.{name}" for name in ("split", "group", "language")),
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
             *(
                 "select.sized.cv_folds",
@@ -201,6 +201,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield {"path": "table.csv"}
     if path == "finetune.schedule":
         yield {"scheme": "direct_mix"}
+    if path.endswith(".target_language"):
+        yield "en"
     if path.endswith(".like"):
         yield from ("all", "cv")
     if path == "encoder.layers":
@@ -222,7 +224,8 @@ def named_values(key: str) -> list[Any]:
     found = []
     for definition in schema()["$defs"].values():
         rule = definition["properties"].get(key, {})
-        found += rule.get("enum", [])
+        for alternative in (rule, *rule.get("anyOf", [])):
+            found += alternative.get("enum", [])
     return found
 
 

@@ -12,13 +12,16 @@ and classes are balanced within each source, hence the expected accuracy of a pe
 
 Classes overlap in every dimension of prosody, speakers differ in all of them, and coloured noise is
 added, so that no single threshold solves the task. Speech is synthesised with espeak-ng.
+
+With a second language, the first half of the training speakers speak English, and all others that
+language, where words and prosody tell the attitude in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,7 @@ import soxr
 from tqdm import tqdm
 
 from speechlasso.data import speech_synthesis
+from speechlasso.data.demo_languages import FIRST_LANGUAGE, LANGUAGES, Language, Vocabulary
 from speechlasso.data.speech_synthesis import Prosody, synthesise
 from speechlasso.errors import InputError
 from speechlasso.files import written_whole
@@ -62,53 +66,6 @@ MALE_VOICES = (
 )
 
 
-class Vocabulary(NamedTuple):
-    """Words of one attitude, for sentences like "It is {adjective}." and "We {verb} it."."""
-
-    adjectives: tuple[str, ...]
-    verbs: tuple[str, ...]
-
-
-# Adjectives of different attitudes are about equally long, so that duration does not tell them.
-VOCABULARIES = {
-    "enthusiastic": Vocabulary(
-        adjectives=(
-            "wonderful", "fantastic", "brilliant", "marvellous", "superb", "amazing", "delightful",
-            "excellent", "splendid", "terrific",
-        ),
-        verbs=("love", "adore", "admire", "applaud", "treasure"),
-    ),
-    "sceptical": Vocabulary(
-        adjectives=(
-            "doubtful", "dubious", "unlikely", "debatable", "unproven", "uncertain", "suspicious",
-            "implausible", "arguable", "far-fetched",
-        ),
-        verbs=("doubt", "question", "distrust", "suspect", "dispute"),
-    ),
-    "annoyed": Vocabulary(
-        adjectives=(
-            "annoying", "ridiculous", "maddening", "irritating", "tiresome", "outrageous",
-            "unbearable", "dreadful", "pointless", "insulting",
-        ),
-        verbs=("hate", "resent", "detest", "loathe", "despise"),
-    ),
-}  # fmt: skip
-NEUTRAL_VOCABULARY = Vocabulary(
-    adjectives=(
-        "available", "finished", "printed", "recorded", "numbered", "in English", "scheduled",
-        "public", "upstairs", "typical",
-    ),
-    verbs=("read", "keep", "copy", "open", "file"),
-)  # fmt: skip
-TOPICS = (
-    "the last report", "this proposal", "her answer", "their offer", "the second draft",
-    "your idea", "the new plan", "his lecture", "that story", "the first chapter", "this design",
-    "our programme", "the new menu", "her letter", "the budget", "their video", "your drawing",
-    "this method", "the contract", "his theory", "the summary", "that article", "our schedule",
-    "the long version",
-)  # fmt: skip
-
-
 class ProsodyDistribution(NamedTuple):
     """Means, or standard deviations, of what is drawn for an utterance.
 
@@ -138,7 +95,7 @@ _PITCH_UNITS_PER_SEMITONE = 5.5
 _SYNTHESIS_VOLUME = 60
 
 
-def make_demo_corpus(folder: Path, *, seed: int, **sizes: int) -> pd.DataFrame:
+def make_demo_corpus(folder: Path, *, seed: int, **options: Any) -> pd.DataFrame:
     """Synthesise the corpus into `folder`/wav and return its manifest.
 
     Parameters
@@ -146,8 +103,8 @@ def make_demo_corpus(folder: Path, *, seed: int, **sizes: int) -> pd.DataFrame:
     folder
         Where the clips go, as wav/<id>.wav: mono, 16 kHz, 16 bit.
     seed
-        The same seed and sizes give the same bytes.
-    sizes
+        The same seed and options give the same bytes.
+    options
         As for `plan_demo_corpus`.
 
     Returns
@@ -159,7 +116,7 @@ def make_demo_corpus(folder: Path, *, seed: int, **sizes: int) -> pd.DataFrame:
     InputError
         If there are fewer voices than speakers asked for, or a number is out of range.
     """
-    plan = plan_demo_corpus(seed=seed, **sizes)
+    plan = plan_demo_corpus(seed=seed, **options)
     rows = enumerate(plan.to_dict("records"))
     for position, utterance in tqdm(rows, "synthesising speech", len(plan), unit="clip"):
         # A generator of its own, so that a clip depends on no other.
@@ -176,6 +133,7 @@ def plan_demo_corpus(
     validation_speakers: int = 3,
     test_speakers: int = 4,
     utterances_per_speaker: int = 40,
+    second_language: str | None = None,
 ) -> pd.DataFrame:
     """Draw all that determines the corpus, without synthesising it.
 
@@ -188,18 +146,23 @@ def plan_demo_corpus(
     utterances_per_speaker
         A multiple of 5 makes the shares of the sources exact (40 % words, 60 % prosody), a
         multiple of 15 also balances the classes exactly within each speaker and source.
+    second_language
+        One of `LANGUAGES`, spoken by all but the first half of the training speakers.
 
     Returns
     -------
     A frame with the columns id, audio (relative path), text, label, speaker, split, source ("words"
     or "prosody": what decides the label), voice, the speaker's neutral voice (neutral_pitch and
     neutral_rate as in `Prosody`, neutral_level_dbfs), what was drawn for the utterance relative
-    to it (the fields of `ProsodyDistribution`), and snr_db and noise_exponent of the noise.
+    to it (the fields of `ProsodyDistribution`), and snr_db and noise_exponent of the noise; with a
+    second language also language.
     """
     counts = {"train": train_speakers, "validation": validation_speakers, "test": test_speakers}
-    _check_sizes(seed, counts, utterances_per_speaker)
+    _check_sizes(seed, counts, utterances_per_speaker, second_language)
     rng = np.random.default_rng(seed)
     speakers = _draw_speakers(rng, counts)
+    if second_language:
+        speakers = _in_two_languages(speakers, second_language)
     plan = _assign_labels(rng, speakers, utterances_per_speaker).merge(speakers, on="speaker")
     plan["text"] = _draw_texts(rng, plan)
     plan[PROSODY_COLUMNS] = _draw_prosody(rng, plan)
@@ -220,7 +183,12 @@ def render_utterance(utterance: Mapping[str, object], rng: np.random.Generator) 
     return np.round((speech + noise).clip(-1, 1) * (2**15 - 1)).astype(np.int16)
 
 
-def _check_sizes(seed: int, speakers: Mapping[str, int], utterances_per_speaker: int) -> None:
+def _check_sizes(
+    seed: int,
+    speakers: Mapping[str, int],
+    utterances_per_speaker: int,
+    second_language: str | None,
+) -> None:
     problems = [
         f"{split}_speakers is {count}, expected at least 1"
         for split, count in speakers.items()
@@ -229,6 +197,8 @@ def _check_sizes(seed: int, speakers: Mapping[str, int], utterances_per_speaker:
     available = len(FEMALE_VOICES) + len(MALE_VOICES)
     if sum(speakers.values()) > available:
         problems.append(f"{sum(speakers.values())} speakers asked for, there are {available}")
+    if second_language and speakers["train"] == 1:
+        problems.append("train_speakers is 1, expected at least one for each language")
     if utterances_per_speaker < 1:
         problems.append(f"utterances_per_speaker is {utterances_per_speaker}, expected at least 1")
     if seed < 0:
@@ -251,6 +221,18 @@ def _draw_speakers(rng: np.random.Generator, counts: Mapping[str, int]) -> pd.Da
             "neutral_level_dbfs": rng.normal(-32, 1, n_speakers).round(3),
         }
     )
+
+
+def _in_two_languages(speakers: pd.DataFrame, second_language: str) -> pd.DataFrame:
+    """Speakers after the first half of the training ones with the second language.
+
+    Of their English voices they keep the variant, which tells speakers apart.
+    """
+    n_first = (speakers["split"] == "train").sum() // 2
+    language = np.where(speakers.index < n_first, FIRST_LANGUAGE, second_language)
+    translated = second_language + "+" + speakers["voice"].str.partition("+")[2]
+    voice = speakers["voice"].where(language == FIRST_LANGUAGE, translated)
+    return speakers.assign(voice=voice, language=language)
 
 
 def _assign_labels(
@@ -277,26 +259,35 @@ def _assign_labels(
 
 def _draw_texts(rng: np.random.Generator, plan: pd.DataFrame) -> pd.Series:
     """Sentences that name the label where words decide, neutral sentences elsewhere."""
+    if "language" not in plan:
+        return _draw_texts_of(rng, plan, LANGUAGES[FIRST_LANGUAGE])
+    parts = plan.groupby("language", sort=False)
+    return pd.concat(_draw_texts_of(rng, rows, LANGUAGES[name]) for name, rows in parts)
+
+
+def _draw_texts_of(rng: np.random.Generator, plan: pd.DataFrame, language: Language) -> pd.Series:
     texts = pd.Series(index=plan.index, dtype=object)
     decided_by_words = plan["source"] == "words"
     for (_, label), rows in plan[decided_by_words].groupby(["split", "label"], sort=False):
-        texts[rows.index] = _draw_sentences(rng, VOCABULARIES[label], len(rows))
+        texts[rows.index] = _draw_sentences(rng, language, language.attitudes[label], len(rows))
     n_neutral = int((~decided_by_words).sum())
-    texts[~decided_by_words] = _draw_sentences(rng, NEUTRAL_VOCABULARY, n_neutral)
+    texts[~decided_by_words] = _draw_sentences(rng, language, language.neutral, n_neutral)
     return texts
 
 
-def _draw_sentences(rng: np.random.Generator, vocabulary: Vocabulary, count: int) -> list[str]:
+def _draw_sentences(
+    rng: np.random.Generator, language: Language, vocabulary: Vocabulary, count: int
+) -> list[str]:
     """Sentences of one vocabulary; every predicate comes up before any is repeated."""
     predicates = [(word, "adjective") for word in vocabulary.adjectives]
     predicates += [(word, "verb") for word in vocabulary.verbs]
     sentences = []
     for word, part_of_speech in _deal(rng, predicates, count):
-        topic = rng.choice(TOPICS)
+        topic = rng.choice(language.topics)
         if part_of_speech == "adjective":
-            sentence = f"{topic} {rng.choice(['is', 'was'])} {word}."
+            sentence = f"{topic} {rng.choice(language.copulas)} {word}."
         else:
-            sentence = f"{rng.choice(['I', 'we'])} {word} {topic}."
+            sentence = f"{rng.choice(language.subjects)} {word} {topic}."
         sentences.append(sentence[0].upper() + sentence[1:])
     return sentences
 

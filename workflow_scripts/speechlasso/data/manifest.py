@@ -1,7 +1,7 @@
 """The manifest: a checked table of utterances, whatever file the user brought.
 
 Columns: id (unique), text, label, audio (list of the clips' paths), and where the table has them
-split, group, and start and end (seconds in the clip, NaN where the segment is open).
+split, group, language, and start and end (seconds in the clip, NaN where the segment is open).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from speechlasso.errors import InputError
 logger = logging.getLogger(__name__)
 
 SEGMENT_COLUMNS = ("start", "end")
-NEVER_EMPTY = ("label", "group")
+NEVER_EMPTY = ("label", "group", "language")
 _MADE_EQUAL = "once blanks around it are removed and accents composed"
 
 
@@ -64,14 +64,14 @@ def read_manifest(
     -------
     pandas.DataFrame
         id, text, label (str, as `text.normalised` gives them), audio (list of paths, str), and
-        split and group where configured, in the table's order. start and end (float64, seconds,
-        NaN where open), both where one of them is configured.
+        split, group and language where configured, in the table's order. start and end (float64,
+        seconds, NaN where open), both where one of them is configured.
 
     Raises
     ------
     InputError
-        Listing every bad row: missing or repeated ids, empty labels or groups, cells that are no
-        text, rows without a clip, segments that no clip can have.
+        Listing every bad row: missing or repeated ids, empty labels, groups or languages, cells
+        that are no text, rows without a clip, segments that no clip can have.
     """
     columns = _configured(table, without)
     root = Path(table.audio_root) if table.audio_root else Path(table.path).parent
@@ -292,7 +292,7 @@ def _repeated_ids(texts: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
 
 def _say_what_changed(cells: pd.DataFrame, texts: pd.DataFrame, path: str) -> None:
     """Names that are no longer as the table has them."""
-    for name in ("id", "label", "group", "split"):
+    for name in ("id", "label", "group", "split", "language"):
         if name not in texts:
             continue
         changed = texts.index[texts[name] != cells[name]].tolist()

@@ -24,6 +24,9 @@ class DemoCorpus(Section):
     """Utterances of each voice."""
     seed: Seed = 1
     """Draws words, prosody and noise."""
+    second_language: Literal["de", "es"] | None = None
+    """Spoken by half of the training voices and all others, while the first half of the training
+    voices speak English; the table then has a column language. By default all speak English."""
 
 
 class Columns(Section):
@@ -41,6 +44,8 @@ class Columns(Section):
     """Column with train, validation or test; needed for folds.method: given."""
     group: str | None = None
     """Column that folds must not divide, such as the speaker."""
+    language: str | None = None
+    """Column with the language of each utterance, for finetune.schedule.target_language."""
     start: str | None = None
     """Column with the second at which the utterance starts in its clip, for utterances cut out of
     long recordings."""
@@ -112,9 +117,14 @@ class Schedule(Section):
     speech_fraction: Part | Annotated[list[Part], Field(min_length=1)] = 0.1
     """Part of the training rows that are there with speech, each class by its share; the rows of a
     smaller part are among those of a larger one. A list runs every arm once for each."""
+    target_language: str | None = None
+    """Count the part among the training rows of this language alone (dataset.table.columns.language
+    tells it); rows of all other languages are there with their speech."""
 
     def as_read(self) -> Self:
-        return self.with_defaults("speech_fraction") if self.scheme == "text_only" else self
+        if self.scheme != "text_only":
+            return self
+        return self.with_defaults("speech_fraction", "target_language")
 
 
 class Dataset(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from speechlasso.data.demo_languages import FIRST_LANGUAGE
 from speechlasso.errors import did_you_mean, names_of
 from speechlasso.evaluation.cards import METRICS, USUAL
 from speechlasso.evaluation.settings import Criterion
@@ -37,6 +38,7 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _adapt_problems("", as_mapping(raw.get("adapt")))
     yield from _metric_problems(as_mapping(raw.get("evaluate")))
     yield from _threshold_problems(raw, arms)
+    yield from _language_problems(raw, arms)
 
 
 def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]:
@@ -118,16 +120,48 @@ def _threshold_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
     metric = as_mapping(raw.get("evaluate")).get("metric", Criterion().metric)
     if metric not in METRICS or not METRICS[metric].needs_probabilities:
         return
-    overrides = {
-        f"arms.{name}.override.": as_mapping(as_mapping(arm).get("override"))
-        for name, arm in arms.items()
-    }
-    for path, sections in {"": raw, **overrides}.items():
+    for path, sections in _with_overrides(raw, arms).items():
         if as_mapping(sections.get("finetune")).get("decision_threshold") == "tuned":
             yield (
                 f"{path}finetune.decision_threshold: tuned is chosen by evaluate.metric, but "
                 f"{metric} scores probabilities, which no threshold changes; set it to half, or "
                 "name a metric of decisions"
+            )
+
+
+def _with_overrides(raw: Mapping, arms: Mapping) -> dict[str, Mapping]:
+    """The experiment's sections and those that each arm overrides, by the path above them."""
+    overrides = {
+        f"arms.{name}.override.": as_mapping(as_mapping(arm).get("override"))
+        for name, arm in arms.items()
+    }
+    return {"": raw, **overrides}
+
+
+def _language_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
+    """Target languages where rows have none, or the demo corpus has others.
+
+    Which languages a table has is known when it is read.
+    """
+    dataset = as_mapping(raw.get("dataset"))
+    columns = as_mapping(as_mapping(dataset.get("table")).get("columns"))
+    is_table = dataset.get("source") == "table"
+    if is_table and columns.get("language") is not None:
+        return
+    second = as_mapping(dataset.get("demo")).get("second_language")
+    spoken = [FIRST_LANGUAGE] if second is None else [FIRST_LANGUAGE, second]
+    for path, sections in _with_overrides(raw, arms).items():
+        key = f"{path}finetune.schedule.target_language"
+        schedule = as_mapping(as_mapping(sections.get("finetune")).get("schedule"))
+        target = schedule.get("target_language")
+        if target is None:
+            continue
+        if is_table:
+            yield f"{key}: needs the language of each row; name dataset.table.columns.language"
+        elif target not in spoken:
+            yield (
+                f"{key}: no language of the demo corpus is {target!r}; it has "
+                f"{names_of(spoken)}, as dataset.demo.second_language says"
             )
 
 

@@ -60,8 +60,11 @@ class Artifacts:
     def manifest(self) -> Variant:
         audio = self.settings.audio.as_read(self.has_audio)
         if self.settings.dataset.source == "demo":
-            demo = Variant(stages.Corpus(demo=self.settings.dataset.demo))
-            table, upstream = Table(columns=DEMO_COLUMNS), {"demo_corpus": demo}
+            demo = self.settings.dataset.demo
+            language = "language" if demo.second_language else None
+            columns = DEMO_COLUMNS.model_copy(update={"language": language})
+            table = Table(columns=columns)
+            upstream = {"demo_corpus": Variant(stages.Corpus(demo=demo))}
         else:
             table, upstream = self.settings.dataset.table.as_read(), {}
         return Variant(
@@ -317,7 +320,7 @@ class Artifacts:
 
     def _texts_of_corpus(self, inputs: list[str], select: str, corpus: Table) -> Variant:
         """Token texts of the corpus to adapt to, by the fold's tokenizer and selection."""
-        without = ["label", "split", "group"]
+        without = ["label", "split", "group", "language"]
         manifest = Variant(
             stages.Manifest(
                 table=corpus.as_read(without),
