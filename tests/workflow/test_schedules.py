@@ -51,3 +51,33 @@ def test_a_part_of_the_speech_runs_fine_tuning_and_what_follows(finished, tmp_pa
 
     workspace.write("scarce.yaml", config_of(0.5))
     assert workspace.planned_rules(*options) == own
+
+
+def test_speech_of_another_language_and_a_part_of_the_target_s(workspace):
+    schedule = {"scheme": "curriculum", "speech_fraction": 0.5, "target_language": "de"}
+    config = {
+        "experiment": {"name": "lingual", "arms": ["across"]},
+        "dataset": {"demo": {"second_language": "de"}},
+        "finetune": {"epochs": 2, "schedule": schedule},
+        "arms": {"across": {"select": "all", "adapt": False}},
+    }
+    workspace.run("--configfile", "tiny.yaml", workspace.write("lingual.yaml", config))
+
+    table = workspace.folder / "results/experiments/lingual/index.tsv"
+    folders = pd.read_csv(table, sep="\t").set_index("arm").loc["across"]
+    (manifest,) = workspace.folder.glob("results/manifest/*/manifest.parquet")
+    language = pd.read_parquet(manifest).set_index("id")["language"]
+    examples = pd.read_parquet(workspace.folder / folders["examples"] / "examples.parquet")
+    examples["language"] = examples["id"].map(language)
+    assert examples.value_counts(["phase", "speech", "language"]).to_dict() == {
+        (0, False, "en"): 15,
+        (0, False, "de"): 30,
+        (1, True, "en"): 15,
+        (1, True, "de"): 15,
+    }
+    log = pd.read_csv(workspace.folder / folders["training"] / "training_log.csv")
+    assert list(log["epoch"]) == [1, 2]
+    predictions = pd.read_parquet(workspace.folder / folders["predictions"] / "predictions.parquet")
+    predictions = predictions[predictions["split"] != "train"]
+    assert set(language[predictions["id"]]) == {"de"}, "others speak the target language"
+    assert (predictions["n_audio_tokens"] > 0).mean() > 0.9
