@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import runpy
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -276,3 +278,22 @@ def test_scores_over_a_setting_that_arms_ran_with_in_several_values():
     assert list(zip(rows["family"], rows["value"], strict=True)) == [("c", 0), ("b", 0.1), ("b", 1)]
     drawn = report.sweep_figure("speech_fraction", swept["speech_fraction"])
     assert all(f">{text}<" in drawn for text in ("speech_fraction", "0.1", "uar", "b", "c"))
+
+
+def test_schemes_are_lines_of_one_figure_over_their_parts():
+    parts, schemes = [0, 0.02, 0.1, 0.5, 1], ["direct_mix", "curriculum", "direct_mix_unheard"]
+    summary = pd.DataFrame(
+        [
+            {"arm": f"{scheme}[speech_fraction={part:g}]", "metric": metric, "mean": part / 2}
+            for scheme in schemes
+            for part in parts
+            for metric in ("macro_f1", "uar")
+        ]
+    ).assign(ci_low=0.0, ci_high=0.9)
+    (swept,) = swept_scores(summary).values()
+    drawn = report.sweep_figure("speech_fraction", swept)
+    lines = re.findall(r'<path d="([^"]*)" clip-path=[^>]*stroke: (#\w+)', drawn)
+    colours = [colour for path, colour in lines if len(re.findall("[ML]", path)) == len(parts)]
+    # Each in both panels; intervals are lines between two points.
+    assert sorted(Counter(colours).values()) == [2] * len(schemes)
+    assert all(f">{text}<" in drawn for text in (*schemes, *(f"{part:g}" for part in parts)))

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 from tiny_models import made_examples, save_bert
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from speechlasso.data.schedule import schedule_examples
 from speechlasso.data.settings import Schedule
 from speechlasso.evaluation.settings import Criterion
+from speechlasso.language_model.classification import classification_task
 from speechlasso.language_model.encoding import encode
-from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.finetuning import _reading, finetune
 from speechlasso.language_model.settings import Finetune, LanguageModel
 from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import new_token_names, scheduled, token_text
@@ -100,6 +101,34 @@ def test_a_curriculum_reads_text_first_and_then_the_rows_with_speech(texts, lm, 
         found = log_of(scheduled(other, course), lm, tmp_path / f"{reads}", **options)
         same = found["train_loss"].to_numpy() == log["train_loss"].to_numpy()
         assert same.tolist() == ([True] * 3 + [not reads] * 2)
+
+
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_with_all_speech_a_curriculum_reads_every_example_in_every_epoch(texts, lm, epochs):
+    tokenizer = AutoTokenizer.from_pretrained(lm.name)
+    tokenizer.add_tokens(new_token_names(N_AUDIO))
+    rows = scheduled(texts, examples_of(texts, "curriculum", fraction=1))
+    rows = rows.assign(
+        input_ids=encode(tokenizer, rows, 120)["input_ids"],
+        class_index=pd.factorize(rows["label"])[0],
+    )
+    settings = Finetune(epochs=epochs, batch_size=7)
+    classifier = AutoModelForSequenceClassification.from_pretrained(lm.name)
+    reading = _reading(classifier, settings, [])
+    classes = sorted(rows["label"].unique())
+    task = classification_task(rows, classes, reading, settings, Criterion(), 1, None)
+
+    def ids_read(epoch):
+        return sorted(
+            ids[mask.bool()].tolist()
+            for batch in task.batches(epoch)
+            for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+        )
+
+    train = texts[texts["split"] == "train"]
+    for epoch in range(1, epochs + 1):
+        written = train["text"] if epoch <= -(-epochs // 2) else train["token_text"]
+        assert ids_read(epoch) == sorted(tokenizer(list(written))["input_ids"])
 
 
 def test_patience_waits_for_the_speech(texts, lm, tmp_path):
