@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from speechlasso.features.frame_files import FrameKind, write_frames
 from speechlasso.language_model.settings import Finetune, LanguageModel
 from speechlasso.pipeline.stages import FinetuneLM
 from speechlasso.systems.learned import Learned
-from speechlasso.systems.settings import System
+from speechlasso.systems.settings import SystemOfVectors
 
 KIND = FrameKind([0, 2], 50.0, {})
 FRAMES_OF_WORD = 4
@@ -69,12 +69,18 @@ def tiny_lm(folder: Path, name: str) -> LanguageModel:
     return LanguageModel(name=path, max_length=100, precision="fp32")
 
 
-def training(lm: LanguageModel, finetune: dict[str, Any] | None = None, **arm: Any) -> FinetuneLM:
+def training(
+    lm: LanguageModel,
+    finetune: dict[str, Any] | None = None,
+    system: type[SystemOfVectors] = Learned,
+    **arm: Any,
+) -> FinetuneLM:
     """Settings as a job gets them."""
+    (name,) = get_args(system.model_fields["system"].annotation)
     transcription = {"epochs": 2, "warm_up_epochs": 1, "learning_rate": 0.01}
     options = {"reduction": 3, "transcription": transcription} | arm
-    system: System = Learned(system="learned", **options).as_read()
+    made = system(system=name, **options).as_read()
     usual = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "lora": {"rank": 4}}
-    tuned = system.finetune_as_read(Finetune(**usual | (finetune or {})))
+    tuned = made.finetune_as_read(Finetune(**usual | (finetune or {})))
     criterion = Criterion(metric="macro_f1", positive_label="loud")
-    return FinetuneLM(arm=system, lm=lm, finetune=tuned, criterion=criterion, seed=1)
+    return FinetuneLM(arm=made, lm=lm, finetune=tuned, criterion=criterion, seed=1)

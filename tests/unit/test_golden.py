@@ -63,6 +63,7 @@ GOLDEN = {
     "text_ssl": (1, "2c008d316b26"),
     "late_fusion": (1, "14936ac22d07"),
     "learned": (1, "c281a70293da"),
+    "small_speech_lm": (1, "8835d32a225f"),
     "schedule_examples": (1, "cda86d1186ca"),
 }
 
@@ -196,16 +197,27 @@ def numbers_of_frames() -> dict[str, object]:
 def numbers_of_learned_vectors() -> dict[str, object]:
     """Two digits, as processors add in different orders."""
     from tests.unit.spoken_words import made_frames, made_inputs, made_rows, tiny_lm, training
+    from tests.unit.tiny_models import save_chat
+    from transformers import LlamaConfig
 
-    from speechlasso.systems import learned_model
+    from speechlasso.systems import learned_model, small_speech_lm_model
+    from speechlasso.systems.small_speech_lm import SmallSpeechLM
 
     rows = made_rows(24)
     with tempfile.TemporaryDirectory() as folder:
         inputs = made_inputs(Path(folder), rows, made_frames(rows))
         settings = training(tiny_lm(Path(folder, "lm"), "bert"))
         learned_model.fit(inputs, settings, Path(folder), threads=1)
-        found = learned_model.open(Path(folder)).predict(inputs, threads=1)
-    return {"learned": found.filter(like="p_").map("{:.2f}".format).to_csv(index=False)}
+        found = {"learned": learned_model.open(Path(folder)).predict(inputs, threads=1)}
+        chat = save_chat(Path(folder, "chat"), LlamaConfig, initializer_range=0.2)
+        lm = LanguageModel(name=chat, max_length=300, precision="fp32")
+        settings = training(lm, {}, SmallSpeechLM, training="lora", prompt="{text} {labels}?")
+        small_speech_lm_model.fit(inputs, settings, Path(folder), threads=1)
+        asked = small_speech_lm_model.open(Path(folder)).predict(inputs, threads=1)
+    return {
+        system: predictions.filter(like="p_").map("{:.2f}".format).to_csv(index=False)
+        for system, predictions in (found | {"small_speech_lm": asked}).items()
+    }
 
 
 def numbers_of_networks_of_frames() -> dict[str, object]:

@@ -179,6 +179,20 @@ def save_causal(folder: Path, config_class: type[PretrainedConfig], **options: A
     return _save_drawn(AutoModelForCausalLM, folder, tokenizer, config_class, options)
 
 
+CHAT = (
+    "{% for turn in messages %}<|begin|>{{ turn['role'] }}\n{{ turn['content'] }}<|end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|begin|>assistant\n{% endif %}"
+)
+
+
+def save_chat(folder: Path, config_class: type[PretrainedConfig], **options: Any) -> str:
+    """A decoder with a chat template, which reads prompts of a hundred letters."""
+    tokenizer = byte_level_tokenizer(start=False)
+    tokenizer.chat_template = CHAT
+    options = {"max_position_embeddings": 512} | options
+    return _save_drawn(AutoModelForCausalLM, folder, tokenizer, config_class, options)
+
+
 def save_masked(folder: Path, config_class: type[PretrainedConfig], **options: Any) -> str:
     tokenizer = wordpiece_tokenizer() if config_class is BertConfig else roberta_tokenizer()
     options = options | {

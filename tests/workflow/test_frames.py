@@ -5,17 +5,24 @@ from __future__ import annotations
 import shutil
 
 import pandas as pd
+from transformers import LlamaConfig
 
 from speechlasso.features.frame_files import FrameFiles
 from tests.unit import tiny_codecs
+from tests.unit.tiny_models import save_chat
 
 POOLED = {
-    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard"]},
+    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard", "asked"]},
     "encoder": {"model": "encoder", "layers": "all"},
     "arms": {
         "first": {"system": "pooled_linear", "inputs": ["audio"], "layers": [0], "C": [0.01]},
         "all": {"system": "pooled_linear", "classifier": "linear_svm"},
         "heard": {"system": "learned", "transcription": {"epochs": 1, "warm_up_epochs": 1}},
+        "asked": {
+            "system": "small_speech_lm",
+            "transcription": {"epochs": 1, "warm_up_epochs": 1},
+            "override": {"lm": {"name": "chat", "max_length": 400}},
+        },
         "tokens": {
             "system": "bow_linear",
             "select": "all",
@@ -36,7 +43,7 @@ OPTIONS = ("--configfile", "tiny.yaml", "pooled.yaml")
 AFTER_POOLED = {"fit_linear_pooled_linear", "evaluate", "summarise", "report", "all"}
 AFTER_FRAMES = {
     *("fit_tokenizer", "tokenize_audio", "build_bow", "select_tokens", "fit_linear"),
-    *("finetune_learned", "predict"),
+    *("finetune_learned", "finetune_small_speech_lm", "predict"),
     *AFTER_POOLED,
 }
 
@@ -44,6 +51,7 @@ AFTER_FRAMES = {
 def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     workspace = finished.copy(tmp_path / "pooled")
     tiny_codecs.save(workspace.folder / "encoder", tiny_codecs.whisper)
+    save_chat(workspace.folder / "chat", LlamaConfig)
     workspace.write("pooled.yaml", POOLED)
     assert workspace.planned_rules(*OPTIONS) == {"encode_audio", *AFTER_FRAMES}
     workspace.run(*OPTIONS)
@@ -55,7 +63,7 @@ def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     assert (
         len(dict(FrameFiles(shards).read())) == runs.loc[runs["arm"] == "all", "n_examples"].sum()
     )
-    heard = runs[runs["arm"] == "heard"]
+    heard = runs[runs["arm"].isin(["heard", "asked"])]
     # 50 frames a second, and 8 of them to a vector.
     assert heard["mean_audio_tokens"].between(3, 30).all() and (heard["mean_text_tokens"] > 1).all()
     assert workspace.planned_rules(*OPTIONS) == set()

@@ -34,7 +34,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
-            "arms.learned.*",
+            *("arms.learned.*", "arms.small_speech_lm.*"),
             *("arms.mfcc_linear.*", "arms.mfcc_lstm.*", "arms.text_ssl.*"),
             "tokenizer.segment_seconds",
         ],
@@ -44,7 +44,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "experiment": {
                 "arms": [
                     *("cv", "stable", "ranked", "chance", "pooled"),
-                    *("heard", "classic", "recurrent", "joined"),
+                    *("heard", "classic", "recurrent", "joined", "asked"),
                 ]
             },
             "arms": {
@@ -57,6 +57,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "classic": {"system": "mfcc_linear"},
                 "recurrent": {"system": "mfcc_lstm"},
                 "joined": {"system": "text_ssl", "layers": [2]},
+                "asked": {"system": "small_speech_lm", "layers": [2], "training": "lora"},
             },
             "select": {
                 "cv": {
@@ -83,6 +84,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             # Of a codec that learned nothing here, new rows start near the mean either way.
             *("adapt.splits", "adapt.corpus.columns.label", "lm.new_rows"),
             *(f"adapt.corpus.columns.{name}" for name in ("split", "group", "language")),
+            "arms.asked.transcription.mask_probability",
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
             *(
                 "select.sized.cv_folds",
@@ -203,6 +205,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield {"scheme": "direct_mix"}
     if path.endswith(".target_language"):
         yield "en"
+    if path.endswith(".prompt"):
+        yield "{labels} or {text}"
     if path.endswith(".like"):
         yield from ("all", "cv")
     if path == "encoder.layers":

@@ -13,7 +13,11 @@ from tuned_models import MODELS, N_AUDIO, tuned, without_dropout
 from speechlasso.errors import InputError
 from speechlasso.evaluation.scores import classification_scores, evaluate
 from speechlasso.language_model.adaptation import adapt
-from speechlasso.language_model.classification import class_weights, classification_loss
+from speechlasso.language_model.classification import (
+    class_weights,
+    classification_loss,
+    log_p_of_class,
+)
 from speechlasso.language_model.prediction import predict
 from speechlasso.language_model.settings import Adapt
 from speechlasso.language_model.token_rows import NewTokens, TokenRows
@@ -218,7 +222,7 @@ def test_the_focal_loss_is_the_formula(data):
     logits = logits.float().requires_grad_()
     labels = torch.randint(n_classes, (n,), generator=generator)
     weights = torch.rand(n_classes, generator=generator)
-    loss = classification_loss(logits, labels, weights, gamma)
+    loss = classification_loss(log_p_of_class(logits, labels), weights[labels], gamma)
     p = logits.double().softmax(dim=1)[torch.arange(n), labels]
     expected = -(weights[labels] * (1 - p) ** gamma * p.log()).sum()
     torch.testing.assert_close(loss.double(), expected, rtol=1e-4, atol=1e-6)
@@ -231,7 +235,7 @@ def test_the_focal_loss_is_the_formula(data):
 
 def test_the_focal_loss_of_a_certain_example_has_a_gradient():
     logits = torch.tensor([[200.0, -200.0]], requires_grad=True)
-    loss = classification_loss(logits, torch.tensor([0]), torch.ones(2), 0.5)
+    loss = classification_loss(log_p_of_class(logits, torch.tensor([0])), torch.ones(1), 0.5)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0 and gradient.isfinite().all()
 

@@ -19,8 +19,7 @@ from speechlasso.language_model.loss import IGNORED
 from speechlasso.language_model.pretrained import load_model, load_tokenizer
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.language_model.speech_adapter import SpeechAdapter
-from speechlasso.language_model.speech_finetuning import encoded_with_speech
-from speechlasso.language_model.speech_reader import SpeechReader
+from speechlasso.language_model.speech_reader import SpeechReader, encoded_with_speech
 from speechlasso.language_model.transcription import transcription_task, with_body_of
 
 MODELS = ["bert", "roberta", "deberta-v3", "modernbert", "llama", "untied llama", "gpt2", "gemma3"]

@@ -18,7 +18,7 @@ from speechlasso.evaluation.scores import classification_scores
 from speechlasso.features.encoders import open_encoder
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
-from speechlasso.language_model import speech_finetuning
+from speechlasso.language_model import speech_curriculum, speech_finetuning
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.systems import learned_model
 from speechlasso.systems.learned import Learned
@@ -69,7 +69,7 @@ def parameters(reader):
 @pytest.fixture
 def changed(monkeypatch):
     """The names of the parameters that each stage has changed."""
-    found, real = {}, speech_finetuning.train
+    found, real = {}, speech_curriculum.train
 
     def observed(reader, task, settings, **options):
         before = parameters(reader)
@@ -81,7 +81,7 @@ def changed(monkeypatch):
         }
         return log
 
-    monkeypatch.setattr(speech_finetuning, "train", observed)
+    monkeypatch.setattr(speech_curriculum, "train", observed)
     return found
 
 

@@ -35,8 +35,9 @@ class Reading:
     batches: Callable[[pd.DataFrame, np.random.Generator], list[tuple[np.ndarray, Batch]]]
     """Of an epoch: the positions of each batch's examples among the given rows, and what the model
     reads of them."""
-    logits: Callable[[torch.nn.Module, Batch], torch.Tensor]
-    """(n_examples, n_classes) of a batch."""
+    log_p: Callable[[torch.nn.Module, Batch], torch.Tensor]
+    """Logarithm of the probability of each example's class, whose index is in the batch's `labels`,
+    (n_examples,); see `log_p_of_class`."""
     probabilities: Callable[[pd.DataFrame], np.ndarray]
     """Of the model as it stands, (n_examples, n_classes)."""
     fingerprint: Callable[[pd.DataFrame], list[np.ndarray]]
@@ -81,8 +82,8 @@ def classification_task(
         ]
 
     def loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        logits = reading.logits(model, batch)
-        return classification_loss(logits, batch["labels"], weights, settings.focal_gamma)
+        log_p = reading.log_p(model, batch)
+        return classification_loss(log_p, weights[batch["labels"]], settings.focal_gamma)
 
     def total_weight(batch: Batch) -> float:
         return float(weights[batch["labels"]].sum())
@@ -105,12 +106,8 @@ def classification_task(
     )
 
 
-def classification_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, focal_gamma: float
-) -> torch.Tensor:
-    """Sum over examples of -w (1 - p)^gamma log p, p being the probability of the example's class.
-
-    The focal loss of Lin et al., arXiv 1708.02002, section 3.2; with gamma 0 it is cross-entropy.
+def log_p_of_class(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the probability of each example's class, float32 (n,).
 
     Parameters
     ----------
@@ -118,13 +115,27 @@ def classification_loss(
         (n, n_classes).
     labels
         int64 (n,).
-    weights
-        w of each class, float32 (n_classes,).
     """
-    log_p = logits.float().log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+    return logits.float().log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+
+
+def classification_loss(
+    log_p: torch.Tensor, weights: torch.Tensor, focal_gamma: float
+) -> torch.Tensor:
+    """Sum over examples of -w (1 - p)^gamma log p, p being the probability of the example's class.
+
+    The focal loss of Lin et al., arXiv 1708.02002, section 3.2; with gamma 0 it is cross-entropy.
+
+    Parameters
+    ----------
+    log_p
+        float32 (n,).
+    weights
+        w of each example's class, float32 (n,).
+    """
     # 1 - p as expm1 keeps its digits, and a floor keeps the power's slope finite.
     doubt = (-torch.expm1(log_p)).clamp_min(torch.finfo(torch.float32).tiny)
-    return -(weights[labels] * doubt**focal_gamma * log_p).sum()
+    return -(weights * doubt**focal_gamma * log_p).sum()
 
 
 def class_weights(class_index: np.ndarray, n_classes: int) -> np.ndarray:

@@ -64,7 +64,7 @@ def encode(
     InputError
         Listing the examples with audio tokens that the tokenizer lacks, or with nothing to read.
     """
-    texts = list(map(_text_or_none, examples["text"]))
+    texts = list(map(text_or_none, examples["text"]))
     audio = list(map(_tokens_or_none, examples["audio_tokens"]))
     _check_audio_tokens(tokenizer, examples["id"], audio)
     marked = [tokens is not None for tokens in audio]
@@ -75,7 +75,7 @@ def encode(
         frame.around(None if text is None else ids, None if ranks is None else rank_ids[ranks])
         for text, ids, ranks in zip(texts, text_ids, audio, strict=True)
     ]
-    return _encoded(parts, examples, max_length)
+    return cut_to_length(parts, examples, max_length)
 
 
 def encode_beside_speech(
@@ -100,22 +100,28 @@ def encode_beside_speech(
     InputError
         Listing the examples with nothing to read.
     """
-    texts = [_text_or_none(text) or "" for text in examples["text"]]
+    texts = [text_or_none(text) or "" for text in examples["text"]]
     text_ids = PlainText(tokenizer).encode(texts, [False] * len(texts))
     frame = _Frame.of(tokenizer)
-    place = 1 if tokenizer.pad_token_id == 0 else 0
+    place = place_of_speech(tokenizer)
     parts = [
         [(FRAME, frame.first), (AUDIO, [place] * int(n)), (TEXT, ids), (FRAME, frame.last)]
         for ids, n in zip(text_ids, examples["n_vectors"], strict=True)
     ]
-    return _encoded(parts, examples, max_length)
+    return cut_to_length(parts, examples, max_length)
 
 
-def _encoded(
+def place_of_speech(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A token that is no padding, to stand where vectors of speech are read."""
+    return 1 if tokenizer.pad_token_id == 0 else 0
+
+
+def cut_to_length(
     examples_in_parts: list[list[tuple[int, Sequence[int]]]],
     examples: pd.DataFrame,
     max_length: int,
 ) -> pd.DataFrame:
+    """What `encode` returns of examples whose parts are encoded, each with what it belongs to."""
     rows = []
     for parts in examples_in_parts:
         ids = np.concatenate([np.asarray(ids, dtype=np.int64) for _, ids in parts])
@@ -227,7 +233,7 @@ def _ids_of_ranks(tokenizer: PreTrainedTokenizerBase, audio: list[np.ndarray | N
     return np.asarray(tokenizer.convert_tokens_to_ids(names), dtype=np.int64)
 
 
-def _text_or_none(text: object) -> str | None:
+def text_or_none(text: object) -> str | None:
     return text if isinstance(text, str) else None
 
 

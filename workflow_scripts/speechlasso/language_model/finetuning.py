@@ -32,6 +32,7 @@ from speechlasso.language_model.classification import (
     classification_task,
     head_options,
     learned_classes,
+    log_p_of_class,
     scores_of_epochs,
 )
 from speechlasso.language_model.encoding import encode
@@ -289,9 +290,9 @@ def _reading(
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]
 
-    def logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    def log_p(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        return model(**inputs).logits
+        return log_p_of_class(model(**inputs).logits, batch["labels"])
 
     def probabilities(rows: pd.DataFrame) -> np.ndarray:
         sequences = rows["input_ids"].tolist()
@@ -302,4 +303,4 @@ def _reading(
     def fingerprint(rows: pd.DataFrame) -> list[np.ndarray]:
         return rows["input_ids"].tolist() + (features_of(rows) or [])
 
-    return Reading(batches, logits, probabilities, fingerprint)
+    return Reading(batches, log_p, probabilities, fingerprint)

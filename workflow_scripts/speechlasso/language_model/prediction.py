@@ -51,22 +51,7 @@ class Classifier:
         InputError
             If the folder's files cannot be loaded, or the tokenizer is not the model's own.
         """
-        with readable_errors("model", str(model_folder)):
-            # float32 on every machine: predictions should not depend on the processor's
-            # instructions.
-            model = AutoModelForSequenceClassification.from_pretrained(
-                model_folder, dtype=torch.float32
-            )
-            tokenizer = AutoTokenizer.from_pretrained(model_folder)
-        n_rows = model.get_input_embeddings().weight.shape[0]
-        check_vocabulary(tokenizer, n_rows, f"model: {str(model_folder)!r}")
-        digest = getattr(model.config, "vocabulary_sha256", None)
-        if digest not in (None, vocabulary_digest(tokenizer)):
-            raise InputError(
-                f"model: {str(model_folder)!r} was trained with another tokenizer than the one "
-                "whose files lie there; put those files back"
-            )
-        return cls(model.to(best_device()).eval(), tokenizer)
+        return cls(*open_model(model_folder, AutoModelForSequenceClassification))
 
     @property
     def classes(self) -> list[str]:
@@ -126,6 +111,32 @@ def predict(
     """
     classifier = Classifier.open(model_folder)
     return classifier.predict(examples, threads=threads, batch_size=batch_size)
+
+
+def open_model(
+    model_folder: str | Path, auto_class: type
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer as `finetuning.save` wrote them, ready to predict in float32.
+
+    Raises
+    ------
+    InputError
+        If the folder's files cannot be loaded, or the tokenizer is not the model's own.
+    """
+    with readable_errors("model", str(model_folder)):
+        # float32 on every machine: predictions should not depend on the processor's
+        # instructions.
+        model = auto_class.from_pretrained(model_folder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    check_vocabulary(tokenizer, n_rows, f"model: {str(model_folder)!r}")
+    digest = getattr(model.config, "vocabulary_sha256", None)
+    if digest not in (None, vocabulary_digest(tokenizer)):
+        raise InputError(
+            f"model: {str(model_folder)!r} was trained with another tokenizer than the one "
+            "whose files lie there; put those files back"
+        )
+    return model.to(best_device()).eval(), tokenizer
 
 
 @torch.no_grad()

@@ -1,14 +1,11 @@
 """Fine-tune a frozen language model that hears: first to transcribe, then to classify.
 
-Source: SpeechVerse (arXiv 2405.08295), section 3.2. Stage 1 trains the speech adapter alone, to
-transcribe. Stage 2 adds low-rank updates of the language model: first to transcribe, then for the
-task, with the classification head.
+The task is learned by low-rank updates, the speech adapter and a classification head.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,37 +27,28 @@ from speechlasso.language_model.classification import (
     classification_task,
     head_options,
     learned_classes,
+    log_p_of_class,
     scores_of_epochs,
 )
-from speechlasso.language_model.encoding import encode_beside_speech
 from speechlasso.language_model.finetuning import FinetuneResult, head_parameters, save
-from speechlasso.language_model.lora import with_lora
 from speechlasso.language_model.pretrained import (
-    LoadedModel,
     load_model,
     load_tokenizer,
     objective,
 )
 from speechlasso.language_model.settings import Finetune, LanguageModel, Transcription
-from speechlasso.language_model.speech_adapter import SpeechAdapter, standardisation
-from speechlasso.language_model.speech_reader import PADDED, SpeechReader
+from speechlasso.language_model.speech_curriculum import (
+    SpeechFinetuning,
+    Stages,
+    new_reader,
+    with_updates,
+)
+from speechlasso.language_model.speech_reader import PADDED, SpeechReader, encoded_with_speech
 from speechlasso.language_model.transcription import transcription_task, with_body_of
 from speechlasso.training.batching import length_grouped_batches
 from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
-from speechlasso.training.loop import Batch, Task, train
+from speechlasso.training.loop import Batch, Task
 from speechlasso.training.settings import CHECKPOINT
-
-
-@dataclass(frozen=True)
-class SpeechFinetuning:
-    result: FinetuneResult
-    """Its log has a column `stage` besides: transcription, warm_up, task."""
-    adapter: dict[str, torch.Tensor]
-    """Its state."""
-    layer_weights: list[float]
-    """Of the encoder's layers."""
-    mean_length: float
-    """Of the training sequences: words, vectors of speech and special tokens."""
 
 
 def finetune_with_speech(
@@ -112,12 +100,20 @@ def finetune_with_speech(
             lm, AutoModelForSequenceClassification, seed=seed, **head_options(classes)
         )
         classifier.model.config.pad_token_id = tokenizer.pad_token_id
-        reader = _new_reader(examples, frames, classifier, reduction)
+        classifier.model.requires_grad_(False)
+        reader = new_reader(examples, frames, classifier.model, reduction)
         encoded = _encoded(examples, reader, tokenizer, lm.max_length, reads_text)
         reading = _reading(reader, settings)
         task = classification_task(encoded, classes, reading, settings, criterion, seed, settled)
-        stages = _Stages(lm, settings, model_folder / CHECKPOINT, seed)
-        updated = _with_updates(examples, reader, classifier, tokenizer, transcription, stages)
+        stages = Stages(lm, settings, model_folder / CHECKPOINT, seed)
+        transcriber, transcribing = reader, None
+        if transcription:
+            transcriber, transcribing = _transcriber(
+                examples, reader, tokenizer, transcription, stages
+            )
+        updated = with_updates(
+            classifier.model, transcriber, transcribing, transcription or Transcription(), stages
+        )
         for parameter in head_parameters(classifier):
             parameter.requires_grad_(True)
         scores = scores_of_epochs(stages.train("task", reader, task), task)
@@ -128,31 +124,9 @@ def finetune_with_speech(
             threshold = chosen_threshold(encoded, classes, reading, criterion, settled)
             reader.lm.config.decision_threshold = threshold
         save(reader.lm, tokenizer, model_folder)
-    log, seconds = pd.concat(stages.logs, ignore_index=True), time.perf_counter() - started
-    result = FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold, n_learned)
-    lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
-    state = {name: tensor.cpu() for name, tensor in reader.adapter.state_dict().items()}
-    weights = reader.adapter.layer_weights.tolist()
-    return SpeechFinetuning(result, state, weights, float(lengths.mean()))
-
-
-def encoded_with_speech(
-    examples: pd.DataFrame, reader: SpeechReader, tokenizer: PreTrainedTokenizerBase, longest: int
-) -> pd.DataFrame:
-    """What `SpeechReader.inputs` reads of examples, beside their own columns.
-
-    Parameters
-    ----------
-    examples
-        Columns `id` and `text` (None for none), and where some are without speech, `speech`.
-    """
-    n_vectors = examples["id"].map(reader.n_vectors)
-    if "speech" in examples:
-        n_vectors = n_vectors.where(examples["speech"], 0)
-    numbers = {name: number for number, name in enumerate(reader.names)}
-    rows = examples.assign(n_vectors=n_vectors, number=examples["id"].map(numbers))
-    encoded = encode_beside_speech(tokenizer, rows, longest)
-    return rows.assign(**{name: encoded[name] for name in encoded})
+    seconds = time.perf_counter() - started
+    result = FinetuneResult(stages.log, scores, seconds, peak_memory_mb(), threshold, n_learned)
+    return SpeechFinetuning.of(result, reader, encoded)
 
 
 def _reading(reader: SpeechReader, settings: Finetune) -> Reading:
@@ -165,64 +139,16 @@ def _reading(reader: SpeechReader, settings: Finetune) -> Reading:
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]
 
-    def logits(model: SpeechReader, batch: Batch) -> torch.Tensor:
-        return model.logits(batch)
+    def log_p(model: SpeechReader, batch: Batch) -> torch.Tensor:
+        return log_p_of_class(model.logits(batch), batch["labels"])
 
     return Reading(
         batches,
-        logits,
+        log_p,
         lambda rows: reader.class_probabilities(rows, settings.part_size),
         lambda rows: rows["input_ids"].tolist(),
         tuple(name for name in PADDED if name != "labels"),
     )
-
-
-@dataclass(frozen=True)
-class _Stages:
-    """Trainings one after the other, and their logs."""
-
-    lm: LanguageModel
-    settings: Finetune
-    checkpoints: Path
-    seed: int
-    logs: list[pd.DataFrame] = field(default_factory=list)
-
-    def train(self, stage: str, reader: SpeechReader, task: Task, **changes: float) -> pd.DataFrame:
-        """Train what is trainable of a reader, with other settings than those of the task."""
-        log = train(
-            reader,
-            task,
-            self.settings.model_copy(update=changes),
-            weight_decay=self.settings.weight_decay,
-            precision=self.lm.precision,
-            seed=self.seed,
-            checkpoint_folder=self.checkpoints,
-            title=stage,
-        )
-        self.logs.append(log.assign(stage=stage))
-        return log
-
-
-def _with_updates(
-    examples: pd.DataFrame,
-    reader: SpeechReader,
-    classifier: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    transcription: Transcription | None,
-    stages: _Stages,
-) -> torch.nn.Module:
-    """The classifier with low-rank updates, it and the adapter having learned to transcribe."""
-    classifier.model.requires_grad_(False)
-    if transcription:
-        transcriber, task = _transcriber(examples, reader, tokenizer, transcription, stages)
-        rate = {"learning_rate": transcription.learning_rate}
-        stages.train("transcription", transcriber, task, epochs=transcription.epochs, **rate)
-    # The updates are drawn alike whether or not anything was trained before.
-    torch.manual_seed(stages.seed)
-    updated = with_lora(classifier.model, stages.settings.lora)
-    if transcription and transcription.warm_up_epochs:
-        stages.train("warm_up", transcriber, task, epochs=transcription.warm_up_epochs, **rate)
-    return updated
 
 
 def _transcriber(
@@ -230,7 +156,7 @@ def _transcriber(
     reader: SpeechReader,
     tokenizer: PreTrainedTokenizerBase,
     transcription: Transcription,
-    stages: _Stages,
+    stages: Stages,
 ) -> tuple[SpeechReader, Task]:
     """The reader with the head that the language model was trained with, and what it learns."""
     lm, kind = stages.lm, objective(stages.lm)
@@ -250,19 +176,6 @@ def _transcriber(
         seed=stages.seed,
     )
     return transcriber, task
-
-
-def _new_reader(
-    examples: pd.DataFrame, frames: FramesById, classifier: LoadedModel, reduction: int
-) -> SpeechReader:
-    """One whose adapter is untrained, for features as the training rows have them."""
-    learned = examples.loc[examples["split"] == "train", "id"].drop_duplicates()
-    mean, spread = standardisation(frames.read(name) for name in learned)
-    embeddings = classifier.model.get_input_embeddings().weight
-    adapter = SpeechAdapter(*mean.shape, embeddings.shape[1], reduction)
-    adapter.start(mean, spread, float(embeddings.detach().std()))
-    names = examples["id"].drop_duplicates().tolist()
-    return SpeechReader(classifier.model, adapter, frames, names)
 
 
 def _encoded(

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 from speechlasso.features.frame_files import FramesById
-from speechlasso.language_model.encoding import AUDIO
+from speechlasso.language_model.encoding import AUDIO, encode_beside_speech
+from speechlasso.language_model.prompt_encoding import encode_in_prompt
 from speechlasso.language_model.speech_adapter import SpeechAdapter
 from speechlasso.training.batching import length_sorted_batches, model_inputs, padded
 from speechlasso.training.devices import on_device
 from speechlasso.training.loop import Batch
 
-PADDED = ("input_ids", "attention_mask", "is_speech", "labels")
+PADDED = ("input_ids", "attention_mask", "is_speech", "labels", "answer")
 """Tensors of a batch that are padded as its `attention_mask` tells."""
 
 
@@ -77,9 +80,13 @@ class SpeechReader(nn.Module):
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Of a classifier, (n_examples, n_classes)."""
-        with self.hearing(batch):
-            inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-            return self.lm(**inputs).logits
+        names = ("input_ids", "attention_mask", "is_speech", "utterance")
+        return self.read(**{name: batch[name] for name in names}).logits
+
+    def read(self, is_speech: torch.Tensor, utterance: torch.Tensor, **inputs: Any) -> ModelOutput:
+        """What the model returns of inputs in which speech stands at some places."""
+        with self.hearing({"is_speech": is_speech, "utterance": utterance}):
+            return self.lm(**inputs)
 
     @torch.no_grad()
     def class_probabilities(
@@ -132,3 +139,31 @@ class SpeechReader(nn.Module):
         vectors = self.adapter(together.to(utterances.device), lengths)
         places = torch.arange(vectors.shape[1], device=vectors.device)
         return vectors[places < n_vectors[:, None]]
+
+
+def encoded_with_speech(
+    examples: pd.DataFrame,
+    reader: SpeechReader,
+    tokenizer: PreTrainedTokenizerBase,
+    longest: int,
+    prompt: str | None = None,
+) -> pd.DataFrame:
+    """What `SpeechReader.inputs` reads of examples, beside their own columns.
+
+    Parameters
+    ----------
+    examples
+        Columns `id` and `text` (None for none), and where some are without speech, `speech`.
+    prompt
+        What speech and words stand in (`prompt_encoding`); by default nothing.
+    """
+    n_vectors = examples["id"].map(reader.n_vectors)
+    if "speech" in examples:
+        n_vectors = n_vectors.where(examples["speech"], 0)
+    numbers = {name: number for number, name in enumerate(reader.names)}
+    rows = examples.assign(n_vectors=n_vectors, number=examples["id"].map(numbers))
+    if prompt is None:
+        encoded = encode_beside_speech(tokenizer, rows, longest)
+    else:
+        encoded = encode_in_prompt(tokenizer, rows, prompt, longest)
+    return rows.assign(**{name: encoded[name] for name in encoded})

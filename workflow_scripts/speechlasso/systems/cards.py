@@ -14,6 +14,7 @@ from speechlasso.systems.mfcc_linear import MFCCLinear
 from speechlasso.systems.mfcc_lstm import MFCCLSTM
 from speechlasso.systems.pooled_linear import PooledLinear
 from speechlasso.systems.settings import System
+from speechlasso.systems.small_speech_lm import SmallSpeechLM
 from speechlasso.systems.text_ssl import TextSSL
 from speechlasso.systems.token_lm import TokenLM
 
@@ -114,6 +115,21 @@ SYSTEMS = Registry(
             **FINETUNES,
         ),
         SystemCard(
+            name="small_speech_lm",
+            settings=SmallSpeechLM,
+            implementation="speechlasso.systems.small_speech_lm_model",
+            description="A language model that learned to transcribe vectors of a speech encoder's "
+            "frames is asked which label fits.",
+            files=(
+                *MODEL_FILES,
+                "chat_template.jinja",
+                "adapter.safetensors",
+                "small_speech_lm.json",
+            ),
+            predicts_from=("token_texts", "frames"),
+            **FINETUNES,
+        ),
+        SystemCard(
             name="mfcc_linear",
             settings=MFCCLinear,
             implementation="speechlasso.systems.mfcc_linear_model",
@@ -173,6 +189,14 @@ def default_arms() -> dict[str, System]:
         "learned": Learned(
             system="learned",
             override={"encoder": {"layers": "all"}, "finetune": {"learning_rate": 0.001}},
+        ),
+        "small_speech_lm": SmallSpeechLM(
+            system="small_speech_lm",
+            override={
+                "lm": {"name": "HuggingFaceTB/SmolLM2-135M-Instruct"},
+                "encoder": {"layers": "all"},
+                "finetune": {"learning_rate": 0.001},
+            },
         ),
         "mfcc_linear": MFCCLinear(system="mfcc_linear", inputs=["audio"]),
         "mfcc_lstm": MFCCLSTM(

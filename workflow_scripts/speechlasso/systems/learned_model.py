@@ -16,8 +16,8 @@ from speechlasso.features.frame_files import FrameFiles
 from speechlasso.files import read_json, write_csv, write_json, written_whole
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.speech_adapter import SpeechAdapter
-from speechlasso.language_model.speech_finetuning import encoded_with_speech, finetune_with_speech
-from speechlasso.language_model.speech_reader import SpeechReader
+from speechlasso.language_model.speech_finetuning import finetune_with_speech
+from speechlasso.language_model.speech_reader import SpeechReader, encoded_with_speech
 from speechlasso.systems.finetuned import settled_by_inner_folds
 from speechlasso.systems.learned import Learned
 from speechlasso.training.devices import best_device, computing

@@ -27,6 +27,7 @@ from speechlasso.language_model.classification import (
     chosen_threshold,
     classification_task,
     learned_classes,
+    log_p_of_class,
     scores_of_epochs,
 )
 from speechlasso.language_model.finetuning import FinetuneResult
@@ -235,13 +236,13 @@ def _reading(network: BiLSTM, frames: Frames, settings: Finetune) -> Reading:
             for batch in length_grouped_batches(lengths, settings.batch_size, rng)
         ]
 
-    def logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        return model(batch["frames"], batch["lengths"])
+    def log_p(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        return log_p_of_class(model(batch["frames"], batch["lengths"]), batch["labels"])
 
     def probabilities(rows: pd.DataFrame) -> np.ndarray:
         return class_probabilities(network, read(rows), settings.part_size)
 
-    return Reading(batches, logits, probabilities, read, padded_tensors=())
+    return Reading(batches, log_p, probabilities, read, padded_tensors=())
 
 
 def _batch(frames: Sequence[np.ndarray]) -> Batch:

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, field_validator
 
 from speechlasso.data.settings import Schedule
 from speechlasso.errors import InputError
-from speechlasso.language_model.settings import Finetune, LanguageModel
-from speechlasso.section import INPUTS, Section, ordered
+from speechlasso.language_model.settings import Finetune, LanguageModel, Transcription
+from speechlasso.section import INPUTS, ORDERED_NUMBERS, Section, ordered
 
 USED_BY_RULES = frozenset(("specs", "data"))
 """Names of inputs of the training rules beside the roles that a system names."""
@@ -120,6 +120,55 @@ class SystemOfTokens(SystemOfInputs):
         return super().as_read().with_defaults("select")
 
 
+class SystemOfVectors(SystemOfInputs):
+    """A system whose language model reads audio as vectors made of a speech encoder's frames."""
+
+    layers: Annotated[
+        list[Annotated[int, Field(ge=0)]] | None, Field(min_length=1), ORDERED_NUMBERS
+    ] = None
+    """Whose hidden states to sum, among those that the encoder keeps; by default all."""
+    reduction: PositiveInt = 8
+    """Frames that become one vector: 8 of 50 a second make 6.25 vectors a second."""
+    transcription: Transcription = Transcription()
+    """How the vectors learn to be read, before the task."""
+
+    @field_validator("inputs")
+    @classmethod
+    def _hears(cls, inputs: list[str]) -> list[str]:
+        return hearing(inputs)
+
+    def finetune_as_read(self, finetune: Finetune) -> Finetune:
+        # Nothing of what is said of audio tokens and their rows.
+        return finetune.model_copy(update={"method": "lora"}).as_read(reads_audio=False)
+
+    def learned_from(self, artifacts: Any, transcribes: bool) -> dict[str, Any]:
+        """Words and frames, by role.
+
+        Raises
+        ------
+        InputError
+            If it transcribes, but there are no words.
+        """
+        if transcribes and not artifacts.has_text:
+            raise InputError(
+                f"arms.{artifacts.arms[-1]}: the system {self.system} learns to transcribe, but "
+                "dataset.table.columns.text is null; name the column, or use system: learned with "
+                "curriculum: none"
+            )
+        read = ["text"] if transcribes or "text" in self.inputs else []
+        return {
+            "token_texts": artifacts.token_texts(read, None),
+            "frames": artifacts.frames(f"{self.system}'s layers", self.layers),
+        }
+
+
+def hearing(inputs: list[str]) -> list[str]:
+    """The inputs of a system that is of no use without audio."""
+    if "audio" not in inputs:
+        raise ValueError("this system reads audio; for text alone name system: token_lm")
+    return inputs
+
+
 def reads_to_finetune(
     arm: System, artifacts: Any, upstream: dict[str, Any], lm: LanguageModel | None = None
 ) -> Reads:
@@ -132,10 +181,10 @@ def reads_to_finetune(
     lm
         The language model as the system reads it, if it has one.
     """
-    finetune = artifacts.settings.finetune
+    finetune = arm.finetune_as_read(artifacts.settings.finetune)
     return Reads(
         upstream | artifacts.choosing(arm, finetune),
-        sections=({"lm": lm} if lm else {}) | {"finetune": arm.finetune_as_read(finetune)},
+        sections=({"lm": lm} if lm else {}) | {"finetune": finetune},
         chooses=finetune.chooses,
         positive_label=True,  # whose threshold may be tuned
     )
