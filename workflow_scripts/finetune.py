@@ -9,11 +9,12 @@ from pathlib import Path
 from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_json
 from speechlasso.pipeline.provenance import environment
+from speechlasso.systems.fitting import fit
 from speechlasso.trained_model.recipe import write_recipe
 
 with job(snakemake) as settings:
     inputs, folder = dict(snakemake.input.items()), Path(snakemake.output.spec).parent
-    training = settings.card.load().fit(inputs, settings, folder, snakemake.threads)
+    training = fit(inputs, settings, folder, snakemake.threads)
     selection, tokenizer = (inputs.get(role, [None])[0] for role in ("select", "tokenizer"))
     specs = map(read_json, inputs["specs"])
     write_recipe(folder, specs, getattr(settings.arm, "inputs", []), selection, tokenizer)

@@ -47,6 +47,9 @@ def test_each_runs_beside_finished_arms_and_another_one_shares_its_frames(finish
         assert training["trainable_parameters"] > 0 and training["train_seconds"] > 0
         assert training["environment"] and training["validation_macro_f1"]
     runs = pd.read_csv(experiment / "runs.csv").set_index("arm")
+    assert (runs[["trainable_parameters", "train_seconds", "peak_memory_mb"]] > 0).all(axis=None)
+    read = runs["mean_sequence_length"].notna()
+    assert set(runs.index[read]) == {"recurrent", "joined"}
     assert (runs.loc["recurrent", "mean_audio_tokens"] > 20).all(), "frames"
     assert (runs.loc["joined", "mean_text_tokens"] > 0).all()
 

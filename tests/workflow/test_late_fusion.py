@@ -49,6 +49,7 @@ def test_fusion_runs_beside_finished_arms_and_again_when_one_of_them_changes(fin
     assert set(runs["n_audio_tokens"]) == {0}  # it has no selection of its own
     assert (runs["mean_audio_tokens"] > 0).all()
     assert (runs["mean_text_tokens"] > 0).all()
+    assert set(runs["trainable_parameters"]) == {3} and (runs["train_seconds"] > 0).all()
     assert "both" in (experiment / "report.html").read_text()
 
     changed = {"arms": {"bow_linear": {"C": [0.1]}}}

@@ -34,6 +34,10 @@ def test_a_users_own_methods_run_and_their_source_is_part_of_the_key(plugged):
     assert set(runs.loc[runs["arm"] == "counts", "n_audio_tokens"]) == {11}  # of 2 x 16 every third
     test = runs[runs["split"] == "test"].set_index("arm")
     assert list(runs)[-1] == "brier"
+    # What a system of another's costs is measured like ours.
+    costs = runs.set_index(["arm", "split"]).loc[("means", "test")]
+    assert costs["train_seconds"] > 0 and costs["peak_memory_mb"] > 50
+    assert costs["trainable_parameters"] > 0 and pd.isna(costs["mean_sequence_length"])
     summary = pd.read_csv(plugged.folder / "results/experiments/plugged/summary.csv")
     brier = summary[summary["metric"] == "brier"].set_index("arm")
     assert brier["mean"].to_dict() == pytest.approx(test["brier"].to_dict())

@@ -38,12 +38,21 @@ def test_results_hold_every_arm(finished):
     assert (test["n_examples"] == 30).all()
     assert test.loc["random", "n_audio_tokens"] == test.loc["lasso", "n_audio_tokens"] > 0
     assert test.loc["text_only", "n_audio_tokens"] == 0
+    has_adapted = test.index.isin(["audio_only", "lasso", "random"])
+    always = test[["trainable_parameters", "train_seconds", "peak_memory_mb"]]
+    assert (always > 0).all(axis=None)
+    assert (test["mean_sequence_length"].notna() == (test.index != "bow_linear")).all()
+    assert test.loc["lasso", "mean_sequence_length"] > test.loc["text_only", "mean_sequence_length"]
+    assert (test["adapt_seconds"].notna() == has_adapted).all()
+    assert (test.loc[has_adapted, "adapt_seconds"] > 0).all()
+    assert not {*always, "adapt_seconds"} & {*summary["metric"]}, "times would differ between runs"
     index = pd.read_csv(tables / "index.tsv", sep="\t").set_index("arm")
     for stage in ("demo_corpus", "select", "training", "evaluation"):
         assert (finished.folder / index.loc["lasso", stage] / "spec.json").is_file()
     confusion = pd.read_csv(tables / "confusion.csv")
     assert confusion.groupby("arm")["count"].sum().to_dict() == dict.fromkeys(arms, 30)
-    assert (tables / "report.html").stat().st_size > 10_000
+    report = (tables / "report.html").read_text()
+    assert len(report) > 10_000 and "Score against cost" in report
 
 
 def test_one_seed_averaged_is_that_seed(finished, capsys):

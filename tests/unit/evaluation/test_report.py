@@ -21,6 +21,7 @@ from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure
 from speechlasso.evaluation.scores import evaluate, predictions_frame
 from speechlasso.evaluation.summary import (
     RunResult,
+    chosen_on_validation,
     read_run,
     read_table,
     runs_table,
@@ -77,10 +78,20 @@ def predictions(classes, confusion=CONFUSION):
     return predictions_frame(frame, probabilities, classes)
 
 
-def results(arms=("text_only", "lasso"), classes=("calm", "tense"), folds=("0",)):
+TRAINING = {
+    "trainable_parameters": 4321,
+    "mean_sequence_length": 51.5,
+    "train_seconds": 90.0,
+    "peak_memory_mb": 640.0,
+}
+
+
+def results(
+    arms=("text_only", "lasso"), classes=("calm", "tense"), folds=("0",), training=TRAINING
+):
     metrics = evaluate(predictions(list(classes)), None)
     selection = {"tokens": [{"layer": layer} for layer in (0, 0, 2)]}
-    return [RunResult(arm, fold, 1, metrics, selection, {}) for arm in arms for fold in folds]
+    return [RunResult(arm, fold, 1, metrics, selection, training) for arm in arms for fold in folds]
 
 
 def page_of(results, experiment="mine", summary=None):
@@ -168,8 +179,31 @@ def test_names_are_shown_as_they_are_and_change_no_tag():
     assert set(page.tags) == set(plain.tags)
     assert not [name for name in page.attributes if name.startswith("on")]
     for name in HOSTILE:
-        # In three tables and three figures.
-        assert sum(text == name for text in page.texts) >= 6, name
+        # In three tables and four figures.
+        assert sum(text == name for text in page.texts) >= 7, name
+
+
+def test_costs_stand_in_the_table_of_arms_and_in_a_figure_where_they_were_measured():
+    page = Page(page_of(results()))
+    (header, row) = [row for row in page.rows if row[0] in ("arm", "lasso")][:2]
+    names = ["trainable parameters", "sequence length", "training time", "peak memory"]
+    assert header[-4:] == names
+    assert row[-4:] == ["4.32 k", "51.5", "1.5 min", "640 MB"]
+    assert "Score against cost" in page.texts
+    old = Page(page_of(results(training={"train_seconds": None})))
+    assert "Score against cost" not in old.texts and "training time" not in old.texts
+    assert "could not be drawn" not in " ".join(page.texts + old.texts)
+
+
+def test_an_arm_that_validation_chose_has_no_cost_of_its_own_in_the_figure():
+    made = results(["lasso[alpha=2]", "lasso[alpha=4]", "bow"])
+    runs = runs_table(made)
+    runs = pd.concat([runs, chosen_on_validation(runs, "uar")])
+    html = render_report("mine", runs, summary_table(runs), made)
+    chosen = "lasso[alpha chosen on validation]"
+    figure = html.split("Score against cost")[1].split("</svg>")[0]
+    assert "lasso[alpha=4]" in figure and "chosen" not in figure
+    assert chosen in {row[0] for row in Page(html).rows if row}
 
 
 def test_classes_in_a_matrix_are_drawn_as_they_are():
@@ -190,7 +224,7 @@ def test_long_names_are_cut_in_figures_and_whole_in_tables():
 
 
 def test_a_figure_that_fails_costs_one_sentence(caplog):
-    made = results()
+    made = results(training={})
     summary = summary_table(runs_table(made))
     with caplog.at_level(logging.ERROR):
         html = page_of(made, summary=summary[summary["metric"] != "uar"])
@@ -258,7 +292,7 @@ def test_the_page_says_where_trainings_and_adaptations_differ_in_what_computed_t
         adapted = {"torch": "2.1", "device": device, "precision": "bf16"}
         write_json(f"{folders['adapt']}/spec.json", {"environment": adapted})
         log = pd.DataFrame({"epoch": [0, 1], "held_out_perplexity": [9.0, 8.0]})
-        log["best"] = log["epoch"] == 1
+        log = log.assign(best=log["epoch"] == 1, seconds=1.0)
         log.to_csv(f"{folders['adapt']}/training_log.csv", index=False)
         results.append(read_run("lasso", "0", seed, **folders))
     differences = [text for text in Page(page_of(results)).texts if "Runs of this table" in text]

@@ -243,7 +243,7 @@ def test_the_report_is_one_self_contained_reproducible_page():
     assert "<script" not in pages[0]
     assert "src=" not in pages[0]
     assert "trial &amp; error" in pages[0]
-    assert pages[0].count("<svg") == 4  # scores, two confusion matrices, selection per layer
+    assert pages[0].count("<svg") == 5  # scores, costs, two confusion matrices, selected tokens
 
 
 def test_the_report_says_what_its_intervals_and_scores_are():

@@ -15,18 +15,20 @@ from speechlasso.evaluation.summary import (
     chosen_on_validation,
     confusion_table,
     read_run,
+    read_table,
     runs_table,
     score_lines,
     summary_table,
     with_interval,
 )
-from speechlasso.files import write_json
+from speechlasso.files import write_csv, write_json
 
 # The best epoch is neither the first, nor the last, nor the one of the smallest number.
 ADAPTATION = pd.DataFrame(
     {
         "epoch": [1, 0, 2, 3],
         "held_out_perplexity": [30.0, 90.0, 20.0, 25.0],
+        "seconds": [2.0, 1.0, 2.0, 2.5],
         "best": [False, False, True, False],
     }
 )
@@ -54,10 +56,26 @@ def test_a_row_of_runs_has_the_columns_in_their_order_and_nothing_else():
     assert table["perplexity_before"].tolist()[:2] == [90, 90]
     assert table["perplexity_after"].tolist()[:2] == [20, 20]
     assert table["train_seconds"].tolist() == [2.5] * 3
-    assert table.loc[2, ["perplexity_before", "perplexity_after", "peak_memory_mb"]].isna().all()
+    assert table["adapt_seconds"].tolist()[:2] == [7.5] * 2
+    empty = ["perplexity_before", "perplexity_after", "adapt_seconds", "peak_memory_mb"]
+    assert table.loc[2, empty].isna().all()
     assert table["chosen"].tolist() == [""] * 3
     assert set(table["chosen_on"]) == {"validation rows"}
     assert set(runs_table([result()], chosen_on="3 inner folds")["chosen_on"]) == {"3 inner folds"}
+
+
+def test_sizes_are_whole_numbers_in_the_file_and_missing_where_an_old_training_does_not_say(
+    tmp_path,
+):
+    sized = result("new")
+    sized.training.update(trainable_parameters=22_713_216, mean_sequence_length=40.5)
+    write_csv(tmp_path / "runs.csv", runs_table([result("old"), sized]))
+    cells = pd.read_csv(tmp_path / "runs.csv", dtype=str, keep_default_na=False).set_index("arm")
+    assert cells["trainable_parameters"].to_dict() == {"old": "", "new": "22713216"}
+    assert cells["mean_sequence_length"].to_dict() == {"old": "", "new": "40.5"}
+    read = read_table(tmp_path / "runs.csv")
+    assert read["trainable_parameters"].dtype == "Int64"
+    assert read["trainable_parameters"].isna().tolist() == [True, False]
 
 
 def test_confusion_has_test_rows_by_class_and_predicted_class_without_zeros():

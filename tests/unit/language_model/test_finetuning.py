@@ -72,6 +72,11 @@ def test_the_saved_model_predicts_the_same_with_transformers_alone(
     assert predictions["n_audio_tokens"].tolist() == examples["audio_tokens"].map(len).tolist()
     assert not (tmp_path / "adapter_config.json").exists()
     assert result.train_seconds > 0 and result.peak_memory_mb > 50
+    learned = examples[examples["split"] == "train"]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    texts = map(token_text, learned["text"], learned["audio_tokens"])
+    lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
+    assert result.told()["mean_sequence_length"] == pytest.approx(np.mean(lengths))
 
     # The saved weights are those of the epoch that the log calls best.
     validation = (examples["split"] == "validation").to_numpy()

@@ -103,6 +103,24 @@ def test_the_linear_baseline_learns_from_training_rows_and_chooses_c_on_validati
     )
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_its_size_is_that_of_its_coefficients_and_intercepts(n_classes):
+    """Two classes have one margin; chance has learned none."""
+    bow = make_bow()
+    classes = [*np.unique(bow.rows["label"])[: n_classes - 1], "another"]
+    bow.rows["label"] = np.resize(classes, len(bow.rows))
+    selection = lasso(bow, alpha=1.0)
+    n_features = len(selection.tokens) + len(bow.words)
+
+    def size(**settings):
+        arm = bow_linear(C=[0.1], **settings)
+        said = fit_and_predict(bow, selection, ["text", "audio"], arm, Criterion())[1]
+        return said["trainable_parameters"]
+
+    assert size() == (n_features + 1) * (1 if n_classes == 2 else n_classes)
+    assert size(classifier="dummy") == 0
+
+
 def test_texts_without_any_word_are_told_to_the_linear_baseline():
     bow = make_bow()
     mute = BagOfWords(bow.rows, bow.audio, bow.text[:, :0], bow.features, [])

@@ -130,6 +130,7 @@ def test_what_was_saved_predicts_the_weighted_mean(tmp_path):
     settings = SimpleNamespace(arm=arm, criterion=Criterion())
     training = late_fusion_model.fit(inputs, settings, tmp_path, 1)
     weights = training["weights"]
+    assert training["trainable_parameters"] == 2
     assert weights["arm_1"] > weights["arm_2"], "the better arm weighs more"
 
     found = late_fusion_model.open(tmp_path).predict(inputs, 1)

@@ -51,7 +51,7 @@ def test_it_is_a_linear_svm_on_functionals(made, tmp_path):
     assert scores[said["C"]] == max(scores.values()) > 0.6
     expected = models[said["C"]].predict(vectors)
     assert (predictions["predicted"] == expected).mean() > 0.98
-    assert said["trainable_parameters"] == 3 * 250 + 3 and said["train_seconds"] > 0
+    assert said["trainable_parameters"] == 3 * 250 + 3
     assert set(predictions["n_text_tokens"]) == {0}
 
 

@@ -100,7 +100,11 @@ def test_it_predicts_from_words_and_frames_together(made, tmp_path, method, laye
         # Low-rank updates are merged into queries and values; nothing else of the body moves.
         assert changed and all("query" in name or "value" in name for name in changed)
         assert n_branch < said["trainable_parameters"] < n_branch + 10_000
-    train = rows.loc[rows["split"] == "train", "id"]
+    learned = rows["split"] == "train"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    lengths = [len(tokenizer(text)["input_ids"]) for text in rows.loc[learned, "text"]]
+    assert said["mean_sequence_length"] == pytest.approx(np.mean(lengths))
+    train = rows.loc[learned, "id"]
     half = [made.frames[name].astype(np.float16).astype(np.float32)[:, columns] for name in train]
     first = np.array([of_clip[:, 0].mean(axis=0) for of_clip in half])
     np.testing.assert_allclose(branch["standardised.mean"][:4], first.mean(axis=0), rtol=1e-3)

@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.costs import arm_costs, readable
 from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.report_figures import (
     confusion_figure,
+    cost_figure,
     selection_figure,
     selection_table,
     sweep_figure,
@@ -54,6 +56,7 @@ def render_report(
     shown = _arms_in_figures(summary)
     drawn = {arm: of_arm for arm, of_arm in with_audio.items() if arm in shown}
     test = runs[runs["split"] == "test"]
+    costs = _costs_in_figure(test, shown)
     return render_page(
         "report.html",
         experiment=experiment,
@@ -64,6 +67,7 @@ def render_report(
         arm_table=_html(arm_table(summary, test)),
         intervals=_intervals(summary),
         score_figure=figure_or_sentence(score_figure, summary[summary["arm"].isin(shown)]),
+        cost_figure=figure_or_sentence(cost_figure, MAIN, summary, costs) if len(costs) else None,
         sweep_figures={
             key: figure_or_sentence(sweep_figure, key, swept)
             for key, swept in swept_scores(summary).items()
@@ -89,7 +93,7 @@ def render_report(
 
 def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """One row per arm: each score's mean with its interval, folds, the spread over seeds, size of
-    the audio vocabulary, share cut."""
+    the audio vocabulary, share cut, and what a run costs."""
     rows = []
     for arm, of_arm in summary.groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
@@ -104,7 +108,7 @@ def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
         row["audio tokens per example"] = f"{arm_runs['mean_audio_tokens'].mean():.1f}"
         row["examples cut"] = f"{arm_runs['cut_share'].mean():.1%}"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).join(readable(arm_costs(test)), on="arm")
 
 
 def run_table(test: pd.DataFrame) -> pd.DataFrame:
@@ -136,6 +140,12 @@ def _arms_in_figures(summary: pd.DataFrame) -> list[str]:
     scores = summary[summary["metric"] == MAIN]
     best = set(scores.nlargest(MOST_ARMS, "mean")["arm"])
     return [arm for arm in scores["arm"] if arm in best]
+
+
+def _costs_in_figure(test: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+    """Of arms whose own runs were measured; one that validation chose has those of its choices."""
+    measured = arm_costs(test[test["chosen"] == ""]).dropna(subset="train_seconds")
+    return measured[measured.index.isin(shown)]
 
 
 def _identical_arms(summary: pd.DataFrame) -> list[str]:

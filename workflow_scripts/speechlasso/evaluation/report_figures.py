@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
+from cycler import cycler
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from speechlasso.evaluation.summary import RunResult, confusion_table
 from speechlasso.figures import plain_text, short, svg
@@ -80,6 +85,49 @@ def sweep_figure(key: str, swept: pd.DataFrame) -> str:
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].legend(fontsize="small")
     return svg(figure)
+
+
+@plain_text()
+def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
+    """A score with its interval over the time that arms take to train and the length they read.
+
+    Parameters
+    ----------
+    summary
+        As `summary.summary_table` makes it.
+    costs
+        Of the arms to be drawn, as `costs.arm_costs` makes them, train_seconds of all of them.
+    """
+    scores = summary[summary["metric"] == metric].set_index("arm").loc[costs.index]
+    seconds = costs["train_seconds"] + costs["adapt_seconds"].fillna(0)
+    panels = {"seconds of training and adaptation": seconds}
+    if costs["mean_sequence_length"].notna().any():
+        panels["sequence length"] = costs["mean_sequence_length"]
+    figure = Figure(figsize=(9, 3.2 + 0.1 * len(costs)), layout="constrained")
+    columns = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, cost) in zip(columns, panels.items(), strict=True):
+        _scores_over(axes, cost, scores)
+        axes.set(xlabel=name)
+    columns[0].set(ylabel=metric)
+    figure.legend(
+        *columns[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small"
+    )
+    return svg(figure)
+
+
+def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame) -> None:
+    """A point with its interval for each arm; an arm without the cost has none."""
+    styles = cycle(cycler(marker=["o", "s", "^"]) * cycler(color=colormaps["tab10"].colors))
+    for arm, style in zip(scores.index, styles, strict=False):
+        mean, low, high = scores.loc[arm, ["mean", "ci_low", "ci_high"]]
+        ends = np.nan_to_num([[mean - low], [high - mean]])
+        axes.errorbar(cost[arm], mean, ends, capsize=3, linestyle="", label=short(arm), **style)
+    axes.set_xscale("log")
+    is_wide = cost.max() > 100 * cost.min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if is_wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 @plain_text()

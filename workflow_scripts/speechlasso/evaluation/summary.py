@@ -13,6 +13,7 @@ import pandas as pd
 from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.cards import METRICS, USUAL, not_usual
+from speechlasso.evaluation.costs import COSTS, run_costs
 from speechlasso.evaluation.statistics import Statistics
 from speechlasso.files import read_json
 from speechlasso.section import VALIDATION_ROWS
@@ -30,8 +31,7 @@ RUN_COLUMNS = [
     "mean_audio_tokens",
     "perplexity_before",
     "perplexity_after",
-    "train_seconds",
-    "peak_memory_mb",
+    *COSTS,
     "chosen",
     "chosen_on",
 ]
@@ -40,6 +40,7 @@ SUMMARY_COLUMNS = [
     *("interval", "n_seeds", "seed_sd", "chosen_on"),
 ]
 CONFUSION_COLUMNS = ["arm", "fold", "seed", "label", "predicted", "count"]
+COUNTS = {"trainable_parameters": "Int64"}  # whole numbers, some of them missing
 # Names, which stay as they are: 01 is a speaker, and so is NA.
 TEXT_COLUMNS = (
     *("arm", "fold", "split", "metric", "label", "predicted", "interval"),
@@ -96,12 +97,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path}: no such file; give one of results/experiments/NAME/")
     separator = "\t" if Path(path).suffix == ".tsv" else ","
     columns = pd.read_csv(path, sep=separator, nrows=0).columns
+    texts = {name: str for name in columns if name in TEXT_COLUMNS}
     return pd.read_csv(
         path,
         sep=separator,
-        dtype={name: str for name in columns if name in TEXT_COLUMNS},
+        dtype=texts | {name: kind for name, kind in COUNTS.items() if name in columns},
         keep_default_na=False,
-        na_values={name: [""] for name in columns if name not in TEXT_COLUMNS},
+        na_values={name: [""] for name in columns if name not in texts},
     )
 
 
@@ -114,10 +116,10 @@ def runs_table(
 
     n_audio_tokens is the size of the audio vocabulary, mean_audio_tokens their mean number in an
     example; cut_share the share of examples too long for the LM; perplexity_before and
-    perplexity_after those of texts held out from adaptation; chosen is empty here, and the arm
-    behind a row of `chosen_on_validation`; chosen_on, what settings were chosen on (`Folds`): with
-    inner folds the validation rows are those of all of them, time and memory those of the final
-    fit.
+    perplexity_after those of texts held out from adaptation; costs as `costs.run_costs` defines
+    them; chosen is empty here, and the arm behind a row of `chosen_on_validation`; chosen_on, what
+    settings were chosen on (`Folds`): with inner folds the validation rows are those of all of
+    them, costs those of the final fit.
     """
     rows = [
         {
@@ -126,8 +128,7 @@ def runs_table(
             "seed": result.seed,
             "split": split,
             "n_audio_tokens": len(result.selection["tokens"]) if result.selection else 0,
-            "train_seconds": result.training.get("train_seconds"),
-            "peak_memory_mb": result.training.get("peak_memory_mb"),
+            **run_costs(result.training, result.adaptation),
             "chosen": "",
             "chosen_on": chosen_on,
             **_perplexities(result.adaptation),
@@ -136,7 +137,8 @@ def runs_table(
         for result in results
         for split, scores in result.metrics["splits"].items()
     ]
-    return pd.DataFrame(rows).reindex(columns=[*RUN_COLUMNS, *more_metrics])
+    table = pd.DataFrame(rows).reindex(columns=[*RUN_COLUMNS, *more_metrics])
+    return table.astype(COUNTS)
 
 
 def confusion_table(results: Iterable[RunResult]) -> pd.DataFrame:

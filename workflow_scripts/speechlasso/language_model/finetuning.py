@@ -84,11 +84,14 @@ class FinetuneResult:
     decision_threshold: Threshold | None
     """None predicts the likeliest class."""
     trainable_parameters: int
+    mean_sequence_length: float | None = None
+    """Positions that are read for a training example, on average, before `finetune.splice` and
+    `finetune.token_dropout` change any."""
 
     def told(self) -> dict[str, Any]:
         """What training.json says of it, beside the scores."""
-        known = ("train_seconds", "peak_memory_mb", "decision_threshold", "trainable_parameters")
-        return {name: getattr(self, name) for name in known}
+        costs = ("train_seconds", "peak_memory_mb", "trainable_parameters", "mean_sequence_length")
+        return {name: getattr(self, name) for name in ("decision_threshold", *costs)}
 
 
 def finetune(
@@ -180,7 +183,9 @@ def finetune(
     threshold = getattr(classifier.config, "decision_threshold", None)
     scores = scores_of_epochs(log, task)
     seconds = time.perf_counter() - started
-    return FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold, n_learned)
+    lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
+    measured = (seconds, peak_memory_mb(), threshold, n_learned, float(lengths.mean()))
+    return FinetuneResult(log, scores, *measured)
 
 
 def save(

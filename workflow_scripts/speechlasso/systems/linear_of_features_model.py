@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,6 @@ def fit_linear(inputs: Files, settings: Any, folder: Path, vectors: Vectors) -> 
     dict
         What training.json says.
     """
-    started = time.perf_counter()
     arm, read = settings.arm, FeaturesAndWords.read(inputs, settings.arm, vectors)
     train = np.flatnonzero(read.rows["split"] == "train")
     scaler = None if read.audio is None else StandardScaler().fit(read.audio[train])
@@ -82,7 +80,7 @@ def fit_linear(inputs: Files, settings: Any, folder: Path, vectors: Vectors) -> 
     )
     learned = (best.coef_, best.intercept_, best.classes_)
     FittedLinear(arm, vectors, scaler, weights, *learned).save(folder)
-    return training | {"train_seconds": time.perf_counter() - started}
+    return training
 
 
 @dataclass(frozen=True)

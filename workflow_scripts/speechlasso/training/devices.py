@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
+from speechlasso.training import process_memory
 from speechlasso.training.processor_memory import keep_few_kernels, keep_freed_memory
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -79,5 +78,4 @@ def peak_memory_mb() -> float:
     """Most memory this process has held so far, in MiB: on the GPU if it computes there."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return process_memory.peak_memory_mb()
