@@ -246,6 +246,7 @@ wildcard_constraints:
     select_tokens=one_of("select_tokens"),
     describe_selection=one_of("describe_selection"),
     token_texts=one_of("token_texts"),
+    answer_instructions=one_of("answer_instructions"),
     adapt_lm=one_of("adapt_lm"),
     predict=one_of("predict"),
     evaluate=one_of("evaluate"),

@@ -1,9 +1,38 @@
 """Systems that need torch: learn the new tokens, learn the task, predict."""
 
 
+rule answer_instructions:
+    input:
+        # Words alone: nothing of the sound can be read here.
+        texts=upstream("answer_instructions", "texts", "token_texts.parquet"),
+        data=data_files("answer_instructions"),
+    output:
+        answers="results/answer_instructions/{answer_instructions}/answers.parquet",
+        spec="results/answer_instructions/{answer_instructions}/spec.json",
+    log:
+        "logs/answer_instructions/{answer_instructions}.log",
+    benchmark:
+        "benchmarks/answer_instructions/{answer_instructions}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        training=1,
+    params:
+        spec=spec_of("answer_instructions"),
+        computation=computation_of("answer_instructions"),
+    message:
+        "The language model answers about transcripts: {wildcards.answer_instructions}"
+    script:
+        "../workflow_scripts/answer_instructions.py"
+
+
 rule adapt_lm:
     input:
         token_texts=upstream("adapt_lm", "token_texts", "token_texts.parquet"),
+        answers=upstream("adapt_lm", "answers", "answers.parquet"),
         select=upstream("adapt_lm", "select", "selection.json"),
         centroids=upstream("adapt_lm", "centroids", "centroids.npy"),
         data=data_files("adapt_lm"),
@@ -14,6 +43,7 @@ rule adapt_lm:
     output:
         rows="results/adapt_lm/{adapt_lm}/rows.safetensors",
         overlap="results/adapt_lm/{adapt_lm}/overlap.json",
+        anchor_bias="results/adapt_lm/{adapt_lm}/anchor_bias.json",
         training_log="results/adapt_lm/{adapt_lm}/training_log.csv",
         spec="results/adapt_lm/{adapt_lm}/spec.json",
     log:

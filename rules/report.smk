@@ -5,6 +5,7 @@ rule report:
     input:
         PLAN.run_files(),
         [path for paths in PLAN.overlap_files().values() for path in paths],
+        [path for paths in PLAN.anchor_bias_files().values() for path in paths],
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
     output:
@@ -28,6 +29,7 @@ rule report:
         transductive_arms=PLAN.transductive_arms(),
         modules=SETTINGS.evaluate.modules,
         overlap_files=PLAN.overlap_files(),
+        anchor_bias_files=PLAN.anchor_bias_files(),
     message:
         "Writing the report of {PLAN.experiment}"
     script:

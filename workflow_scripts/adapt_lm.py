@@ -29,6 +29,7 @@ with job(snakemake) as settings:
         digests = recorded_digests(snakemake.input.clips)
         overlap = corpus_overlap(corpus, examples, digests, settings.by_id)
     write_json(snakemake.output.overlap, overlap)
+    answers = pd.read_parquet(snakemake.input.answers) if snakemake.input.answers else None
     new_tokens = NewTokens.of(snakemake.input.select, centroids=snakemake.input.centroids)
     work = partial(
         adapt,
@@ -39,7 +40,9 @@ with job(snakemake) as settings:
         seed=settings.seed,
         threads=snakemake.threads,
         checkpoint_folder=Path(snakemake.output.rows).parent / CHECKPOINT,
+        answers=answers,
     )
     adaptation = in_processes(settings.adapt.processes, work)
     write_csv(snakemake.output.training_log, adaptation.log)
+    write_json(snakemake.output.anchor_bias, adaptation.anchor_bias)
     write_token_rows(snakemake.output.rows, adaptation.rows)

@@ -4,6 +4,7 @@ import job_start  # noqa: F401
 
 # isort: split
 
+from speechlasso.evaluation.anchor_bias import bias_by_arm
 from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.summary import read_run, read_table
 from speechlasso.experiment.job import job
@@ -19,5 +20,6 @@ with job(snakemake):
         read_table(snakemake.input.summary),
         [read_run(**run) for run in snakemake.params.runs],
         [*snakemake.params.transductive_arms, *overlapping_arms(snakemake.params.overlap_files)],
+        bias_by_arm(snakemake.params.anchor_bias_files),
     )
     write_text(snakemake.output.report, page)

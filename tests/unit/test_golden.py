@@ -23,7 +23,7 @@ from speechlasso.data.schedule import schedule_examples
 from speechlasso.data.settings import Folds, Schedule, Table
 from speechlasso.evaluation.scores import evaluate
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel, SelfPowered
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.pipeline import stages
 from speechlasso.selection.bag_of_words import build_bag_of_words
@@ -64,6 +64,7 @@ GOLDEN = {
     "late_fusion": (1, "14936ac22d07"),
     "learned": (1, "c281a70293da"),
     "small_speech_lm": (1, "8835d32a225f"),
+    "answer_instructions": (1, "1eaf3903ccb0"),
     "schedule_examples": (1, "cda86d1186ca"),
 }
 
@@ -253,9 +254,10 @@ def version_of(name: str) -> int:
 
 def numbers_of_the_language_model() -> dict[str, object]:
     """Two digits, as processors add in different orders."""
-    from tests.unit.tiny_models import made_examples, save_bert
+    from tests.unit.tiny_models import made_examples, save_bert, save_talker
 
     from speechlasso.language_model.adaptation import adapt
+    from speechlasso.language_model.answering import answer_instructions
     from speechlasso.language_model.finetuning import finetune
     from speechlasso.language_model.prediction import predict
     from speechlasso.language_model.token_rows import NewTokens
@@ -282,7 +284,19 @@ def numbers_of_the_language_model() -> dict[str, object]:
             **common,
         )
         probabilities = predict(model, examples).filter(like="p_")
+        chat = LanguageModel(
+            name=save_talker(Path(folder, "chat")), precision="fp32", max_length=200
+        )
+        answers = answer_instructions(
+            examples[:20],
+            lm=chat,
+            settings=SelfPowered(max_new_tokens=6),
+            holdout=0.1,
+            threads=1,
+            checkpoint_folder=checkpoint,
+        )
     return {
+        "answer_instructions": answers.to_csv(index=False),
         "adapt_lm": [
             adapted.log["held_out_loss"].map("{:.2f}".format).tolist(),
             [f"{norm:.2f}" for norm in np.linalg.norm(adapted.rows.vectors, axis=1)],

@@ -15,7 +15,7 @@ from speechlasso.systems.cards import SYSTEMS
 
 # What every rule script imports first is none itself.
 RULE_SCRIPTS = sorted(set(SCRIPTS.glob("*.py")) - {SCRIPTS / "job_start.py"})
-HEAVY = {"encode_audio", "adapt_lm", "finetune", "predict"}
+HEAVY = {"encode_audio", "answer_instructions", "adapt_lm", "finetune", "predict"}
 LIGHT = [path.stem for path in RULE_SCRIPTS if path.stem not in HEAVY]
 # Imports inside functions that light stages and planning do not come to. A card's module is
 # imported by its name (`Card.load`), which no import statement shows.

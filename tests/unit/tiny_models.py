@@ -193,6 +193,11 @@ def save_chat(folder: Path, config_class: type[PretrainedConfig], **options: Any
     return _save_drawn(AutoModelForCausalLM, folder, tokenizer, config_class, options)
 
 
+def save_talker(folder: Path, config_class: type[PretrainedConfig] = LlamaConfig) -> str:
+    """One with large weights, so that what it says next depends on all that stands before."""
+    return save_chat(folder, config_class, tie_word_embeddings=False, initializer_range=0.5)
+
+
 def save_masked(folder: Path, config_class: type[PretrainedConfig], **options: Any) -> str:
     tokenizer = wordpiece_tokenizer() if config_class is BertConfig else roberta_tokenizer()
     options = options | {

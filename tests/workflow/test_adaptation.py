@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pandas as pd
+from tiny_models import save_talker
+
+from speechlasso.files import read_json
 
 TINY = ("--configfile", "tiny.yaml")
 
@@ -76,3 +82,35 @@ def test_a_table_of_text_alone_runs_without_any_audio(workspace):
     scores = summary[summary["metric"] == "accuracy"].set_index("arm")["mean"]
     assert scores["counts"] == 1.0
     assert scores.index.tolist() == ["text_only", "counts"]
+
+
+def test_answers_are_made_from_words_alone_and_adapted_to(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "copy")
+    experiment = {
+        "experiment": {"name": "powered", "arms": ["powered"]},
+        "lm": {"name": save_talker(tmp_path / "chat"), "max_length": 200},
+        "adapt": {"objective": "self_powered", "self_powered": {"max_new_tokens": 4}},
+        "arms": {"powered": {"select": "lasso"}},
+    }
+    options = (*TINY, workspace.write("powered.yaml", experiment))
+    assert workspace.planned_rules(*options) == {
+        *("token_texts", "answer_instructions", "adapt_lm", "finetune", "predict", "evaluate"),
+        *("model_card", "summarise", "report", "all"),
+    }
+    workspace.run(*options)
+    tables = workspace.folder / "results/experiments/powered"
+    (run,) = pd.read_csv(tables / "index.tsv", sep="\t").to_dict("records")
+    answers = pd.read_parquet(workspace.folder / run["answers"] / "answers.parquet")
+    assert set(answers["split"]) == {"train"} and answers["held_out"].any()
+    (bias, *_) = read_json(workspace.folder / run["adapt"] / "anchor_bias.json")
+    assert {*bias} == {"group", "kind", "n_pairs", "before", "after", "with_transcript"}
+    report = (tables / "report.html").read_text()
+    assert "<h2>Speech anchor bias</h2>" in report and "<td>unrelated</td>" in report
+    summary = workspace.run("--detailed-summary", *options)
+    lines = summary[summary.index("output_file\t") :].splitlines()
+    rows = csv.DictReader(lines, delimiter="\t")
+    (read,) = {
+        row["input-file(s)"] for row in rows if row["output_file"].endswith("answers.parquet")
+    }
+    data = {Path(path).name for path in read.split(",") if not path.startswith(str(tmp_path))}
+    assert data == {"token_texts.parquet", "instructions.yaml"}

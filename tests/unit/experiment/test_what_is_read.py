@@ -21,7 +21,7 @@ NUMBER_OF_PROCESSES_AND_MEMORY = [
 ]
 HOW_ONLY = [
     *NUMBER_OF_PROCESSES_AND_MEMORY,
-    *("audio.shard_size", "audio.max_bad_share"),
+    *("audio.shard_size", "audio.max_bad_share", "adapt.self_powered.batch_size"),
     "evaluate.more_metrics",  # the project's own are always there
 ]
 
@@ -36,7 +36,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
             *("arms.learned.*", "arms.small_speech_lm.*"),
             *("arms.mfcc_linear.*", "arms.mfcc_lstm.*", "arms.text_ssl.*"),
-            "tokenizer.segment_seconds",
+            *("tokenizer.segment_seconds", "adapt.self_powered.*"),
         ],
     ),
     "other ways": (
@@ -82,7 +82,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             *("dataset.table.*", "dataset.folds.validation_share"),
             # Of a codec that learned nothing here, new rows start near the mean either way.
-            *("adapt.splits", "adapt.corpus.columns.label", "lm.new_rows"),
+            *("adapt.splits", "adapt.corpus.columns.label", "lm.new_rows", "adapt.self_powered.*"),
             *(f"adapt.corpus.columns.{name}" for name in ("split", "group", "language")),
             "arms.asked.transcription.mask_probability",
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
@@ -136,6 +136,7 @@ ELSEWHERE = [
     "select.*.method",
     "*.path",
     "select.*.frequency*",
+    "adapt.self_powered.instructions",
 ]
 # "stable" and "cv" differ from the others in one reading each.
 EXCEPTIONS = {"other ways": {"select.cv.one_standard_error"}}

@@ -12,10 +12,12 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from speechlasso.errors import InputError
 from speechlasso.language_model import adaptation
 from speechlasso.language_model import loss as language_model_loss
-from speechlasso.language_model.adaptation import adapt, can_be_packed
+from speechlasso.language_model.adaptation import adapt
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.loss import IGNORED
 from speechlasso.language_model.new_row_training import stop_training_new_rows, train_new_rows
+from speechlasso.language_model.next_tokens import Predictions, can_be_packed
+from speechlasso.language_model.passages import TokenSequence
 from speechlasso.language_model.pretrained import (
     extend_with_audio_tokens,
     load_model,
@@ -49,6 +51,10 @@ def language_model(name, folder):
     else:
         path = save_any(folder / "lm", name)
     return LanguageModel(name=path, max_length=120, precision="fp32")
+
+
+def passages(sequences):
+    return [TokenSequence(ids) for ids in sequences]
 
 
 def auto_class(name):
@@ -160,8 +166,8 @@ def test_loss_and_gradients_are_those_of_transformers(tmp_path, examples, name, 
     tokenizer, model = load_tokenizer(lm), load_model(lm, auto_class(name), seed=1).model.eval()
     token_ids = extend_with_audio_tokens(tokenizer, model, N_AUDIO, seed=1)
     sequences = encode(tokenizer, examples[:6], 120)["input_ids"].tolist()
-    predictions = adaptation._Predictions(objective(lm), tokenizer, 0.15, False)
-    batch = predictions.batch(sequences, np.random.default_rng(1))
+    predictions = Predictions(objective(lm), tokenizer, 0.15, False)
+    batch = predictions.batch(passages(sequences), np.random.default_rng(1))
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
     labels = padded(sequences, IGNORED) if name in CAUSAL else batch["labels"]
     n_predictions = int((batch["labels"] != IGNORED).sum())
@@ -207,8 +213,8 @@ def test_packed_sequences_have_the_loss_and_gradients_of_padded_ones(tmp_path, e
     rows = train_new_rows(model, token_ids)
     sizes, losses, gradients = [], [], []
     for is_packed in (False, True):
-        predictions = adaptation._Predictions("causal", tokenizer, 0.15, is_packed)
-        batch = predictions.batch(sequences, np.random.default_rng(1))
+        predictions = Predictions("causal", tokenizer, 0.15, is_packed)
+        batch = predictions.batch(passages(sequences), np.random.default_rng(1))
         loss = language_model_loss.language_model_loss(model, rows, batch)
         gradients.append(torch.autograd.grad(loss, rows.input_rows)[0])
         losses.append(loss.detach())
@@ -310,7 +316,7 @@ def test_masks_follow_the_published_shares_and_spare_the_frame(tmp_path):
     content = np.array(tokenizer.convert_tokens_to_ids([f"<audio_token_{i}>" for i in range(10)]))
     frame = tokenizer.convert_tokens_to_ids(["[CLS]", *MARKERS, "[SEP]"])
     ids = np.concatenate([frame[:5], np.tile(content, 2000), frame[5:]])
-    predictions = adaptation._Predictions("masked", tokenizer, 0.15, False)
+    predictions = Predictions("masked", tokenizer, 0.15, False)
     inputs, labels = predictions.masked(ids, np.random.default_rng(1))
 
     chosen = labels != IGNORED
@@ -327,8 +333,10 @@ def test_masks_follow_the_published_shares_and_spare_the_frame(tmp_path):
 
 def test_an_example_without_content_has_nothing_masked(tmp_path):
     tokenizer = load_tokenizer(language_model("bert", tmp_path))
-    predictions = adaptation._Predictions("masked", tokenizer, 0.15, False)
-    batch = predictions.batch([np.array([2, 3]), np.array([2, 8, 3])], np.random.default_rng(1))
+    predictions = Predictions("masked", tokenizer, 0.15, False)
+    batch = predictions.batch(
+        passages([np.array([2, 3]), np.array([2, 8, 3])]), np.random.default_rng(1)
+    )
     assert (batch["labels"] != IGNORED).sum(dim=1).tolist() == [0, 1]
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert model_inputs([np.array([2, 3])], 0)["input_ids"].tolist() == [[2, 3]]

@@ -75,7 +75,7 @@ def card(
     positive_label=None,
     config=None,
     adapt=None,
-    adapted_to="texts-1",
+    corpus=None,
     overlap=None,
     **data,
 ):
@@ -88,7 +88,8 @@ def card(
         criterion={"positive_label": positive_label},
     )
     reads_audio = "audio" in inputs
-    adapt = spec(AdaptLM(lm=lm, adapt=adapt or Adapt(), seed=7), token_texts=adapted_to)
+    read = {"token_texts": "texts-1"} | ({"corpus": corpus} if corpus else {})
+    adapt = spec(AdaptLM(lm=lm, adapt=adapt or Adapt(), seed=7), **read)
     metrics = metrics_of(list(classes), positive_label)
     return metrics, render_model_card(
         "full-0123456789",
@@ -263,8 +264,10 @@ def test_what_the_model_was_adapted_to():
     text = card(adapt=Adapt(splits=["train", "test"]))[1]
     assert "on the train and test rows, without their labels" in text
     assert "adapted to the test rows, without their labels (transductive learning)" in text
-    assert "on utterances of another table, without" in card(adapted_to="texts-2")[1]
+    text = card(adapt=Adapt(objective="self_powered"))[1]
+    assert "own answers to instructions about the transcripts of the train rows, without" in text
+    assert "on utterances of another table, without" in card(corpus="table-1")[1]
     seen = {"validation": {"n_rows": 5, "either": 0}, "test": {"n_rows": 8, "either": 3}}
-    text = card(adapted_to="texts-2", overlap=seen)[1]
+    text = card(corpus="table-1", overlap=seen)[1]
     assert "a table that holds 3 of the 8 test rows, without their labels (transductive" in text
     assert "5 validation rows" not in text

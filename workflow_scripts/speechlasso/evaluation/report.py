@@ -37,6 +37,7 @@ def render_report(
     summary: pd.DataFrame,
     results: Sequence[RunResult],
     transductive_arms: Sequence[str] = (),
+    anchor_bias: pd.DataFrame | None = None,
 ) -> str:
     """HTML with everything inside (no script, no link to another file).
 
@@ -48,6 +49,8 @@ def render_report(
         What the runs left behind, for confusion matrices and selections.
     transductive_arms
         Arms whose language model was adapted to validation or test rows.
+    anchor_bias
+        As `anchor_bias.bias_by_arm` makes it, if any arm has one.
     """
     by_arm: dict[str, list[RunResult]] = {}
     for result in results:
@@ -87,6 +90,7 @@ def render_report(
         ],
         selection_figure=figure_or_sentence(selection_figure, drawn) if drawn else None,
         selection_table=_html(selection_table(with_audio)) if with_audio else None,
+        anchor_bias=None if anchor_bias is None else _html(anchor_bias),
         run_table=_html(run_table(test)),
     )
 

@@ -49,6 +49,14 @@ class Plan:
             files.setdefault(run.arm, []).extend(run.overlap_files())
         return {arm: list(dict.fromkeys(paths)) for arm, paths in files.items()}
 
+    def anchor_bias_files(self) -> dict[str, list[str]]:
+        """What tells whether language models follow instructions or the speech, by arm."""
+        files: dict[str, list[str]] = {}
+        for run in self.runs:
+            if path := run.anchor_bias_file():
+                files.setdefault(run.arm, []).append(path)
+        return files
+
     def test_row_files(self) -> list[str]:
         """What is resampled for intervals over a single fold; nothing for several folds."""
         if len({run.fold for run in self.runs}) > 1:
@@ -74,14 +82,16 @@ class Plan:
             if manifest.settings.table.path:
                 yield f"the table {manifest.settings.table.path}"
                 yield self._watched_clips(manifest)
-        models = {
-            Path(path).parent.as_posix() if "/" in name else path
+        others = {
+            "the instructions " + path
+            if name == "instructions"
+            else "the model files " + (Path(path).parent.as_posix() if "/" in name else path)
             for of_stage in self.variants.values()
             for variant in of_stage.values()
             for name, path in variant.settings.data_files().items()
             if name != "table"
         }
-        yield from (f"the model files {path}" for path in sorted(models))
+        yield from sorted(others)
 
     def _watched_clips(self, manifest: Variant) -> str:
         clips = self.observations.clips(_recorder(manifest))

@@ -73,6 +73,13 @@ class Run:
         adapted = {v.folder: v for v in self.with_ancestors() if v.stage == "adapt_lm"}
         return [f"{folder}/overlap.json" for folder in adapted]
 
+    def anchor_bias_file(self) -> str | None:
+        """The speech anchor bias of the run's language model, where it learned from its answers."""
+        adapt = self.parts().get("adapt")
+        if adapt is None or adapt.settings.adapt.objective != "self_powered":
+            return None
+        return f"{adapt.folder}/anchor_bias.json"
+
     def test_row_files(self) -> list[str]:
         """What the run's test rows are read from (`run_predictions`)."""
         folders = self.folders()

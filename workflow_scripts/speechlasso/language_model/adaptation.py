@@ -3,14 +3,16 @@
 Source: "A Simple Method to Enhance Pre-trained Language Models with Speech Tokens for
 Classification" (arXiv 2512.07571), section on self-supervised adaptation. A decoder predicts the
 next token, as published; an encoder predicts masked tokens (BERT, arXiv 1810.04805, section 3.1).
+With answers, a decoder predicts those instead, after an instruction and speech (Self-Powered LSM,
+EMNLP 2024, 10.18653/v1/2024.emnlp-main.690).
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,40 +25,30 @@ from transformers import (
 )
 
 from speechlasso.errors import InputError
+from speechlasso.language_model.anchor_bias import AnchorBias, bias_table
 from speechlasso.language_model.encoding import encode
-from speechlasso.language_model.loss import (
-    IGNORED,
-    hidden_states_before_scores,
-    language_model_loss,
-)
-from speechlasso.language_model.masking import masked_tokens
+from speechlasso.language_model.loss import IGNORED, language_model_loss
 from speechlasso.language_model.new_row_training import NewRows, train_new_rows
+from speechlasso.language_model.next_tokens import Predictions, can_be_packed
+from speechlasso.language_model.passages import Passages, TokenSequence
 from speechlasso.language_model.pretrained import (
-    Objective,
     extend_with_audio_tokens,
     load_model,
     load_tokenizer,
     objective,
 )
 from speechlasso.language_model.settings import Adapt, LanguageModel
+from speechlasso.language_model.spoken_instructions import spoken_instructions
 from speechlasso.language_model.token_rows import NewTokens, TokenRows
-from speechlasso.language_model.token_text import MARKERS, new_token_names
+from speechlasso.language_model.token_text import new_token_names
 from speechlasso.training.batching import (
-    in_rows,
     length_grouped_batches,
     length_sorted_batches,
-    model_inputs,
-    packed_inputs,
-    padded,
     random_batches,
-    shared_rows,
 )
 from speechlasso.training.devices import best_device, computing, on_device, to_best_device
 from speechlasso.training.loop import Batch, Task, train
 from speechlasso.training.processes import of_first_process
-
-# Enough for some of them to share a row.
-SEQUENCES_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -65,6 +57,8 @@ class Adaptation:
     log: pd.DataFrame
     """Columns epoch (0: before training), train_loss, held_out_loss (nats per predicted token),
     held_out_perplexity, seconds, best."""
+    anchor_bias: list[dict[str, Any]] = field(default_factory=list)
+    """With answers: as `anchor_bias.bias_table` makes it."""
 
 
 def adapt(
@@ -76,6 +70,7 @@ def adapt(
     seed: int,
     threads: int,
     checkpoint_folder: Path,
+    answers: pd.DataFrame | None = None,
 ) -> Adaptation:
     """Learn the rows of the markers and audio tokens on unlabelled examples.
 
@@ -93,6 +88,9 @@ def adapt(
         Processor threads to compute with.
     checkpoint_folder
         Where a long run leaves what it needs to go on after a stop.
+    answers
+        The model's own answers about the transcripts, as of `answering.answer_instructions`: what
+        it learns to predict, in place of the token texts.
 
     Raises
     ------
@@ -113,75 +111,57 @@ def adapt(
             centroids=new_tokens.centroids,
             seed=seed,
         )
-        sequences = encode(tokenizer, examples, lm.max_length)["input_ids"].tolist()
+        if answers is None:
+            passages = _token_texts(tokenizer, examples, lm.max_length)
+        else:
+            passages = spoken_instructions(examples, answers, tokenizer, lm.max_length)
         to_best_device(loaded.model)
-        is_packed = kind == "causal" and of_first_process(can_be_packed(loaded.model, sequences))
-        predictions = _Predictions(kind, tokenizer, settings.mask_probability, is_packed)
-        # Without audio tokens of its own, an utterance may have nothing to predict.
-        sequences = [ids for ids in sequences if predictions.are_possible(ids)]
+        ids = [sequence.ids for sequence in passages.sequences]
+        is_packed = kind == "causal" and of_first_process(can_be_packed(loaded.model, ids))
+        predictions = Predictions(kind, tokenizer, settings.mask_probability, is_packed)
         loaded.model.requires_grad_(False)
         rows = train_new_rows(loaded.model, token_ids)
         if kind == "masked":
             for parameter in loaded.newly_initialised:
                 parameter.requires_grad_(True)
+        precision = lm.precision if settings.weights == "fp32" else "bf16"
+        bias = AnchorBias(loaded.model, rows, passages.contests, precision)
+        before, with_transcript = bias.follows(), bias.follows("with_transcript")
         log = train(
             loaded.model,
-            _task(loaded.model, rows, sequences, predictions, settings, seed),
+            _task(loaded.model, rows, passages, predictions, settings, seed),
             settings,
             weight_decay=0.0,
-            precision=lm.precision if settings.weights == "fp32" else "bf16",
+            precision=precision,
             seed=seed,
             checkpoint_folder=checkpoint_folder,
             title="adapt",
         )
+        found = bias_table(passages.contests, before, bias.follows(), with_transcript)
         vectors = rows.input_rows.detach().cpu().numpy()
-    return Adaptation(TokenRows(new_token_names(new_tokens.n), vectors), log)
+    return Adaptation(TokenRows(new_token_names(new_tokens.n), vectors), log, found)
 
 
-def can_be_packed(model: PreTrainedModel, sequences: list[np.ndarray]) -> bool:
-    """Whether sequences of token ids that share a row leave each other alone in this decoder.
-
-    transformers keeps them apart in most of its decoders and mixes them without a word in others
-    (OPT, in version 5). So the first row that would be shared is tried: the later sequences must
-    not notice another first one, and must be to the model what they are in rows of their own.
-    """
-    lengths = np.array([len(ids) for ids in sequences[:SEQUENCES_TRIED]])
-    shared = [row for row in shared_rows(lengths) if len(row) > 1]
-    if not shared or "position_ids" not in inspect.signature(model.forward).parameters:
-        return False
-    first, *later = (sequences[position] for position in shared[0])
-    # A second row with padding, as most batches have them.
-    rows = [list(range(len(later) + 1)), [1]]
-    together, otherwise = (
-        _hidden(model, packed_inputs([ids, *later], rows, padding_id=0))[0, len(first) :]
-        for ids in (first, np.zeros_like(first))
-    )
-    alone = torch.cat([_hidden(model, model_inputs([ids], padding_id=0))[0] for ids in later])
-    together, otherwise = together[: len(alone)], otherwise[: len(alone)]
-    # Where nothing mixes the first difference is zero in any precision, and 2e-4 or more otherwise;
-    # in the second, rows of other lengths are rounded differently.
-    return _difference(together, otherwise) < 1e-5 and _difference(together, alone) < 5e-2
-
-
-@torch.no_grad()
-def _hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    return hidden_states_before_scores(model, on_device(batch, model.device)).float()
-
-
-def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
+def _token_texts(
+    tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame, max_length: int
+) -> Passages:
+    ids = encode(tokenizer, examples, max_length)["input_ids"]
+    return Passages([TokenSequence(of_text) for of_text in ids])
 
 
 def _task(
     model: PreTrainedModel,
     rows: NewRows,
-    sequences: list[np.ndarray],
-    predictions: _Predictions,
+    passages: Passages,
+    predictions: Predictions,
     settings: Adapt,
     seed: int,
 ) -> Task:
-    train_rows, held_out_rows = _divide(len(sequences), settings.holdout, seed)
-    lengths = np.array([len(ids) for ids in sequences])
+    # Without audio tokens of its own, an utterance may have nothing to predict.
+    passages = passages.where([predictions.are_possible(s.ids) for s in passages.sequences])
+    sequences = passages.sequences
+    train_rows, held_out_rows = _divide(passages, settings.holdout, seed)
+    lengths = np.array([len(sequence) for sequence in sequences])
     # The held-out masks are drawn once, so that the losses of all epochs can be compared.
     rng = np.random.default_rng(seed)
     held_out = [
@@ -222,63 +202,24 @@ def _task(
         metric="held_out_loss",
         greater_is_better=False,
         untrained_is_candidate=True,
-        validation_rows=[sequences[row] for row in held_out_rows],
+        validation_rows=[sequences[row].ids for row in held_out_rows],
         padded_tensors=("input_ids", "attention_mask", "labels"),
     )
 
 
-def _divide(n_examples: int, holdout: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    n_held_out = max(1, round(holdout * n_examples))
-    if n_examples - n_held_out < 1:
+def _divide(passages: Passages, holdout: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the sequences to learn from and of those held out."""
+    n = len(passages.sequences)
+    if passages.held_out is None:
+        n_held_out = max(1, round(holdout * n))
+        order = np.random.default_rng(seed).permutation(n)
+        parts = order[n_held_out:], order[:n_held_out]
+    else:
+        parts = np.flatnonzero(~passages.held_out), np.flatnonzero(passages.held_out)
+    if not all(map(len, parts)):
         raise InputError(
-            f"adapt.holdout: {n_examples} examples are too few to learn from some and hold out "
+            f"adapt.holdout: {n} examples are too few to learn from some and hold out "
             "others (those without anything to predict do not count); switch adaptation off "
             "(arms.<name>.adapt: false)"
         )
-    order = np.random.default_rng(seed).permutation(n_examples)
-    return order[n_held_out:], order[:n_held_out]
-
-
-class _Predictions:
-    """Turns token ids into batches with labels: what the model has to predict, and where."""
-
-    def __init__(
-        self,
-        kind: Objective,
-        tokenizer: PreTrainedTokenizerBase,
-        mask_probability: float,
-        is_packed: bool,
-    ) -> None:
-        self.kind, self.mask_probability, self.is_packed = kind, mask_probability, is_packed
-        self.padding_id, self.mask_id = tokenizer.pad_token_id, tokenizer.mask_token_id
-        self.vocabulary_size = len(tokenizer)
-        markers = tokenizer.convert_tokens_to_ids(list(MARKERS))
-        self.never_masked = np.array(sorted({*tokenizer.all_special_ids, *markers}))
-
-    def are_possible(self, ids: np.ndarray) -> bool:
-        """Whether there is a token to predict."""
-        if self.kind == "causal":
-            return len(ids) > 1
-        return not np.isin(ids, self.never_masked).all()
-
-    def batch(self, sequences: list[np.ndarray], rng: np.random.Generator) -> Batch:
-        if self.kind == "causal":
-            pairs = [(ids, np.append(ids[1:], IGNORED)) for ids in sequences]
-        else:
-            pairs = [self.masked(ids, rng) for ids in sequences]
-        inputs, labels = zip(*pairs, strict=True)
-        if self.is_packed:
-            rows = shared_rows(np.array([len(ids) for ids in inputs]))
-            labels = padded(in_rows(labels, rows), IGNORED)
-            return packed_inputs(inputs, rows, self.padding_id) | {"labels": labels}
-        return model_inputs(inputs, self.padding_id) | {"labels": padded(labels, IGNORED)}
-
-    def masked(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return masked_tokens(
-            ids,
-            np.flatnonzero(~np.isin(ids, self.never_masked)),
-            self.mask_probability,
-            rng,
-            mask_id=self.mask_id,
-            vocabulary_size=self.vocabulary_size,
-        )
+    return parts

@@ -111,6 +111,32 @@ def encode_beside_speech(
     return cut_to_length(parts, examples, max_length)
 
 
+def speech_ids(tokenizer: PreTrainedTokenizerBase, examples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """By id, the audio tokens of each example that has any, between their markers: int64 arrays.
+
+    Parameters
+    ----------
+    tokenizer
+        Extended by the audio tokens.
+    examples
+        Columns `id` and `audio_tokens`.
+
+    Raises
+    ------
+    InputError
+        Listing the examples with audio tokens that the tokenizer lacks.
+    """
+    audio = list(map(_tokens_or_none, examples["audio_tokens"]))
+    _check_audio_tokens(tokenizer, examples["id"], audio)
+    start, end = tokenizer.convert_tokens_to_ids([AUDIO_START, AUDIO_END])
+    rank_ids = _ids_of_ranks(tokenizer, audio)
+    return {
+        id_: np.array([start, *rank_ids[ranks], end], dtype=np.int64)
+        for id_, ranks in zip(examples["id"], audio, strict=True)
+        if ranks is not None and len(ranks)
+    }
+
+
 def place_of_speech(tokenizer: PreTrainedTokenizerBase) -> int:
     """A token that is no padding, to stand where vectors of speech are read."""
     return 1 if tokenizer.pad_token_id == 0 else 0
@@ -155,6 +181,8 @@ class PlainText:
 
     def encode(self, texts: list[str], marked: list[bool]) -> list[list[int]]:
         """Ids of each text, as it is read alone or, marked, between the two text markers."""
+        if not texts:
+            return []
         strings = [
             f"{TEXT_START} {text} {TEXT_END}" if between else text
             for text, between in zip(texts, marked, strict=True)

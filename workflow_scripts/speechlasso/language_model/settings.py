@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -12,8 +13,11 @@ from pydantic import (
 )
 
 from speechlasso.data.settings import Schedule, Table
-from speechlasso.section import HOW_ONLY, SPLITS, PositiveFloat, Section, Share, ordered
+from speechlasso.section import HOW_ONLY, SPLITS, PositiveFloat, Section, Seed, Share, ordered
 from speechlasso.training.settings import Training
+
+INSTRUCTIONS = Path(__file__).with_name("instructions.yaml")
+"""Kinds of instruction, with their wordings, that come with this package."""
 
 
 class LanguageModel(Section):
@@ -47,7 +51,31 @@ class LanguageModel(Section):
         return lm if has_own_precision else lm.with_defaults("precision")
 
 
+class SelfPowered(Section):
+    instructions: Annotated[str | None, HOW_ONLY] = None
+    """YAML file with kinds of instruction and their wordings; by default that of this package
+    (language_model/instructions.yaml). What it holds is part of the key, not where it lies."""
+    answers_per_utterance: PositiveInt = 2
+    """Kinds of instruction that are drawn for each utterance, and answered about its transcript."""
+    max_new_tokens: PositiveInt = 48
+    """Longest answer, in LM tokens; a longer one is cut."""
+    seed: Seed = 1
+    """With an utterance's id, what its instructions are drawn from, and whether it is held out."""
+    batch_size: Annotated[PositiveInt, HOW_ONLY] = 16
+    """Prompts answered at a time."""
+
+    @property
+    def instructions_file(self) -> str:
+        return self.instructions or INSTRUCTIONS.as_posix()
+
+
 class Adapt(Training):
+    objective: Literal["language_modelling", "self_powered"] = "language_modelling"
+    """language_modelling: predict token texts. self_powered: predict the model's own answers to
+    instructions about an utterance's transcript, given the instruction and the audio tokens; for
+    causal models with a chat template."""
+    self_powered: SelfPowered = SelfPowered()
+    """Settings of objective: self_powered."""
     corpus: Table | None = None
     """Unlabelled utterances to learn the new tokens from, in place of the fold's own rows."""
     splits: Annotated[
@@ -62,7 +90,8 @@ class Adapt(Training):
     learning_rate: PositiveFloat = 3e-3
     """Peak learning rate of the new embedding rows."""
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
-    """Share of the adaptation texts kept out to measure the loss."""
+    """Share of the adaptation texts (self_powered: of the utterances) kept out to measure the
+    loss."""
     mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of tokens masked for a masked language model."""
     weights: Literal["fp32", "bf16", "int8", "nf4"] = "fp32"
@@ -70,8 +99,11 @@ class Adapt(Training):
     anything but fp32, lm.precision is bf16 for this stage."""
 
     def as_read(self) -> Self:
-        # A corpus is upstream, and its key says more.
-        return self.with_defaults("corpus", "splits") if self.corpus else self
+        # A corpus is upstream, and its key says more; so are answers.
+        adapt = self.with_defaults("self_powered")
+        if self.objective == "self_powered":
+            adapt = adapt.with_defaults("holdout", "mask_probability")
+        return adapt.with_defaults("corpus", "splits") if self.corpus else adapt
 
 
 class Transcription(Section):

@@ -289,7 +289,16 @@ class Artifacts:
 
     @_made_once
     def adaptation(self, inputs: list[str], select: str) -> Variant:
-        """Adaptation to the fold's token texts, or to a corpus that is searched for test rows."""
+        """Adaptation to the fold's token texts, or to a corpus that is searched for test rows.
+
+        Raises
+        ------
+        InputError
+            If answers about transcripts are learned, but there are none.
+        """
+        is_self_powered = self.settings.adapt.objective == "self_powered"
+        # The answers are about the words, which then stand nowhere else.
+        inputs = ["audio"] if is_self_powered else inputs
         upstream, options = {"token_texts": self.token_texts(inputs, select)}, {}
         if corpus := self.settings.adapt.corpus:
             texts = self._texts_of_corpus(inputs, select, corpus)
@@ -302,6 +311,8 @@ class Artifacts:
             own = upstream["manifest"].settings.table
             options = {"fold": self.fold, "by_id": None not in (own.columns.id, corpus.columns.id)}
         upstream["select"] = self.selection(select)
+        if is_self_powered:
+            upstream["answers"] = self._answers(upstream.get("corpus"))
         lm = self.settings.lm.as_read(
             has_codebook=self.learns_codes,
             has_own_precision=self.settings.adapt.weights == "fp32",
@@ -334,6 +345,30 @@ class Artifacts:
             stages.TokenTexts(inputs=inputs),
             {"manifest": manifest, "codes": codes, "select": self.selection(select)},
         )
+
+    def _answers(self, corpus: Variant | None) -> Variant:
+        """What the language model answers about transcripts: those of the corpus, if there is one,
+        or of the fold's rows, or where there are many folds, of all rows, for all folds at once."""
+        adapt = self.settings.adapt
+        key = "adapt.corpus" if corpus else "dataset.table"
+        if not (adapt.corpus.columns.text if corpus else self.has_text):
+            raise InputError(
+                f"adapt.objective: self_powered answers about transcripts, but {key}.columns.text "
+                "is null; name the column, or set the objective to language_modelling"
+            )
+        folds = self.settings.dataset.folds
+        if corpus or folds.method != "given" or folds.has_inner_folds:
+            manifest = {"manifest": corpus or self.manifest()}
+            texts, splits = Variant(stages.TokenTexts(inputs=["text"]), manifest), ["train"]
+        else:
+            texts, splits = self.token_texts(["text"], None), adapt.splits
+        stage = stages.AnswerInstructions(
+            lm=self.settings.lm.as_read(has_new_rows=False),
+            self_powered=adapt.self_powered,
+            holdout=adapt.holdout,
+            splits=splits,
+        )
+        return Variant(stage, {"texts": texts})
 
     def centroids(self) -> Variant:
         """Of the codes that the tokenizer has learned; see `learns_codes`."""

@@ -16,7 +16,7 @@ from speechlasso.evaluation.inner_folds import is_fit
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.settings import Encoder
 from speechlasso.files import files_of_model
-from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel
+from speechlasso.language_model.settings import Adapt, Finetune, LanguageModel, SelfPowered
 from speechlasso.registry import Card, origin_of
 from speechlasso.section import HOW_ONLY, Section
 from speechlasso.selection.cards import SELECTIONS, Selection
@@ -248,6 +248,28 @@ class TokenTexts(Stage):
         return "-".join(self.inputs) or "rows"
 
 
+class AnswerInstructions(Stage):
+    name = "answer_instructions"
+    files = ("answers.parquet",)
+    lm: LanguageModel
+    self_powered: SelfPowered
+    holdout: float
+    """Share of the utterances that adaptation will not learn from."""
+    splits: list[str]
+    """Rows of the table of texts that are answered."""
+
+    @property
+    def label(self) -> str:
+        return self.lm.name.rstrip("/").split("/")[-1]
+
+    def data_files(self) -> dict[str, str]:
+        files = files_of_model("lm", self.lm.name)
+        return files | {"instructions": self.self_powered.instructions_file}
+
+    def models(self) -> dict[str, tuple[str, str | None]]:
+        return {"lm": (self.lm.name, self.lm.revision)}
+
+
 class AdaptLM(Stage):
     name = "adapt_lm"
     version = 3
@@ -363,6 +385,7 @@ STAGES: dict[str, type[Stage]] = {
         SelectTokens,
         DescribeSelection,
         TokenTexts,
+        AnswerInstructions,
         AdaptLM,
         FinetuneLM,
         FitLinear,

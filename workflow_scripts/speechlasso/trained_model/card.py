@@ -103,7 +103,7 @@ def render_model_card(
         threshold=config.get("decision_threshold"),
         tokenizer=_tokenizer(stages) if selection else None,
         chosen=_chosen(selection) if selection else None,
-        adapted=_adapted(adapt, finetune) if adapt else None,
+        adapted=_adapted(adapt) if adapt else None,
         settings_table=_table(["setting", "value"], _settings(stages)),
         metric=stages["finetune"]["criterion"]["metric"],
         best_epoch=best,
@@ -193,12 +193,16 @@ def _chosen(selection: Mapping[str, Any]) -> str:
     return f"{len(selection['tokens'])}, chosen by {selection['method']}{alpha}"
 
 
-def _adapted(adapt: Mapping[str, Any], finetune: Mapping[str, Any]) -> str:
-    """What the embeddings of the new tokens were learned from."""
-    if adapt["upstream"]["token_texts"] != finetune["upstream"]["token_texts"]:
-        return "utterances of another table, without their labels"
-    splits = adapt["settings"]["adapt"].get("splits", ["train"])
-    return f"the {' and '.join(splits)} rows, without their labels"
+def _adapted(adapt: Mapping[str, Any]) -> str:
+    """How and from what the embeddings of the new tokens were learned."""
+    settings = adapt["settings"]["adapt"]
+    rows = f"the {' and '.join(settings.get('splits', ['train']))} rows"
+    if "corpus" in adapt["upstream"]:
+        rows = "utterances of another table"
+    how = "language modelling on"
+    if settings.get("objective") == "self_powered":
+        how = "predicting the model's own answers to instructions about the transcripts of"
+    return f"{how} {rows}, without their labels"
 
 
 def _settings(stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -207,7 +211,7 @@ def _settings(stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from _flat("lm", lm)
     if "adapt_lm" in stages:
         # Where the corpus lies on someone's machine is nobody's business.
-        yield from _flat("adapt", stages["adapt_lm"]["adapt"], {"corpus"})
+        yield from _flat("adapt", stages["adapt_lm"]["adapt"], {"corpus", "self_powered"})
     method = stages["finetune"]["finetune"]["method"]
     unread = set() if method == "lora" else {"lora"}
     yield from _flat("finetune", stages["finetune"]["finetune"], unread)
