@@ -20,27 +20,24 @@ from speechlasso.training.processes import in_processes
 from speechlasso.training.settings import CHECKPOINT
 
 with job(snakemake) as settings:
-    token_texts = pd.read_parquet(snakemake.input.token_texts)
+    read = snakemake.input
+    token_texts = pd.read_parquet(read.token_texts)
     overlap = {}
-    if snakemake.input.corpus:
-        manifest, folds = map(pd.read_parquet, (snakemake.input.manifest, snakemake.input.folds))
+    if read.corpus:
+        manifest, folds, corpus = map(pd.read_parquet, (read.manifest, read.folds, read.corpus))
         examples = fold_examples(manifest, folds, settings.fold)
-        corpus = pd.read_parquet(snakemake.input.corpus)
-        digests = recorded_digests(snakemake.input.clips)
-        overlap = corpus_overlap(corpus, examples, digests, settings.by_id)
+        overlap = corpus_overlap(corpus, examples, recorded_digests(read.clips), settings.by_id)
     write_json(snakemake.output.overlap, overlap)
-    answers = pd.read_parquet(snakemake.input.answers) if snakemake.input.answers else None
-    new_tokens = NewTokens.of(snakemake.input.select, centroids=snakemake.input.centroids)
     work = partial(
         adapt,
         token_texts[token_texts["split"].isin(settings.adapt.splits)],
         lm=settings.lm,
         settings=settings.adapt,
-        new_tokens=new_tokens,
+        new_tokens=NewTokens.of(read.select, centroids=read.centroids),
         seed=settings.seed,
         threads=snakemake.threads,
         checkpoint_folder=Path(snakemake.output.rows).parent / CHECKPOINT,
-        answers=answers,
+        answers=pd.read_parquet(read.answers) if read.answers else None,
     )
     adaptation = in_processes(settings.adapt.processes, work)
     write_csv(snakemake.output.training_log, adaptation.log)
