@@ -119,7 +119,8 @@ def written(tmp_path, monkeypatch):
     names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
     tables = SimpleNamespace(**names, index="tables/index.tsv", report="tables/report.html")
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
-    params |= {"more_metrics": [], "modules": [], "overlap_files": {}, "chosen_on": "4 inner folds"}
+    params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
+    params |= {"overlap_files": {}, "anchor_bias_files": {}}
     for rule in ("summarise", "report"):
         run_script(rule, tables, params)
     return tmp_path / "tables"
