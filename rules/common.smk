@@ -17,6 +17,7 @@ from speechlasso.experiment.plan import make_plan
 from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.systems.cards import SYSTEMS
+from speechlasso.systems.settings import CLIPS_ROLE
 from speechlasso.evaluation.summary import read_table, score_lines
 
 if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
@@ -59,7 +60,10 @@ def files_read(variant, role):
     """The files of a variant that others read in a role."""
     if variant.settings.shard_suffix:
         return PLAN.shards(variant)
-    return [f"{variant.folder}/{name}" for name in variant.settings.files_read(role)]
+    files = [f"{variant.folder}/{name}" for name in variant.settings.files_read(role)]
+    if role == CLIPS_ROLE and (corpus := variant.upstream.get("demo_corpus")):
+        files.append(f"{corpus.folder}/wav")
+    return files
 
 
 def inputs_of(stage):

@@ -66,7 +66,7 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
 
 def byte_level_tokenizer(start: bool) -> PreTrainedTokenizerFast:
     """Like GPT-2's (start=False) or Llama 3's (start=True): spaces belong to the words after."""
-    tokenizer = _byte_level(["<|begin|>", "<|end|>"])
+    tokenizer = byte_level(["<|begin|>", "<|end|>"])
     if start:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<|begin|> $A", special_tokens=[("<|begin|>", 0)]
@@ -78,7 +78,7 @@ def byte_level_tokenizer(start: bool) -> PreTrainedTokenizerFast:
 
 def roberta_tokenizer() -> PreTrainedTokenizerFast:
     """Like RoBERTa's: the same bytes between <s> and </s>."""
-    tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<mask>"])
+    tokenizer = byte_level(["<s>", "<pad>", "</s>", "<mask>"])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -111,7 +111,7 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _byte_level(special: list[str]) -> Tokenizer:
+def byte_level(special: list[str]) -> Tokenizer:
     letters = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     vocabulary = {letter: index for index, letter in enumerate(letters)}
     merges = [("Ġ", "c"), ("a", "t"), ("Ġc", "at"), ("o", "g"), ("Ġ", "d"), ("Ġ", "Ġ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import torch
 from transformers import PreTrainedModel
@@ -26,8 +27,15 @@ ATTENTION_LAYERS = (
 )
 
 
-def with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
+def with_lora(
+    model: PreTrainedModel, lora: LoRA, part: PreTrainedModel | None = None
+) -> torch.nn.Module:
     """The model with trainable updates beside its weights, which are frozen.
+
+    Parameters
+    ----------
+    part
+        What of the model is updated, such as its language model; by default all of it.
 
     Raises
     ------
@@ -41,7 +49,7 @@ def with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets or _queries_and_values(model),
+        target_modules=_targets(model, lora, part or model),
     )
     try:
         with warnings.catch_warnings():
@@ -50,6 +58,34 @@ def with_lora(model: PreTrainedModel, lora: LoRA) -> torch.nn.Module:
             return get_peft_model(model, config)
     except ValueError as error:
         raise InputError(f"finetune.lora.targets: {error}") from error
+
+
+def updates_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The updates of a model that `with_lora` returned, on the processor, by their names."""
+    from peft import get_peft_model_state_dict
+
+    found = get_peft_model_state_dict(model)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+
+
+def with_updates_of(model: torch.nn.Module, updates: Mapping[str, torch.Tensor]) -> None:
+    """Give a model that `with_lora` returned the updates of another one."""
+    from peft import set_peft_model_state_dict
+
+    told = set_peft_model_state_dict(model, dict(updates))
+    if told.unexpected_keys:
+        raise InputError(f"the model has no place for the update {told.unexpected_keys[0]}")
+
+
+def _targets(model: PreTrainedModel, lora: LoRA, part: PreTrainedModel) -> list[str]:
+    """Names of the layers to update: the last words of them or, within a part, all words."""
+    names = lora.targets or _queries_and_values(part)
+    if part is model:
+        return names
+    place = next(name for name, module in model.named_modules() if module is part)
+    ends = tuple(f".{name}" for name in names)
+    inside = [name for name, _ in part.named_modules() if f".{name}".endswith(ends)]
+    return [f"{place}.{name}" for name in inside] or names
 
 
 def _queries_and_values(model: PreTrainedModel) -> list[str]:

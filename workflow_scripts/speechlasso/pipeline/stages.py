@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
+from speechlasso.data.recorded_clips import CLIPS
 from speechlasso.data.settings import DemoCorpus, Folds, Schedule, Table
 from speechlasso.evaluation.cards import METRICS, MetricName
 from speechlasso.evaluation.inner_folds import is_fit
@@ -22,6 +23,7 @@ from speechlasso.section import HOW_ONLY, Section
 from speechlasso.selection.cards import SELECTIONS, Selection
 from speechlasso.selection.settings import BagOfWords, LassoFitting
 from speechlasso.systems.cards import SYSTEMS, AnySystem, SystemCard
+from speechlasso.systems.settings import CLIPS_ROLE
 from speechlasso.tokenizers.cards import TOKENIZERS, Tokenizer
 from speechlasso.tokenizers.settings import FromHub
 
@@ -96,6 +98,9 @@ class Manifest(Stage):
     @property
     def label(self) -> str:
         return "table" if self.table.path else "demo"
+
+    def files_read(self, role: str) -> tuple[str, ...]:
+        return (CLIPS,) if role == CLIPS_ROLE else self.files
 
     def data_files(self) -> dict[str, str]:
         return {"table": self.table.path} if self.table.path else {}

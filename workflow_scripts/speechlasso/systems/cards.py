@@ -13,8 +13,9 @@ from speechlasso.systems.learned import Learned
 from speechlasso.systems.mfcc_linear import MFCCLinear
 from speechlasso.systems.mfcc_lstm import MFCCLSTM
 from speechlasso.systems.pooled_linear import PooledLinear
-from speechlasso.systems.settings import System
+from speechlasso.systems.settings import CLIPS_ROLE, System
 from speechlasso.systems.small_speech_lm import SmallSpeechLM
+from speechlasso.systems.speech_lm import SpeechLM
 from speechlasso.systems.text_ssl import TextSSL
 from speechlasso.systems.token_lm import TokenLM
 
@@ -130,6 +131,16 @@ SYSTEMS = Registry(
             **FINETUNES,
         ),
         SystemCard(
+            name="speech_lm",
+            settings=SpeechLM,
+            implementation="speechlasso.systems.speech_lm_model",
+            description="A whole audio language model, such as Qwen2-Audio, hears the clips and is "
+            "asked which label fits.",
+            files=("speech_lm.json", "updates.safetensors"),
+            predicts_from=("token_texts", "manifest", CLIPS_ROLE),
+            **FINETUNES | {"mem_mb": 40_000},
+        ),
+        SystemCard(
             name="mfcc_linear",
             settings=MFCCLinear,
             implementation="speechlasso.systems.mfcc_linear_model",
@@ -198,6 +209,7 @@ def default_arms() -> dict[str, System]:
                 "finetune": {"learning_rate": 0.001},
             },
         ),
+        "speech_lm": SpeechLM(system="speech_lm"),
         "mfcc_linear": MFCCLinear(system="mfcc_linear", inputs=["audio"]),
         "mfcc_lstm": MFCCLSTM(
             system="mfcc_lstm",

@@ -16,6 +16,9 @@ from speechlasso.section import INPUTS, ORDERED_NUMBERS, Section, ordered
 USED_BY_RULES = frozenset(("specs", "data"))
 """Names of inputs of the training rules beside the roles that a system names."""
 
+CLIPS_ROLE = "clips"
+"""In which a system that hears clips itself reads the manifest that has recorded them."""
+
 
 @dataclass(frozen=True)
 class Reads:
