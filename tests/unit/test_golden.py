@@ -65,6 +65,7 @@ GOLDEN = {
     "learned": (1, "c281a70293da"),
     "small_speech_lm": (1, "8835d32a225f"),
     "answer_instructions": (1, "1eaf3903ccb0"),
+    "speech_lm": (1, "be9891bbc558"),
     "schedule_examples": (1, "cda86d1186ca"),
 }
 
@@ -114,6 +115,7 @@ def numbers() -> dict[str, object]:
         numbers_of_the_language_model()
         | numbers_of_frames()
         | numbers_of_learned_vectors()
+        | numbers_of_an_audio_language_model()
         | numbers_of_networks_of_frames()
         | {
             "manifest": manifest_of_a_table(),
@@ -219,6 +221,24 @@ def numbers_of_learned_vectors() -> dict[str, object]:
         system: predictions.filter(like="p_").map("{:.2f}".format).to_csv(index=False)
         for system, predictions in (found | {"small_speech_lm": asked}).items()
     }
+
+
+def numbers_of_an_audio_language_model() -> dict[str, object]:
+    """Two digits, as processors add in different orders."""
+    from tests.unit.tiny_audio_lm import made_tones, save_audio_lm
+
+    from speechlasso.systems import speech_lm_model
+    from speechlasso.systems.speech_lm import SpeechLM
+
+    with tempfile.TemporaryDirectory() as folder:
+        _, inputs = made_tones(Path(folder, "inputs"), 12)
+        arm = SpeechLM(system="speech_lm", training="lora")
+        lm = LanguageModel(name=save_audio_lm(Path(folder, "lm")), precision="fp32")
+        finetune = Finetune(epochs=2, learning_rate=0.01, lora={"rank": 4})
+        settings = stages.FinetuneLM(arm=arm.as_read(), lm=lm, finetune=finetune, seed=1)
+        speech_lm_model.fit(inputs, settings, Path(folder), threads=1)
+        found = speech_lm_model.open(Path(folder)).predict(inputs, threads=1)
+    return {"speech_lm": found.filter(like="p_").map("{:.2f}".format).to_csv(index=False)}
 
 
 def numbers_of_networks_of_frames() -> dict[str, object]:

@@ -9,10 +9,11 @@ from transformers import LlamaConfig
 
 from speechlasso.features.frame_files import FrameFiles
 from tests.unit import tiny_codecs
+from tests.unit.tiny_audio_lm import save_audio_lm
 from tests.unit.tiny_models import save_chat
 
 POOLED = {
-    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard", "asked"]},
+    "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard", "asked", "whole"]},
     "encoder": {"model": "encoder", "layers": "all"},
     "arms": {
         "first": {"system": "pooled_linear", "inputs": ["audio"], "layers": [0], "C": [0.01]},
@@ -23,6 +24,7 @@ POOLED = {
             "transcription": {"epochs": 1, "warm_up_epochs": 1},
             "override": {"lm": {"name": "chat", "max_length": 400}},
         },
+        "whole": {"system": "speech_lm", "model": "audio_lm"},
         "tokens": {
             "system": "bow_linear",
             "select": "all",
@@ -52,8 +54,12 @@ def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     workspace = finished.copy(tmp_path / "pooled")
     tiny_codecs.save(workspace.folder / "encoder", tiny_codecs.whisper)
     save_chat(workspace.folder / "chat", LlamaConfig)
+    save_audio_lm(workspace.folder / "audio_lm")
     workspace.write("pooled.yaml", POOLED)
-    assert workspace.planned_rules(*OPTIONS) == {"encode_audio", *AFTER_FRAMES}
+    assert workspace.planned_rules(*OPTIONS) == {
+        *("encode_audio", "finetune_speech_lm"),
+        *AFTER_FRAMES,
+    }
     workspace.run(*OPTIONS)
     (frames,) = workspace.folder.glob("results/encode_audio/*")
     shards = sorted(frames.glob("shard-*.safetensors"))
@@ -66,6 +72,9 @@ def test_the_encoder_runs_once_for_all_that_read_its_frames(finished, tmp_path):
     heard = runs[runs["arm"].isin(["heard", "asked"])]
     # 50 frames a second, and 8 of them to a vector.
     assert heard["mean_audio_tokens"].between(3, 30).all() and (heard["mean_text_tokens"] > 1).all()
+    # 25 vectors of each second that it hears itself.
+    whole = runs[runs["arm"] == "whole"]
+    assert whole["mean_audio_tokens"].between(20, 50).all()
     assert workspace.planned_rules(*OPTIONS) == set()
     another = "arms={first: {layers: [2]}}"
     assert workspace.planned_rules(*OPTIONS, "--config", another) == AFTER_POOLED

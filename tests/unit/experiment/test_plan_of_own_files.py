@@ -100,6 +100,23 @@ def test_another_clip_changes_every_stage_and_the_old_one_finds_its_folders(own_
     assert changed_stages(before, plan(**own_data)) == set()
 
 
+def test_other_clips_change_what_a_system_learns_and_predicts_that_hears_them_itself(own_data):
+    own_data |= {"experiment": {"arms": ["speech_lm"]}}
+    before = plan(**own_data)
+    record_clips(before)
+    (training,) = before.variants["finetune"].values()
+    (prediction,) = before.variants["predict"].values()
+    for reader in (training, prediction):
+        manifest = reader.upstream["clips"]
+        assert manifest.settings.files_read("clips") == (CLIPS,)
+        assert manifest.key == reader.upstream["manifest"].key
+    shutil.copy("a.wav", "b.wav")
+    changed = changed_stages(before, plan(**own_data))
+    assert changed == {
+        *("manifest", "divide_folds", "token_texts", "finetune", "predict", "evaluate")
+    }
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_are_planned_in_ten_seconds(own_data):
     names = [f"clips/{number}.wav" for number in range(100_000)]

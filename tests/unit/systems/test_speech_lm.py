@@ -56,7 +56,7 @@ def fit(files, folder, lm, finetune=None, **arm):
         lm=LanguageModel(name=lm, precision="fp32"),
         finetune=system.finetune_as_read(Finetune(**usual | (finetune or {}))),
         criterion=Criterion(metric="macro_f1", positive_label="loud"),
-        seed=1,
+        seed=1 if system.training == "lora" else None,
     )
     return speech_lm_model.fit(files, settings, Path(folder), threads=1)
 

@@ -44,8 +44,6 @@ class AudioFinetuning:
     classes: list[str]
     updates: dict[str, torch.Tensor]
     """Of the model's weights, low-rank; none without training."""
-    mean_length: float
-    """Of the training prompts, in tokens."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,6 @@ def learn_to_answer(
         if settings.decision_threshold == "tuned":
             threshold = chosen_threshold(encoded, classes, reading, criterion, settled)
     seconds = time.perf_counter() - started
-    result = FinetuneResult(log, scores, seconds, peak_memory_mb(), threshold, n_learned)
     lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
-    return AudioFinetuning(result, classes, updates, float(lengths.mean()))
+    measured = (seconds, peak_memory_mb(), threshold, n_learned, float(lengths.mean()))
+    return AudioFinetuning(FinetuneResult(log, scores, *measured), classes, updates)

@@ -53,7 +53,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         learns_task=arm.training == "lora",
         settings=settings.finetune,
         criterion=criterion,
-        seed=settings.seed,
+        seed=settings.seed or 0,  # what draws nothing has none
         threads=threads,
         settled=settled_by_inner_folds(examples, inputs, settings, inner_scores),
     )
@@ -70,11 +70,7 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
         "decision_threshold": result.decision_threshold,
     }
     write_json(folder / ARM, told)
-    return {
-        **result.told(),
-        "mean_sequence_length": learned.mean_length,
-        **record(criterion, inner_scores or result.validation),
-    }
+    return result.told() | record(criterion, inner_scores or result.validation)
 
 
 def open(folder: Path) -> FittedSpeechLM:
