@@ -241,8 +241,8 @@ def test_models_of_another_class_are_refused(tmp_path, lm, made):
         fit(files, tmp_path / "b", lm, model_class="VoxtralForConditionalGeneration")
     with pytest.raises(InputError, match="is a llama model, not a Qwen2AudioForCond"):
         fit(files, tmp_path / "c", save_llama(tmp_path / "llama"))
-    with pytest.raises(InputError, match="cannot load 'no/model'"):
-        fit(files, tmp_path / "d", "no/model")
+    with pytest.raises(InputError, match="model: cannot load '.*nowhere'"):
+        fit(files, tmp_path / "d", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="model_class"):
         SpeechLM(system="speech_lm", model_class="os.system")
     with pytest.raises(ValueError, match="name system: token_lm"):
