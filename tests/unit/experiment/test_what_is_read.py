@@ -34,7 +34,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "dataset.folds.n_inner_folds",
             *("select.lasso.top_k", "select.lasso.cv_folds", "select.lasso.one_standard_error"),
             *("finetune.lora.*", "arms.bow_linear_all.*", "arms.pooled_linear.*"),
-            *("arms.learned.*", "arms.small_speech_lm.*"),
+            *("arms.learned.*", "arms.small_speech_lm.*", "arms.speech_lm.*"),
             *("arms.mfcc_linear.*", "arms.mfcc_lstm.*", "arms.text_ssl.*"),
             *("tokenizer.segment_seconds", "adapt.self_powered.*"),
         ],
@@ -44,7 +44,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "experiment": {
                 "arms": [
                     *("cv", "stable", "ranked", "chance", "pooled"),
-                    *("heard", "classic", "recurrent", "joined", "asked"),
+                    *("heard", "classic", "recurrent", "joined", "asked", "whole"),
                 ]
             },
             "arms": {
@@ -58,6 +58,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
                 "recurrent": {"system": "mfcc_lstm"},
                 "joined": {"system": "text_ssl", "layers": [2]},
                 "asked": {"system": "small_speech_lm", "layers": [2], "training": "lora"},
+                "whole": {"system": "speech_lm", "training": "lora"},
             },
             "select": {
                 "cv": {
@@ -206,6 +207,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield {"scheme": "direct_mix"}
     if path.endswith(".target_language"):
         yield "en"
+    if path.endswith(".model_class"):
+        yield "VoxtralForConditionalGeneration"
     if path.endswith(".prompt"):
         yield "{labels} or {text}"
     if path.endswith(".like"):
