@@ -39,6 +39,10 @@ def test_settings_at_their_defaults_are_no_part_of_a_key():
 def test_the_order_in_which_things_are_named_changes_no_key():
     one, other = Variant(stages.Predict(system="token_lm")), bag_of_words()
     assert bag_of_words(a=one, b=other).key == bag_of_words(b=other, a=one).key
+    # Snakemake compares parameters as they are written.
+    assert repr(bag_of_words(a=one, b=other).spec) == repr(bag_of_words(b=other, a=one).spec)
+    assert list(bag_of_words().spec) == sorted(bag_of_words().spec)
+    assert list(bag_of_words().spec["settings"]) == ["bow", "fold"]
     assert bag_of_words(a=one, b=other).key != bag_of_words(a=other, b=one).key
 
 

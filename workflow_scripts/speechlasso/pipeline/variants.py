@@ -37,14 +37,18 @@ class Variant:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """All that the key covers."""
+        """All that the key covers, in the order of names at every depth.
+
+        Snakemake runs a job again whose parameters look different, as they would when fields of a
+        settings class changed places.
+        """
         origin = self.settings.origin()
         packaged = {
             role: digest
             for role, model in self.settings.models().items()
             if (digest := packaged_digest(*model))
         }
-        return {
+        found = {
             "stage": self.stage,
             "version": self.settings.version,
             "settings": self.settings.hashed_settings(),
@@ -53,6 +57,7 @@ class Variant:
             **({"origin": origin} if origin else {}),
             **({"packaged_models": packaged} if packaged else {}),
         }
+        return json.loads(json.dumps(found, sort_keys=True, allow_nan=False))
 
     @cached_property
     def key(self) -> str:
