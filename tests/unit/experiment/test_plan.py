@@ -357,6 +357,7 @@ def test_folders_begin_with_what_their_stage_does(table):
         "select_tokens": {"lasso", "random"},
         "describe_selection": {"lasso"},
         "token_texts": {"text", "audio", "text-audio"},
+        "answer_instructions": set(),
         "adapt_lm": {"all-MiniLM-L6-v2"},
         "finetune": {"token_lm"},
         "fit_linear": {"bow_linear"},
