@@ -94,7 +94,7 @@ def test_answers_are_made_from_words_alone_and_adapted_to(finished, tmp_path):
     }
     options = (*TINY, workspace.write("powered.yaml", experiment))
     assert workspace.planned_rules(*options) == {
-        *("token_texts", "answer_instructions", "adapt_lm", "finetune", "predict", "evaluate"),
+        *("answer_instructions", "adapt_lm", "finetune", "predict", "evaluate"),
         *("model_card", "summarise", "report", "all"),
     }
     workspace.run(*options)
