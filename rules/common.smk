@@ -87,6 +87,11 @@ def computation_of(stage):
     return lambda wildcards, threads: PLAN[stage, wildcards[stage]].settings.of_computation()
 
 
+def growing(first):
+    """A resources function: twice as much each time that a job is submitted again (`retries` of a profile)."""
+    return lambda wildcards, attempt: first * 2 ** (attempt - 1)
+
+
 def upstream(stage, role, filename):
     """An input function: a file of the variant that the job's variant reads in a role, if any."""
 

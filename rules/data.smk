@@ -13,8 +13,8 @@ rule demo_corpus:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of("demo_corpus"),
     message:
@@ -40,8 +40,8 @@ rule manifest:
         "../envs/light.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=spec_of("manifest"),
         computation=computation_of("manifest"),
@@ -64,8 +64,8 @@ rule divide_folds:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec_of("divide_folds"),
     message:
@@ -88,8 +88,8 @@ rule schedule_examples:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec_of("schedule_examples"),
     message:

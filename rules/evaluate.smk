@@ -14,8 +14,8 @@ rule evaluate:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         spec=spec_of("evaluate"),
     message:
@@ -45,8 +45,8 @@ rule model_card:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         name=lambda wildcards: wildcards.finetune,
         page=page_of_model,
@@ -77,8 +77,8 @@ rule summarise:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         runs=PLAN.index(),
         chosen_on=SETTINGS.dataset.folds.chosen_on,

@@ -17,8 +17,8 @@ rule answer_instructions:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         training=1,
     params:
         spec=spec_of("answer_instructions"),
@@ -54,8 +54,8 @@ rule adapt_lm:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
+        mem_mb=growing(6000),
+        runtime=growing(240),
         training=1,
     params:
         spec=spec_of("adapt_lm"),
@@ -90,8 +90,8 @@ for card, rule_name in systems_of("finetune"):
             "../envs/torch.yaml"
         threads: 1
         resources:
-            mem_mb=card.mem_mb,
-            runtime=card.runtime,
+            mem_mb=growing(card.mem_mb),
+            runtime=growing(card.runtime),
             training=1,
         params:
             spec=spec_of("finetune"),
@@ -116,8 +116,8 @@ rule predict:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=spec_of("predict"),
     message:

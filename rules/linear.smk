@@ -22,8 +22,8 @@ for card, rule_name in systems_of("fit_linear"):
         conda:
             "../envs/light.yaml"
         resources:
-            mem_mb=card.mem_mb,
-            runtime=card.runtime,
+            mem_mb=growing(card.mem_mb),
+            runtime=growing(card.runtime),
         params:
             spec=spec_of("fit_linear"),
         message:

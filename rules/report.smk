@@ -21,8 +21,8 @@ rule report:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         experiment=PLAN.experiment,
         runs=PLAN.index(),

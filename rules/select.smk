@@ -16,8 +16,8 @@ rule build_bow:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         spec=spec_of("build_bow"),
     message:
@@ -39,8 +39,8 @@ rule fit_path:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         spec=spec_of("fit_path"),
     message:
@@ -64,8 +64,8 @@ rule select_tokens:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         spec=spec_of("select_tokens"),
     message:
@@ -99,8 +99,8 @@ rule describe_selection:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         spec=spec_of("describe_selection"),
     message:
@@ -125,8 +125,8 @@ rule token_texts:
     conda:
         "../envs/light.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         spec=spec_of("token_texts"),
     message:

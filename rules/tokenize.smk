@@ -20,8 +20,8 @@ rule fit_tokenizer:
     conda:
         "../envs/codec.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=spec_of("fit_tokenizer"),
     message:
@@ -48,8 +48,8 @@ rule tokenize_audio:
     conda:
         "../envs/codec.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         spec=spec_of("tokenize_audio"),
     message:
@@ -74,8 +74,8 @@ rule encode_audio:
     conda:
         "../envs/codec.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         spec=spec_of("encode_audio"),
     message:
