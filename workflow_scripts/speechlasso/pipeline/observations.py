@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,11 @@ class Observations:
                     "machines need the same file system"
                 )
             self._answers = read_json(written)
-        self._cache = DigestCache(DIGESTS)
+
+    @cached_property
+    def _cache(self) -> DigestCache:
+        # It may be large, and jobs never look.
+        return DigestCache(DIGESTS)
 
     def ask(self, question: str, look: Callable[[], Any]) -> Any:
         if question not in self._answers:
