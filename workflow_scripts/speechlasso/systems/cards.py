@@ -83,7 +83,7 @@ SYSTEMS = Registry(
             description="A language model reads words and the few audio tokens that were selected.",
             files=MODEL_FILES,
             predicts_from=("token_texts",),
-            version=2,
+            version=3,
             has_model_card=True,
             **FINETUNES,
         ),
@@ -113,6 +113,7 @@ SYSTEMS = Registry(
             "speech encoder's frames.",
             files=(*MODEL_FILES, "adapter.safetensors", "learned.json"),
             predicts_from=("token_texts", "frames"),
+            version=2,
             **FINETUNES,
         ),
         SystemCard(
@@ -128,6 +129,7 @@ SYSTEMS = Registry(
                 "small_speech_lm.json",
             ),
             predicts_from=("token_texts", "frames"),
+            version=2,
             **FINETUNES,
         ),
         SystemCard(
@@ -138,6 +140,7 @@ SYSTEMS = Registry(
             "asked which label fits.",
             files=("speech_lm.json", "updates.safetensors"),
             predicts_from=("token_texts", "manifest", CLIPS_ROLE),
+            version=2,
             **FINETUNES | {"mem_mb": 40_000},
         ),
         SystemCard(
@@ -159,6 +162,7 @@ SYSTEMS = Registry(
             files=("model.safetensors", "mfcc_lstm.json"),
             records=("training_log.csv",),
             predicts_from=("token_texts", "frames"),
+            version=2,
         ),
         SystemCard(
             name="text_ssl",
@@ -168,6 +172,7 @@ SYSTEMS = Registry(
             "join it before the classification head.",
             files=(*MODEL_FILES, "features.safetensors", "text_ssl.json"),
             predicts_from=("token_texts", "frames"),
+            version=2,
             **FINETUNES,
         ),
         SystemCard(

@@ -173,9 +173,20 @@ class _Run:
 
     def is_finished(self) -> bool:
         progress = self.progress
-        since = max(progress.best_epoch, self.task.epochs_before_candidates)
+        since = max(
+            progress.best_epoch, self.task.epochs_before_candidates, self.epochs_without_effect()
+        )
         too_long_without_gain = progress.epoch - since >= self.settings.patience
         return progress.epoch >= self.last_epoch or too_long_without_gain
+
+    def epochs_without_effect(self) -> int:
+        """How many epochs at the start have left the score where it was.
+
+        New tokens can take some before classes come apart at all (fine-tuning on few rows starts
+        slowly: Mosbach et al. 2021); until then no model is better or worse, and patience waits.
+        """
+        scores = [epoch.get(self.task.metric) for epoch in self.progress.log]
+        return next((n for n, score in enumerate(scores) if score != scores[0]), len(scores))
 
     def train_epoch(self, seed: int, bar: tqdm) -> None:
         started = time.perf_counter()
