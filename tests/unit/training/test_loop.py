@@ -170,7 +170,7 @@ def test_the_best_epoch_is_restored_and_patience_ends_the_run(tmp_path):
 def test_patience_waits_until_scores_begin_to_move(tmp_path):
     """A model that decides one class for all at first is given the time to start."""
     task = regression(scores=[0.2, 0.2, 0.2, 0.2, 0.5, 0.4, 0.3, 0.9])
-    _, log = run(task, tmp_path, settings=Settings(patience=2))
+    _, log = run(task, tmp_path, settings=Settings(patience=2, epochs=8))
     assert log["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert log.loc[log["best"], "epoch"].tolist() == [5]
 

@@ -139,6 +139,7 @@ class Finetune(Training):
     learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] = 3e-4
     """Peak learning rate; a list runs every arm once for each."""
     warmup_share: Share = 0.2
+    """Part of the steps in which the learning rate rises; it then falls linearly to zero."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
     new_rows_rate: PositiveFloat = 1.0

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -174,19 +175,20 @@ class _Run:
     def is_finished(self) -> bool:
         progress = self.progress
         since = max(
-            progress.best_epoch, self.task.epochs_before_candidates, self.epochs_without_effect()
+            progress.best_epoch, self.task.epochs_before_candidates, self.last_unmoved_epoch()
         )
         too_long_without_gain = progress.epoch - since >= self.settings.patience
         return progress.epoch >= self.last_epoch or too_long_without_gain
 
-    def epochs_without_effect(self) -> int:
-        """How many epochs at the start have left the score where it was.
+    def last_unmoved_epoch(self) -> int:
+        """The last epoch up to which the score has stayed what it was at first.
 
-        New tokens can take some before classes come apart at all (fine-tuning on few rows starts
-        slowly: Mosbach et al. 2021); until then no model is better or worse, and patience waits.
+        Fine-tuning on few rows can start slowly, with one class for all (Mosbach et al. 2021, "On
+        the stability of fine-tuning BERT"); until scores move none is better, and patience waits.
         """
-        scores = [epoch.get(self.task.metric) for epoch in self.progress.log]
-        return next((n for n, score in enumerate(scores) if score != scores[0]), len(scores))
+        log, metric = self.progress.log, self.task.metric
+        same = takewhile(lambda epoch: epoch.get(metric) == log[0].get(metric), log)
+        return max((int(epoch["epoch"]) for epoch in same), default=0)
 
     def train_epoch(self, seed: int, bar: tqdm) -> None:
         started = time.perf_counter()
