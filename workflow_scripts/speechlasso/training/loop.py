@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 from tqdm import tqdm
 
 from speechlasso.errors import InputError
@@ -55,11 +56,11 @@ class Task:
 
     batches: Callable[[int], list[Batch]]
     """The batches of an epoch (counted from 1): the same ones whenever it is asked for again."""
-    loss: Callable[[torch.nn.Module, Batch], torch.Tensor]
+    loss: Callable[[nn.Module, Batch], torch.Tensor]
     """Sum of a batch's losses, a scalar."""
     weight: Callable[[Batch], float]
     """What that sum is divided by: the number of predictions, or the sum of their weights."""
-    validate: Callable[[torch.nn.Module], dict[str, float]] | None
+    validate: Callable[[nn.Module], dict[str, float]] | None
     """Scores of the model as it stands, by name; None where there is nothing to score it on."""
     metric: str
     """The score that chooses the best epoch."""
@@ -88,7 +89,7 @@ class Progress:
 
 
 def train(
-    model: torch.nn.Module,
+    model: nn.Module,
     task: Task,
     settings: Training,
     *,
@@ -151,7 +152,7 @@ class _Run:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: nn.Module,
         task: Task,
         settings: Training,
         optimizer: torch.optim.Optimizer,
@@ -173,19 +174,13 @@ class _Run:
         return {name: weight.detach().clone() for name, weight in self.trainable.items()}
 
     def is_finished(self) -> bool:
-        progress = self.progress
-        since = max(
-            progress.best_epoch, self.task.epochs_before_candidates, self.last_unmoved_epoch()
-        )
-        too_long_without_gain = progress.epoch - since >= self.settings.patience
-        return progress.epoch >= self.last_epoch or too_long_without_gain
+        epoch, best = self.progress.epoch, self.progress.best_epoch
+        since = max(best, self.task.epochs_before_candidates, self.last_unmoved_epoch())
+        return epoch >= self.last_epoch or epoch - since >= self.settings.patience
 
     def last_unmoved_epoch(self) -> int:
-        """The last epoch up to which the score has stayed what it was at first.
-
-        Fine-tuning on few rows can start slowly, with one class for all (Mosbach et al. 2021, "On
-        the stability of fine-tuning BERT"); until scores move none is better, and patience waits.
-        """
+        """Until when the score has stayed what it was at first: one class for all, often, with which
+        fine-tuning on few rows can start (Mosbach et al. 2021). Until then patience waits."""
         log, metric = self.progress.log, self.task.metric
         same = takewhile(lambda epoch: epoch.get(metric) == log[0].get(metric), log)
         return max((int(epoch["epoch"]) for epoch in same), default=0)
@@ -348,15 +343,12 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def _trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return (named for named in model.named_parameters() if named[1].requires_grad)
 
 
 def _optimizer(
-    model: torch.nn.Module,
-    learning_rate: float,
-    weight_decay: float,
-    rate_of: Callable[[str], float],
+    model: nn.Module, learning_rate: float, weight_decay: float, rate_of: Callable[[str], float]
 ) -> torch.optim.AdamW:
     """AdamW that decays matrices, but not biases and the scales of normalisation."""
     groups = defaultdict(list)
@@ -379,12 +371,7 @@ def _rate(step: int, n_steps: int, warmup_share: float) -> float:
     return (n_steps - step) / (n_steps - n_warmup)
 
 
-def _fingerprint(
-    settings: Training,
-    batches: list[Batch],
-    task: Task,
-    model: torch.nn.Module,
-) -> str:
+def _fingerprint(settings: Training, batches: list[Batch], task: Task, model: nn.Module) -> str:
     """Hash of what a run starts from, is trained and validated on, and how: only an equal run may
     take up its checkpoint."""
     digest = hashlib.sha256(settings.of_result().model_dump_json().encode())
