@@ -179,7 +179,7 @@ class _Run:
         return epoch >= self.last_epoch or epoch - since >= self.settings.patience
 
     def last_unmoved_epoch(self) -> int:
-        """Until when the score has stayed what it was at first: one class for all, often, with which
+        """Until when the score stayed what it was at first: one class for all, often, with which
         fine-tuning on few rows can start (Mosbach et al. 2021). Until then patience waits."""
         log, metric = self.progress.log, self.task.metric
         same = takewhile(lambda epoch: epoch.get(metric) == log[0].get(metric), log)
