@@ -289,8 +289,10 @@ def test_predict_says_the_same_in_every_format(trained, table, capsys, tmp_path)
     assert [record["n_audio_tokens"] for record in records] == expected["n_audio_tokens"].tolist()
     for kind in ("csv", "json"):
         path = tmp_path / f"out.{kind}"
+        path.symlink_to(tmp_path / f"real.{kind}")
         assert run(capsys, "predict", trained, *options, "--output", path) == ""
         assert path.read_text() == run(capsys, "predict", trained, *options, "--format", kind)
+        assert path.is_symlink()
 
 
 def test_predict_one_utterance_of_several_clips(trained, capsys):
@@ -345,10 +347,11 @@ def test_explain_says_the_same_in_every_format_and_draws(trained, table, capsys,
     assert set(csv["id"]) == {"b"} and record["id"] == "b"
     assert [part["effect"] for part in record["parts"]] == pytest.approx(csv["effect"].tolist())
     figure = tmp_path / "why.svg"
+    figure.symlink_to(tmp_path / "real.svg")
     screen = run(capsys, "explain", trained, *options, "--figure", figure)
     assert f"b: {record['predicted']}, probability" in screen
     assert "s of u1.wav: audio tokens" in screen and "s of u2.wav: audio tokens" in screen
-    assert figure.read_text().startswith("<svg")
+    assert figure.read_text().startswith("<svg") and figure.is_symlink()
     both = run(capsys, "explain", trained, *options, "--id", "a", "--format", "csv")
     assert set(pd.read_csv(io.StringIO(both))["id"]) == {"a", "b"}
 

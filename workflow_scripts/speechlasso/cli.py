@@ -12,7 +12,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.catalogue import add_catalogue_commands
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, refused_by_disk
 from speechlasso.trained_model.commands import add_model_commands
 
 
@@ -27,9 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # A reader such as `head` has had enough; at its exit Python would complain of what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader such as `head` has had enough.
+        _drop_what_is_left()
         return 0
+    except OSError as error:
+        refused = refused_by_disk(error)
+        if refused is None:
+            raise
+        print(refused, file=sys.stderr)
+        _drop_what_is_left()
+        return 1
+
+
+def _drop_what_is_left() -> None:
+    """At its exit Python would try once more to write what stdout did not take, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _require_utf8(arguments: Iterable[str]) -> None:

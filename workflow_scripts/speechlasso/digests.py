@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 import time
@@ -13,7 +14,10 @@ from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
+from speechlasso.errors import InputError
 from speechlasso.files import sha256, write_text
+
+logger = logging.getLogger(__name__)
 
 DIGESTS = "results/.digests.json"
 """Where a workflow keeps digests of the user's files."""
@@ -132,7 +136,11 @@ class DigestCache:
         """Write down what was learned, if anything."""
         if self._is_new:
             entries = {path: [mark.sha256, *mark.status] for path, mark in self._known.items()}
-            write_text(self._path, json.dumps(entries, indent=0))
+            try:
+                write_text(self._path, json.dumps(entries, indent=0))
+            except InputError as error:
+                # Nothing but time is lost, and to look at results one need not own them.
+                logger.warning("%s", error)
             self._is_new = False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +23,37 @@ class InputError(Exception):
         if advice:
             lines.append(advice)
         return cls("\n".join(lines))
+
+
+_RIGHTS = "may not be read or written by you; ask for the right to (`ls -ld` tells whose it is)"
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full; make room (`df -h`), then do the same again",
+    errno.EDQUOT: "your share of the disk (quota) is used up; make room, then do the same again",
+    errno.EFBIG: "grew larger than a file may be here (`ulimit -f`, or the kind of disk)",
+    errno.EROFS: "the disk is read-only; write elsewhere, or have it mounted for writing",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EISDIR: "is a folder; name a file",
+    errno.ENOTDIR: "lies in what is a file, no folder",
+    errno.EEXIST: "is a file where a folder is expected",
+}
+
+
+def refused_by_disk(error: BaseException, place: Any = None) -> InputError | None:
+    """What a disk or the rights on it refused, in plain words; None for any other error.
+
+    Libraries in other languages raise errors of their own, which have the reason in their text.
+
+    Parameters
+    ----------
+    place
+        To be named in place of a file that the error names; without either, its text is.
+    """
+    text = str(error)
+    for code, words in _REFUSALS.items():
+        if getattr(error, "errno", None) == code or os.strerror(code) in text:
+            return InputError(f"{place or getattr(error, 'filename', None) or text}: {words}")
+    return None
 
 
 def did_you_mean(name: Any, known: Iterable[Any]) -> str:

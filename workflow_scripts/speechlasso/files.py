@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,24 +15,73 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechlasso.errors import refused_by_disk
+
+_STDOUT = 1
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
 
     The temporary name keeps the suffix, since many writers choose the format by it.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, read-only or not to be written by this user.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    prefix, temporary = f".{path.stem}-", None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         give_ordinary_rights(temporary)
         temporary.replace(path)
+    except Exception as error:
+        named = getattr(error, "filename", None)
+        is_this = named is None or Path(named).name.startswith(prefix)
+        if refused := refused_by_disk(error, path if is_this else named):
+            raise refused from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_where_named(path: str | Path) -> Iterator[Path]:
+    """As `written_whole`, for a name of the user's, which may stand for something else.
+
+    A link stays a link, and what it leads to is written. Devices and pipes are written into, when
+    the block has ended well.
+    """
+    stream = _stream_behind(Path(path))
+    if stream is None:
+        with written_whole(os.path.realpath(path)) as temporary:
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, Path(path).name)
+        yield temporary
+        try:
+            with open(stream, "wb", closefd=stream != _STDOUT) as opened:
+                opened.write(temporary.read_bytes())
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise refused_by_disk(error, path) or error from error
+
+
+def _stream_behind(path: Path) -> Path | int | None:
+    """What is written into as it stands: a device, a pipe, and the file that stdout goes to."""
+    if path.is_file():
+        # By its name it would be cut before what is in it already.
+        return _STDOUT if os.path.samestat(path.stat(), os.fstat(_STDOUT)) else None
+    return path if path.exists() and not path.is_dir() else None
 
 
 def give_ordinary_rights(path: Path) -> None:
@@ -70,10 +120,18 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_text_where_named(path: str | Path, text: str) -> None:
+    with written_where_named(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_array(path: str | Path, array: np.ndarray) -> None:
     """Write an array as .npy."""
-    with written_whole(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
+    # NumPy writes into files by itself, and tells no reason when that fails.
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(stream.getvalue())
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:

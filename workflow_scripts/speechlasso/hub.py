@@ -9,7 +9,7 @@ from pickle import UnpicklingError
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, refused_by_disk
 
 
 @contextmanager
@@ -42,6 +42,11 @@ def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
             "choose a model whose weights are safetensors"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if refused := refused_by_disk(error):
+            raise InputError(
+                f"{key}: cannot load {name!r}: {refused}\n"
+                "HF_HOME names the folder for what comes from the hub."
+            ) from error
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"{key}: cannot load {name!r}: {reason}\n"

@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from speechlasso.errors import InputError
 from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.packaged_models import PACKAGED_MODELS
 
-pytestmark = pytest.mark.slow
 PACKAGED = PACKAGED_MODELS["HuggingFaceTB/SmolLM2-135M-Instruct"]
 
 
@@ -25,6 +25,7 @@ def lm(tmp_path_factory):
         yield LanguageModel(name=PACKAGED.name, max_length=64)
 
 
+@pytest.mark.slow
 def test_its_weights_are_those_in_the_file(lm):
     gguf = pytest.importorskip("gguf")
     model = load_model(lm, AutoModelForCausalLM, seed=1)
@@ -40,6 +41,7 @@ def test_its_weights_are_those_in_the_file(lm):
         np.testing.assert_array_equal(weight.detach().numpy(), expected)
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_a_sentence(lm):
     tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForCausalLM, seed=1).model
     inputs = tokenizer("The capital of France is", return_tensors="pt")
@@ -48,6 +50,15 @@ def test_it_goes_on_with_a_sentence(lm):
     assert tokenizer.decode(following) == " Paris"
 
 
+def test_a_cache_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="XDG_CACHE_HOME") as error:
+        converted(tmp_path / "any.gguf", "0" * 64)
+    assert f"{tmp_path}/cache" in str(error.value)
+
+
+@pytest.mark.slow
 def test_it_is_spelled_out_once_and_can_be_saved(lm, tmp_path):
     folder = converted(PACKAGED.path, PACKAGED.sha256)
     written = (folder / "model.safetensors").stat().st_mtime_ns

@@ -338,3 +338,12 @@ def test_features_of_zeros_have_no_path():
 def test_importing_compiles_nothing():
     code = "import sys, speechlasso.lasso; assert not {'numba', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compiled_code_that_no_folder_takes_is_compiled_all_the_same():
+    from speechlasso.lasso.kernels import _compiled
+
+    # Numba keeps nothing of a function that lies in no file.
+    namespace = {}
+    exec("def twice(x): return 2 * x", namespace)
+    assert _compiled()(namespace["twice"])(2.0) == 4.0

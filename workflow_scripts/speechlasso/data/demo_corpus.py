@@ -19,6 +19,7 @@ language, where words and prosody tell the attitude in the same way.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,8 +122,11 @@ def make_demo_corpus(folder: Path, *, seed: int, **options: Any) -> pd.DataFrame
     for position, utterance in tqdm(rows, "synthesising speech", len(plan), unit="clip"):
         # A generator of its own, so that a clip depends on no other.
         waveform = render_utterance(utterance, np.random.default_rng([seed, position]))
+        # libsndfile would tell a full disk from no other error.
+        stream = io.BytesIO()
+        soundfile.write(stream, waveform, SAMPLE_RATE, format="WAV", subtype="PCM_16")
         with written_whole(Path(folder) / utterance["audio"]) as temporary:
-            soundfile.write(temporary, waveform, SAMPLE_RATE, subtype="PCM_16")
+            temporary.write_bytes(stream.getvalue())
     return plan
 
 

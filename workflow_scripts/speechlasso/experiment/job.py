@@ -13,7 +13,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.digests import DIGESTS, DigestCache
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, refused_by_disk
 from speechlasso.experiment.load import merged
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_json
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 def job(snakemake: Any) -> Iterator[Any]:
     """Run a rule script's body.
 
-    Messages, progress bars and tracebacks go to the rule's log. An `InputError` shows its message
-    alone and ends the job with exit code 1. When the body ends well, spec.json is written last, and
-    a checkpoint is of no more use.
+    Messages, progress bars and tracebacks go to the rule's log. An `InputError`, and what a disk
+    refused, show their message alone and end the job with exit code 1. When the body ends well,
+    spec.json is written last, and a checkpoint is of no more use.
 
     Yields
     ------
@@ -46,14 +46,18 @@ def job(snakemake: Any) -> Iterator[Any]:
             files.require_unchanged()
             yield settings
             files.require_unchanged()
+            if spec:
+                write_json(snakemake.output.spec, _full_spec(spec, settings))
         except InputError as error:
             logger.error("%s", error)
             sys.exit(1)
-        except Exception:
-            logger.exception("%s failed", snakemake.rule)
+        except Exception as error:
+            if refused := refused_by_disk(error):
+                logger.error("%s", refused)
+            else:
+                logger.exception("%s failed", snakemake.rule)
             sys.exit(1)
         if spec:
-            write_json(snakemake.output.spec, _full_spec(spec, settings))
             shutil.rmtree(Path(snakemake.output.spec).parent / CHECKPOINT, ignore_errors=True)
         logger.info("%s done in %.1f s", snakemake.rule, time.perf_counter() - started)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from speechlasso.errors import InputError, refused_by_disk
 
 logger = logging.getLogger(__name__)
 
@@ -26,31 +28,44 @@ def converted(path: Path, digest: str) -> Path:
         The file.
     digest
         Its SHA-256, which names the folder in the user's cache.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written there.
     """
     folder = _cache() / digest[:16]
     if folder.is_dir():
         return folder
     logger.info("converting %s into %s", path.name, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as made:
+            _convert(path, made)
+            os.chmod(made, 0o755)
+            os.rename(made, folder)
+    except (OSError, SafetensorError) as error:
+        if folder.is_dir():  # another process was faster
+            return folder
+        refused = refused_by_disk(error)
+        if refused is None:
+            raise
+        raise InputError(
+            f"{path.name} cannot be converted into {folder} (once, 550 MB):\n{refused}\n"
+            "Or name another folder for caches in XDG_CACHE_HOME."
+        ) from error
+    return folder
+
+
+def _convert(path: Path, folder: str) -> None:
     source = {"gguf_file": path.name, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
     # The weights are plain numbers by now.
     model.hf_quantizer, model.is_quantized = None, False
     del model.config.quantization_config
     model.generation_config = GenerationConfig.from_model_config(model.config)
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path.parent, **source).save_pretrained(folder)
 
 
 def _cache() -> Path:

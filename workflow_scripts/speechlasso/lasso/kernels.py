@@ -1,12 +1,14 @@
 """Compiled loops of the lasso solver: coordinate descent over the columns of a sparse matrix.
 
-Importing this module imports numba; the functions are compiled once and cached on disk. All run in
-one thread and in a fixed order, so that equal input gives equal bytes.
+Importing this module imports numba; the functions are compiled once and cached on disk, where some
+folder takes them. All run in one thread and in a fixed order, so that equal input gives equal
+bytes.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -41,7 +43,18 @@ class QuadraticModel(NamedTuple):
     """Second derivative along each coefficient, intercepts following, (m, V)."""
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+def _compiled(**options: Any) -> Callable[[Callable], Callable]:
+    def compiled(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:
+            # Neither beside this file nor in the user's cache: each process compiles for itself.
+            return njit(**options)(function)
+
+    return compiled
+
+
+@_compiled(fastmath={"reassoc", "contract"})
 def _weighted_moments(values, rows, weights):
     first = 0.0
     second = 0.0
@@ -52,7 +65,7 @@ def _weighted_moments(values, rows, weights):
     return first, second
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@_compiled(fastmath={"reassoc", "contract"})
 def _dot(values, rows, vector):
     total = 0.0
     for entry in range(rows.size):
@@ -60,14 +73,14 @@ def _dot(values, rows, vector):
     return total
 
 
-@njit(cache=True)
+@_compiled()
 def _add(scale, values, rows, weights, vector):
     for entry in range(rows.size):
         row = rows[entry]
         vector[row] += scale * values[entry] * weights[row]
 
 
-@njit(cache=True)
+@_compiled()
 def quadratic_model(columns, chosen, hessian, intercept_inverse):
     """Model of the loss in the coefficients of the `chosen` columns.
 
@@ -107,7 +120,7 @@ def quadratic_model(columns, chosen, hessian, intercept_inverse):
     return QuadraticModel(hessian, coupling, response, curvature)
 
 
-@njit(cache=True)
+@_compiled()
 def _sweep(columns, chosen, model, alpha, residual, residual_sums, coef, only_support):
     """Minimise the penalised model along each coefficient in turn; return the largest step, in
     units of the gradient."""
@@ -141,7 +154,7 @@ def _sweep(columns, chosen, model, alpha, residual, residual_sums, coef, only_su
     return largest
 
 
-@njit(cache=True)
+@_compiled()
 def minimise_model(columns, chosen, model, alpha, residual, coef, reduction, max_sweeps):
     """Cyclic coordinate descent on model + alpha * |coef|, until steps are `reduction` times as
     large as in the first sweep.
@@ -167,7 +180,7 @@ def minimise_model(columns, chosen, model, alpha, residual, coef, reduction, max
     return residual_sums
 
 
-@njit(cache=True)
+@_compiled()
 def add_products(columns, chosen, coef, scores):
     """Add the chosen columns times `coef` (m, V) to `scores` (V, n_rows), in place."""
     ones = np.ones(scores.shape[1])

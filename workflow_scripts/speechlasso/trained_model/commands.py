@@ -227,9 +227,9 @@ def _format(options: argparse.Namespace) -> str:
 
 
 def _put(text: str, output: str | None) -> None:
-    from speechlasso.files import write_text
+    from speechlasso.files import write_text_where_named
 
     if output is None:
         print(text, end="")
     else:
-        write_text(output, text)
+        write_text_where_named(output, text)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from speechlasso.audio.reading import read_utterance
 from speechlasso.errors import InputError
 from speechlasso.figures import plain_text, short, svg
-from speechlasso.files import write_text, written_whole
+from speechlasso.files import write_text_where_named, written_where_named
 from speechlasso.trained_model.explanation import Explanation
 
 SUFFIXES = (".svg", ".png")
@@ -72,9 +72,9 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     """
     require_suffix(path)
     if Path(path).suffix.lower() == ".svg":
-        write_text(path, svg(figure))
+        write_text_where_named(path, svg(figure))
         return
-    with written_whole(path) as temporary:
+    with written_where_named(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 
