@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -83,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         "prune",
         help="list result folders that no given configuration reaches",
         description="Lists the folders of stages that neither config.yaml nor any experiment given "
-        "with --configfile reaches, and their sizes. To be run in the folder of config.yaml.",
+        "with --configfile reaches, and their sizes. To be run in the folder of config.yaml, while "
+        "no run is at work there. Folders that this workflow did not make, and what lies behind "
+        "links, are never deleted.",
     )
     _add_configuration(prune)
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
@@ -192,27 +193,25 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def prune_results(options: argparse.Namespace) -> int:
     """List (or delete) folders of variants that none of the configurations plans."""
-    from speechlasso.pipeline.stages import STAGES
-    from speechlasso.pipeline.variants import RESULTS
+    from speechlasso.experiment.prune import delete, size, unreached_folders, why_kept
+    from speechlasso.experiment.unlock import require_no_run
 
+    if options.delete:
+        require_no_run()
     # The experiments named, and always that of config.yaml.
     overlays = dict.fromkeys([None, *options.configfile])
     planned = set().union(*(plan.reached_folders() for plan in _plans(overlays, options.config)))
-    folders = [
-        folder
-        for stage in STAGES
-        for folder in sorted(Path(RESULTS, stage).glob("*/"))
-        if folder.as_posix() not in planned
-    ]
-    total = 0
-    for folder in folders:
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        total += size
-        print(f"{size / 1e6:10.1f} MB  {folder}")
+    sizes = []
+    for folder in unreached_folders(planned):
+        if reason := why_kept(folder):
+            print(f"      kept     {folder}: {reason}")
+            continue
+        sizes.append(size(folder))
+        print(f"{sizes[-1] / 1e6:10.1f} MB  {folder}")
         if options.delete:
-            shutil.rmtree(folder)
+            delete(folder)
     verb = "deleted" if options.delete else "unreached; --delete removes them"
-    print(f"{len(folders)} folders, {total / 1e6:.1f} MB: {verb}")
+    print(f"{len(sizes)} folders, {sum(sizes) / 1e6:.1f} MB: {verb}")
     return 0
 
 

@@ -11,20 +11,48 @@ from pathlib import Path
 
 import psutil
 
+from speechlasso.errors import InputError
+
 LOCKS = Path(".snakemake/locks")
 
 
 def main() -> int:
-    if not (LOCKS.is_dir() and any(LOCKS.iterdir())):
+    if not _is_locked():
         return 0
-    if running := snakemakes_in(Path.cwd()):
-        for process in running:
-            print(f"process {process.pid}: {' '.join(process.cmdline())}", file=sys.stderr)
-        print("snakemake is at work in this folder; wait for it, or stop it first", file=sys.stderr)
+    if running := _running_here():
+        print(running, file=sys.stderr)
         return 1
     # What `snakemake --unlock` does, without planning the experiment first.
     shutil.rmtree(LOCKS)
     return 0
+
+
+def require_no_run() -> None:
+    """See that no run of this folder is at work.
+
+    Raises
+    ------
+    InputError
+        If one is, here or, as far as its lock tells, on another machine.
+    """
+    if running := _running_here():
+        raise InputError(running)
+    if _is_locked():
+        raise InputError(
+            f"{LOCKS}: locked by a run that was killed, or that is at work on another machine. "
+            "If there is none, clear the lock: snakemake --unlock"
+        )
+
+
+def _is_locked() -> bool:
+    return LOCKS.is_dir() and any(LOCKS.iterdir())
+
+
+def _running_here() -> str | None:
+    """In words, the processes of Snakemake on this machine that work in this folder."""
+    running = [f"process {p.pid}: {' '.join(p.cmdline())}" for p in snakemakes_in(Path.cwd())]
+    advice = "snakemake is at work in this folder; wait for it, or stop it first"
+    return "\n".join([*running, advice]) if running else None
 
 
 def snakemakes_in(folder: Path) -> list[psutil.Process]:
