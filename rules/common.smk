@@ -13,7 +13,7 @@ from speechlasso.experiment.config_sources import laid_over, with_command_line
 from speechlasso.errors import InputError
 from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
-from speechlasso.experiment.plan import make_plan
+from speechlasso.experiment.plan import make_plan, predicts_as_it_learned
 from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.systems.cards import SYSTEMS
@@ -191,15 +191,6 @@ def specs_behind(stage):
     return paths
 
 
-def predicts_as_it_learned(predictions):
-    """Whether a model predicts from all that it has learned from."""
-    read = dict(predictions.upstream)
-    training = read.pop("training", None)
-    return training is not None and all(
-        training.upstream[role].key == read[role].key for role in read
-    )
-
-
 def metrics_of_model(wildcards):
     """The metrics of the model's own predictions."""
     for variant in PLAN.variants["evaluate"].values():
@@ -228,10 +219,8 @@ def has_model_card(training):
 
 
 def model_cards():
-    """The card of every model that gets one and is scored, not only read by another arm."""
-    predictions = [v.upstream["predictions"] for v in PLAN.variants["evaluate"].values()]
-    scored = [v.upstream["training"] for v in predictions if predicts_as_it_learned(v)]
-    return [f"{variant.folder}/README.md" for variant in scored if has_model_card(variant)]
+    """The card of every model that gets one."""
+    return [f"{variant.folder}/README.md" for variant in PLAN.described_models()]
 
 
 def closing_words():

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from plans import leave_results, plan
 from safetensors.numpy import load_file, save_file
 from tiny_trained_model import make_trained_model
 
@@ -25,7 +26,6 @@ from speechlasso.experiment.config_sources import with_command_line
 from speechlasso.experiment.load import json_schema, load_settings
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
-from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.tokenizers.cards import TOKENIZERS
@@ -40,19 +40,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
-
-
-def make_results(folder, **settings):
-    """Folders and specs of all variants, as a finished run leaves them."""
-    plan = make_plan(Settings(**settings))
-    for variants in plan.variants.values():
-        for variant in variants.values():
-            path = folder / variant.folder
-            path.mkdir(parents=True, exist_ok=True)
-            shards = plan.shards(variant) if variant.settings.shard_suffix else []
-            for name in ["spec.json", *(spec_of_shard(shard).name for shard in shards)]:
-                (path / name).write_text("{}")
-    return plan
 
 
 def test_version(capsys):
@@ -108,7 +95,7 @@ def test_plan_tells_what_is_cached_and_what_would_run(folder, capsys):
     output = capsys.readouterr().out
     assert "would run" in output
     assert "cached" not in output
-    make_results(folder)
+    leave_results(plan())
     main(["plan"])
     assert "would run" not in capsys.readouterr().out
     main(["plan", "--config", "select={lasso: {alpha: 3}}"])
@@ -149,8 +136,8 @@ def test_plan_in_a_pipe_is_tab_separated_and_names_every_variant_in_full(folder)
     ).stdout
     table = pd.read_csv(io.BytesIO(written), sep="\t", dtype=str)
     assert list(table) == ["experiment", "rule", "folder", "used by", "state"]
-    plan = make_plan(load_settings(with_command_line(Settings().model_dump(), [SWEEP])))
-    folders = [v.folder for variants in plan.variants.values() for v in variants.values()]
+    swept = make_plan(load_settings(with_command_line(Settings().model_dump(), [SWEEP])))
+    folders = [v.folder for variants in swept.variants.values() for v in variants.values()]
     assert sorted(table["folder"]) == sorted(folders)
     arms = set(table["used by"].str.split(", ").explode())
     assert {"lasso[alpha=8]", "lasso[alpha=16]", "text_only"} < arms
@@ -195,10 +182,11 @@ def test_bytes_that_are_no_text_are_refused(folder, arguments):
 
 
 def test_prune_lists_and_deletes_what_no_configuration_reaches(folder, capsys):
-    plan = make_results(folder)
-    other = make_results(folder, seeds=[1, 2, 7])
+    mine, other = plan(), plan(seeds=[1, 2, 7])
+    leave_results(mine)
+    leave_results(other)
     extra = {v.folder for vs in other.variants.values() for v in vs.values()} - {
-        v.folder for vs in plan.variants.values() for v in vs.values()
+        v.folder for vs in mine.variants.values() for v in vs.values()
     }
     assert main(["prune"]) == 0
     listed = capsys.readouterr().out
@@ -209,12 +197,12 @@ def test_prune_lists_and_deletes_what_no_configuration_reaches(folder, capsys):
     assert "0 folders" in capsys.readouterr().out
     main(["prune", "--delete"])
     assert not any((folder / name).exists() for name in extra)
-    assert all((folder / run.folders()["evaluation"]).is_dir() for run in plan.runs)
+    assert all((folder / run.folders()["evaluation"]).is_dir() for run in mine.runs)
 
 
 def test_prune_keeps_what_any_given_experiment_reaches(folder, capsys):
-    make_results(folder)
-    make_results(folder, seeds=[7])
+    leave_results(plan())
+    leave_results(plan(seeds=[7]))
     (folder / "seven.yaml").write_text("seeds: [7]")
     main(["prune", "--configfile", "seven.yaml"])
     assert "0 folders" in capsys.readouterr().out

@@ -71,9 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "plan",
         help="show every stage variant of an experiment: what is cached, what would run",
         description="Every stage variant of an experiment, its folder, the arms that need it, and "
-        "whether it is finished: a table on a terminal, else tab-separated text. Beside it (on "
-        "stderr) the files of yours that are watched: what reads them runs again when their "
-        "SHA-256 changes, whatever their dates say. To be run in the folder of config.yaml.",
+        "its state: cached, would run, or missing but not needed, since all that was made of it is "
+        "there. A table on a terminal, else tab-separated text. Beside it (on stderr) the files of "
+        "yours that are watched: what reads them runs again when their SHA-256 changes, whatever "
+        "their dates say. To be run in the folder of config.yaml.",
     )
     _add_configuration(plan)
     plan.set_defaults(command=show_plan)
@@ -154,6 +155,9 @@ def show_plan(options: argparse.Namespace) -> int:
 
     Tab-separated text where no terminal reads it, so that no name is wrapped or cut.
     """
+    from speechlasso.evaluation.run_predictions import how_to_make
+    from speechlasso.experiment.states import NOT_NEEDED, unneeded_files
+
     columns = ("experiment", "rule", "folder", "used by", "state")
     plans = _plans(options.configfile or [None], options.config)
     rows = [row for plan in plans for row in _states(plan)]
@@ -161,6 +165,12 @@ def show_plan(options: argparse.Namespace) -> int:
         for line in plan.watched():
             # Beside the table, which others may read.
             print(f"{plan.experiment} watches the content of {line}", file=sys.stderr)
+        if files := unneeded_files(plan):
+            print(
+                f"{NOT_NEEDED}: all that was made of it is there; to make the first one again: "
+                + how_to_make(" ".join(files[0])),
+                file=sys.stderr,
+            )
     if sys.stdout.isatty():
         _print_table(columns, rows)
     else:
@@ -170,12 +180,14 @@ def show_plan(options: argparse.Namespace) -> int:
 
 
 def _states(plan: Any) -> Iterator[tuple[str, ...]]:
+    from speechlasso.experiment.states import states
+
+    state_of = states(plan)
     for variants in plan.variants.values():
         for key in sorted(variants):
             variant = variants[key]
             arms = ", ".join(_arms_using(plan, variant))
-            state = "cached" if _is_done(plan, variant) else "would run"
-            yield plan.experiment, variant.stage, variant.folder, arms, state
+            yield plan.experiment, variant.stage, variant.folder, arms, state_of[variant.folder]
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -325,12 +337,3 @@ def _plans(configfiles: Iterable[str | None], config: Sequence[str]) -> list[Any
 
 def _arms_using(plan: Any, variant: Any) -> list[str]:
     return list(dict.fromkeys(run.arm for run in plan.runs if variant.folder in run.all_folders()))
-
-
-def _is_done(plan: Any, variant: Any) -> bool:
-    from speechlasso.pipeline.shards import spec_of_shard
-
-    folder = Path(variant.folder)
-    if variant.settings.shard_suffix:
-        return all(spec_of_shard(shard).exists() for shard in plan.shards(variant))
-    return (folder / "spec.json").exists()

@@ -198,7 +198,9 @@ def test_seeds_whose_predictions_are_gone_are_named(tmp_path, capsys):
     missing = tmp_path / "results/predict/03-2/predictions.parquet"
     missing.unlink()
     assert main(["compare", str(table), "lasso", "--average-seeds", "lasso"]) == 1
-    assert f"{missing}: no such file; run the experiment again" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert f"{missing}: no such file; to make it again, in {tmp_path}: " in message
+    assert "snakemake --cores all results/predict/03-2/predictions.parquet" in message
     assert main(["compare", str(table), "lasso", "--average-seeds", "lazzo"]) == 1
     assert "no arm lazzo; the arms are lasso" in capsys.readouterr().err
 

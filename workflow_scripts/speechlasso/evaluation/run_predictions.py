@@ -30,13 +30,13 @@ def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
     InputError
         If they are not there any more.
     """
-    return pd.read_parquet(_existing(root / run["predictions"], "predictions.parquet"))
+    return pd.read_parquet(_existing(root, run["predictions"], "predictions.parquet"))
 
 
 def read_inner_validation(run: Mapping[str, Any], root: Path) -> pd.DataFrame | None:
     """Predictions of the validation rows of a run's inner folds; None where it has none."""
     inner = {
-        role: [str(_existing(root / folder, "predictions.parquet"))]
+        role: [str(_existing(root, folder, "predictions.parquet"))]
         for role, folder in run.items()
         if is_inner(role)
     }
@@ -45,23 +45,23 @@ def read_inner_validation(run: Mapping[str, Any], root: Path) -> pd.DataFrame | 
 
 def decision_threshold(run: Mapping[str, Any], root: Path) -> Threshold | None:
     """What the run decided by; None takes the likeliest class."""
-    return read_json(_existing(root / run["training"], "training.json")).get("decision_threshold")
+    return read_json(_existing(root, run["training"], "training.json")).get("decision_threshold")
 
 
 def positive_label(run: Mapping[str, Any], root: Path) -> str | None:
     """The class that the run's positive_f1 is about."""
-    return read_json(_existing(root / run["evaluation"], "spec.json"))["settings"]["positive_label"]
+    return read_json(_existing(root, run["evaluation"], "spec.json"))["settings"]["positive_label"]
 
 
 def modules_of_metrics(run: Mapping[str, Any], root: Path) -> list[str]:
     """Modules of the metrics from outside this project that the run was scored by."""
-    spec = read_json(_existing(root / run["evaluation"], "spec.json"))
+    spec = read_json(_existing(root, run["evaluation"], "spec.json"))
     return list(spec.get("origin", {}).get("modules", ()))
 
 
 def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
     """The group of each utterance of the run's manifest, by id; None where groups are not known."""
-    manifest = pd.read_parquet(_existing(root / run["manifest"], "manifest.parquet"))
+    manifest = pd.read_parquet(_existing(root, run["manifest"], "manifest.parquet"))
     return manifest.set_index("id")["group"] if "group" in manifest else None
 
 
@@ -99,8 +99,14 @@ def _first(runs: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return list({run[key]: run for run in reversed(runs)}.values())
 
 
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / name
+def how_to_make(path: str) -> str:
+    """What to do where a file of a stage is missing: a run makes only what it finds a need of."""
+    return f"snakemake --cores all {path} (then --configfile, if the experiment has one)"
+
+
+def _existing(root: Path, folder: str, name: str) -> Path:
+    path = root / folder / name
     if not path.is_file():
-        raise InputError(f"{path}: no such file; run the experiment again")
+        again = how_to_make(f"{folder}/{name}")
+        raise InputError(f"{path}: no such file; to make it again, in {root.resolve()}: {again}")
     return path

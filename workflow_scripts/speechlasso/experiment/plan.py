@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ class Plan:
             for variant in self.variants["describe_selection"].values()
         ]
 
+    def described_models(self) -> list[Variant]:
+        """Models that get a card: those that are scored, not only read by another arm."""
+        predictions = [v.upstream["predictions"] for v in self.variants["evaluate"].values()]
+        scored = [v.upstream["training"] for v in predictions if predicts_as_it_learned(v)]
+        return [variant for variant in scored if variant.settings.card.has_model_card]
+
+    def files_of_tables(self) -> list[str]:
+        """What the tables and the report read of variants."""
+        others = (*self.overlap_files().values(), *self.anchor_bias_files().values())
+        files = [*self.run_files(), *self.test_row_files(), *chain.from_iterable(others)]
+        return list(dict.fromkeys(files))
+
     def reached_folders(self) -> set[str]:
         """Folders of all variants, and of the manifests that first recorded clips changed since."""
         variants = [variant for of_stage in self.variants.values() for variant in of_stage.values()]
@@ -129,6 +142,15 @@ class Plan:
     def __getitem__(self, stage_and_key: tuple[str, str]) -> Variant:
         stage, key = stage_and_key
         return self.variants[stage][key]
+
+
+def predicts_as_it_learned(predictions: Variant) -> bool:
+    """Whether a model predicts from all that it has learned from."""
+    read = dict(predictions.upstream)
+    training = read.pop("training", None)
+    return training is not None and all(
+        training.upstream[role].key == read[role].key for role in read
+    )
 
 
 def _recorder(manifest: Variant) -> Variant:

@@ -12,7 +12,7 @@ def shards(folder: str, suffix: str, n_rows: int, shard_size: int) -> list[str]:
     today: how the work is divided changes no code and no frame.
     """
     divisions = {-(-n_rows // shard_size): None, **_divisions(Path(folder))}
-    done = (n for n in divisions if all(map(_is_written, _shards(folder, suffix, n))))
+    done = (n for n in divisions if all(map(is_written, _shards(folder, suffix, n))))
     return _shards(folder, suffix, next(done, next(iter(divisions))))
 
 
@@ -36,5 +36,6 @@ def _divisions(folder: Path) -> dict[int, None]:
     return dict.fromkeys(sorted(int(name.split(".")[0].split("-of-")[1]) for name in names))
 
 
-def _is_written(shard: str) -> bool:
+def is_written(shard: str) -> bool:
+    """Whether a shard and its spec.json are there."""
     return Path(shard).is_file() and spec_of_shard(shard).is_file()
