@@ -82,6 +82,11 @@ def test_every_refusal_has_its_words(error, words):
     assert str(refused_by_disk(error)).startswith(own or str(error))
 
 
+def test_temporary_files_that_find_no_room_have_their_words():
+    error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+    assert "['/tmp']: make room in one of them, or name" in str(refused_by_disk(error))
+
+
 def test_other_errors_are_no_refusals():
     assert refused_by_disk(FileNotFoundError(errno.ENOENT, "No such file", "a.csv")) is None
     assert refused_by_disk(ValueError("a mistake of ours")) is None

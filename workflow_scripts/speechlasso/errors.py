@@ -53,6 +53,8 @@ def refused_by_disk(error: BaseException, place: Any = None) -> InputError | Non
     for code, words in _REFUSALS.items():
         if getattr(error, "errno", None) == code or os.strerror(code) in text:
             return InputError(f"{place or getattr(error, 'filename', None) or text}: {words}")
+    if "No usable temporary directory" in text:  # what Python says if /tmp is full, too
+        return InputError(f"{text}: make room in one of them, or name another one in TMPDIR")
     return None
 
 
