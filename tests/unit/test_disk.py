@@ -110,7 +110,7 @@ def logging_as_before():
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])
 def test_a_job_says_it_without_a_traceback(tmp_path, logging_as_before, kind):
     log = tmp_path / "rule.log"
-    rule = SimpleNamespace(params={}, log=[log], rule="any")
+    rule = SimpleNamespace(params={}, input={}, wildcards={}, log=[log], rule="any")
     with pytest.raises(SystemExit) as ended, job(rule):
         raise kind(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x/model.safetensors")
     assert ended.value.code == 1
