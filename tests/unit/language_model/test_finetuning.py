@@ -76,7 +76,7 @@ def test_the_saved_model_predicts_the_same_with_transformers_alone(
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     texts = map(token_text, learned["text"], learned["audio_tokens"])
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
-    assert result.told()["mean_sequence_length"] == pytest.approx(np.mean(lengths))
+    assert result.mean_sequence_length == pytest.approx(np.mean(lengths))
 
     # The saved weights are those of the epoch that the log calls best.
     validation = (examples["split"] == "validation").to_numpy()

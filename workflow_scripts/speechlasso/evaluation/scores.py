@@ -17,6 +17,9 @@ from speechlasso.errors import InputError
 from speechlasso.evaluation.cards import METRICS, USUAL, ScoredRows
 from speechlasso.evaluation.decision import Threshold, decide
 
+SIZES = ("n_text_tokens", "n_audio_tokens", "cut")
+"""Columns of predictions that say how much of an example was read."""
+
 
 def classification_scores(
     labels: np.ndarray,
@@ -168,6 +171,11 @@ def predictions_frame(
     for column, name in enumerate(classes):
         frame[f"p_{name}"] = probabilities[:, column]
     return frame.assign(n_text_tokens=n_text_tokens, n_audio_tokens=n_audio_tokens, cut=cut)
+
+
+def sizes_of(examples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What `predictions_frame` is told of the sizes of encoded examples, from their columns."""
+    return {name: examples[name].to_numpy() for name in SIZES}
 
 
 def scored_rows(predictions: pd.DataFrame, positive_label: str | None) -> ScoredRows:

@@ -20,30 +20,26 @@ from speechlasso.language_model.audio_language_model import (
     load_processor,
 )
 from speechlasso.language_model.classification import (
+    FinetuneResult,
     Settled,
     chosen_threshold,
     classification_task,
     learned_classes,
     scores_of_epochs,
+    training_lengths,
 )
-from speechlasso.language_model.finetuning import FinetuneResult
 from speechlasso.language_model.label_choice import Answers
 from speechlasso.language_model.lora import updates_of, with_lora
 from speechlasso.language_model.settings import Finetune, LanguageModel
-from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
+from speechlasso.training.devices import computing, n_trainable
 from speechlasso.training.loop import train
+from speechlasso.training.processes import save_tensors
 from speechlasso.training.settings import CHECKPOINT
 
 LOGGED = ["epoch", "train_loss", "seconds", "best"]
 """Of a training without validation, and so of none."""
-
-
-@dataclass(frozen=True)
-class AudioFinetuning:
-    result: FinetuneResult
-    classes: list[str]
-    updates: dict[str, torch.Tensor]
-    """Of the model's weights, low-rank; none without training."""
+UPDATES = "updates.safetensors"
+"""The file of the low-rank updates of the model's weights; there are none without training."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ def learn_to_answer(
     seed: int,
     threads: int = 1,
     settled: Settled | None = None,
-) -> AudioFinetuning:
+) -> FinetuneResult:
     """Learn to answer with the labels of the training rows, if asked to; keep the best epoch.
 
     Without the task no label of theirs is looked at, beyond which ones there are.
@@ -81,7 +77,7 @@ def learn_to_answer(
     examples
         Columns `id`, `label`, `split` and `text`; test rows are not looked at.
     model_folder
-        Gets checkpoints; what was learned is returned, not saved.
+        Gets checkpoints, and then `UPDATES`.
     model_class
         Name of one of transformers' classes.
     question
@@ -104,7 +100,7 @@ def learn_to_answer(
         encoded = reader.encoded_with_sound(examples, question(classes))
         encoded["class_index"] = encoded["label"].map(classes.index)
         reading = answer_reading(reader, answers, settings)
-        log, scores, updates, threshold = pd.DataFrame(columns=LOGGED), {}, {}, None
+        log, scores, updates = pd.DataFrame(columns=LOGGED), {}, {}
         if learns_task:
             options = (reading, settings, criterion, seed, settled)
             task = classification_task(encoded, classes, *options)
@@ -121,9 +117,7 @@ def learn_to_answer(
             )
             scores, updates = scores_of_epochs(log, task), updates_of(updated)
         n_learned = n_trainable(reader)
-        if settings.decision_threshold == "tuned":
-            threshold = chosen_threshold(encoded, classes, reading, criterion, settled)
-    seconds = time.perf_counter() - started
-    lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
-    measured = (seconds, peak_memory_mb(), threshold, n_learned, float(lengths.mean()))
-    return AudioFinetuning(FinetuneResult(log, scores, *measured), classes, updates)
+        threshold = chosen_threshold(encoded, classes, reading, settings, criterion, settled)
+        save_tensors(updates, model_folder / UPDATES)
+    costs = (started, n_learned, training_lengths(encoded))
+    return FinetuneResult.measured(*costs, log, scores, classes, threshold)

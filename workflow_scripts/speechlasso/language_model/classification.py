@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,11 @@ import torch
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold, tuned_threshold
+from speechlasso.evaluation.inner_folds import record
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.language_model.settings import Finetune
-from speechlasso.training.devices import best_device
+from speechlasso.training.devices import best_device, peak_memory_mb
 from speechlasso.training.loop import Batch, Task
 
 
@@ -44,6 +47,50 @@ class Reading:
     """What it reads of rows to validate on."""
     padded_tensors: tuple[str, ...] = ("input_ids", "attention_mask")
     """See `Task.padded_tensors`."""
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What became of a training on the task, and what it cost."""
+
+    log: pd.DataFrame
+    """Columns epoch, train_loss, the scores on validation rows (`Criterion.scores`), seconds,
+    best."""
+    validation: dict[float, float]
+    """The score that chooses, of each epoch that it can choose."""
+    classes: list[str]
+    decision_threshold: Threshold | None
+    """None predicts the likeliest class."""
+    train_seconds: float
+    peak_memory_mb: float
+    trainable_parameters: int
+    mean_sequence_length: float
+    """Positions that are read for a training example, on average, before `finetune.splice` and
+    `finetune.token_dropout` change any."""
+
+    @classmethod
+    def measured(
+        cls, started: float, n_learned: int, lengths: Sequence[int], *found: Any, **besides: Any
+    ) -> Self:
+        """Of a training that began at `started` (`time.perf_counter`) and ends now.
+
+        Parameters
+        ----------
+        n_learned
+            Parameters.
+        lengths
+            Of what is read for each training example.
+        found, besides
+            The fields before those of its costs, and those of a subclass.
+        """
+        seconds, mean = time.perf_counter() - started, float(np.mean(lengths))
+        return cls(*found, seconds, peak_memory_mb(), n_learned, mean, **besides)
+
+    def told(self, criterion: Criterion) -> dict[str, Any]:
+        """What training.json says of it."""
+        others = ("log", "validation", "classes")
+        told = {name: value for name, value in vars(self).items() if name not in others}
+        return told | record(criterion, self.validation)
 
 
 def classification_task(
@@ -190,17 +237,25 @@ def scores_of_epochs(log: pd.DataFrame, task: Task) -> dict[int, float]:
     return candidates.set_index("epoch")[task.metric].to_dict()
 
 
+def training_lengths(examples: pd.DataFrame) -> pd.Series:
+    """Positions that are read for each training example, of those in the column `input_ids`."""
+    return examples.loc[examples["split"] == "train", "input_ids"].map(len)
+
+
 def chosen_threshold(
     examples: pd.DataFrame,
     classes: list[str],
     reading: Reading,
+    settings: Finetune,
     criterion: Criterion,
     settled: Settled | None,
-) -> Threshold:
-    """The decision threshold that is best on validation rows.
+) -> Threshold | None:
+    """The decision threshold that is best on validation rows; None unless one is to be tuned.
 
     It is one for the positive label or, without one, for the class that is rarer in training.
     """
+    if settings.decision_threshold != "tuned":
+        return None
     if settled:
         validation = settled.validation
     else:

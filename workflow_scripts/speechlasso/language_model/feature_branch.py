@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 
+from speechlasso.training.devices import best_device
+from speechlasso.training.processes import save_tensors
 from speechlasso.training.standardisation import Standardisation
 
 FEATURES = "features"
 """Column of the examples, and tensor of a batch, that hold the vectors."""
+BRANCH = "features.safetensors"
+"""The file of a branch in its classifier's folder."""
 
 
 class FeatureBranch(torch.nn.Module):
@@ -31,14 +36,18 @@ class FeatureBranch(torch.nn.Module):
         self.head = torch.nn.Linear(size, n_classes, bias=False)  # the text's head has one
 
     @classmethod
-    def of_state(cls, state: Mapping[str, torch.Tensor]) -> FeatureBranch:
-        """The one that `state_dict` described."""
+    def open(cls, folder: Path) -> FeatureBranch:
+        """What `save` wrote, ready to predict."""
+        state = load_file(folder / BRANCH)
         (size, n_features), (n_classes, _) = (
             state[f"{name}.weight"].shape for name in ("projection", "head")
         )
         branch = cls(n_features, size, n_classes)
         branch.load_state_dict(state)
-        return branch
+        return branch.to(best_device()).eval()
+
+    def save(self, folder: Path) -> None:
+        save_tensors(self.state_dict(), folder / BRANCH)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """What the features add to the logits, (n, n_classes)."""

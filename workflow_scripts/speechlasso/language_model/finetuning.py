@@ -7,14 +7,11 @@ Classification" (arXiv 2512.07571), section on fine-tuning. LoRA: arXiv 2106.096
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -24,8 +21,9 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.files import give_ordinary_rights, written_whole
+from speechlasso.files import give_ordinary_rights
 from speechlasso.language_model.classification import (
+    FinetuneResult,
     Reading,
     Settled,
     chosen_threshold,
@@ -34,6 +32,7 @@ from speechlasso.language_model.classification import (
     learned_classes,
     log_p_of_class,
     scores_of_epochs,
+    training_lengths,
 )
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.feature_branch import (
@@ -63,35 +62,10 @@ from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import MARKERS, new_token_names
 from speechlasso.language_model.vocabulary import vocabulary_digest
 from speechlasso.training.batching import length_grouped_batches, model_inputs
-from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
+from speechlasso.training.devices import computing, n_trainable
 from speechlasso.training.loop import Batch, train
 from speechlasso.training.processes import process_number
 from speechlasso.training.settings import CHECKPOINT
-
-BRANCH = "features.safetensors"
-"""What a classifier of `features` beside the text leaves in its folder besides."""
-
-
-@dataclass(frozen=True)
-class FinetuneResult:
-    log: pd.DataFrame
-    """Columns epoch, train_loss, the scores on validation rows (`Criterion.scores`), seconds,
-    best."""
-    validation: dict[int, float]
-    """The score that chooses, of each epoch that it can choose."""
-    train_seconds: float
-    peak_memory_mb: float
-    decision_threshold: Threshold | None
-    """None predicts the likeliest class."""
-    trainable_parameters: int
-    mean_sequence_length: float | None = None
-    """Positions that are read for a training example, on average, before `finetune.splice` and
-    `finetune.token_dropout` change any."""
-
-    def told(self) -> dict[str, Any]:
-        """What training.json says of it, beside the scores."""
-        costs = ("train_seconds", "peak_memory_mb", "trainable_parameters", "mean_sequence_length")
-        return {name: getattr(self, name) for name in ("decision_threshold", *costs)}
 
 
 def finetune(
@@ -126,7 +100,7 @@ def finetune(
     new_tokens
         The selection's; None for text alone, which adds nothing to the vocabulary.
     projection_size
-        With `features`: numbers that they become in a branch of their own, saved as `BRANCH`.
+        With `features`: numbers that they become in a branch of their own, which is saved, too.
     seed
         Draws the classification head, rows that are not adapted, batches and dropout.
     threads
@@ -172,26 +146,25 @@ def finetune(
             title="finetune",
         )
         classifier = _plain(loaded.model, language_model)
-        if settings.decision_threshold == "tuned":
-            reading = _reading(beside(classifier, branch), settings, audio_tokens)
-            classifier.config.decision_threshold = chosen_threshold(
-                encoded, classes, reading, criterion, settled
-            )
-        save(classifier, tokenizer, model_folder)
+        reading = _reading(beside(classifier, branch), settings, audio_tokens)
+        threshold = chosen_threshold(encoded, classes, reading, settings, criterion, settled)
+        save(classifier, tokenizer, threshold, model_folder)
         if branch is not None:
-            _save_branch(branch, model_folder)
-    threshold = getattr(classifier.config, "decision_threshold", None)
+            branch.save(model_folder)
+    costs = (started, n_learned, training_lengths(encoded))
     scores = scores_of_epochs(log, task)
-    seconds = time.perf_counter() - started
-    lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
-    measured = (seconds, peak_memory_mb(), threshold, n_learned, float(lengths.mean()))
-    return FinetuneResult(log, scores, *measured)
+    return FinetuneResult.measured(*costs, log, scores, classes, threshold)
 
 
 def save(
-    classifier: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, model_folder: Path
+    classifier: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    threshold: Threshold | None,
+    model_folder: Path,
 ) -> None:
     """Write what `prediction.Classifier` opens."""
+    if threshold:
+        classifier.config.decision_threshold = threshold
     classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
     if process_number() == 0:
         classifier.save_pretrained(model_folder)
@@ -208,13 +181,6 @@ def _branch(examples: pd.DataFrame, size: int | None, n_classes: int) -> Feature
     branch = FeatureBranch(learned.shape[1], size, n_classes)
     branch.standardised.learn(learned)
     return branch
-
-
-def _save_branch(branch: FeatureBranch, model_folder: Path) -> None:
-    state = {name: tensor.cpu() for name, tensor in branch.state_dict().items()}
-    if process_number() == 0:
-        with written_whole(model_folder / BRANCH) as temporary:
-            save_file(state, temporary)
 
 
 def _add(

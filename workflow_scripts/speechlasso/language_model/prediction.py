@@ -18,7 +18,7 @@ from transformers import (
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold
-from speechlasso.evaluation.scores import predictions_frame
+from speechlasso.evaluation.scores import predictions_frame, sizes_of
 from speechlasso.hub import readable_errors
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.feature_branch import (
@@ -81,9 +81,7 @@ class Classifier:
             probabilities,
             self.classes,
             threshold=self.threshold,
-            n_text_tokens=encoded["n_text_tokens"].to_numpy(),
-            n_audio_tokens=encoded["n_audio_tokens"].to_numpy(),
-            cut=encoded["cut"].to_numpy(),
+            **sizes_of(encoded),
         )
 
 

@@ -6,14 +6,21 @@ then 1-D convolutions that shorten the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
+from speechlasso.training.devices import best_device
+from speechlasso.training.processes import save_tensors
+
+ADAPTER = "adapter.safetensors"
+"""The file of an adapter in its model's folder."""
 SMALLEST_SPREAD = 1e-3
 """Of a feature, as half precision has them; one that is constant stays near zero."""
 
@@ -93,11 +100,15 @@ class SpeechAdapter(nn.Module):
         return self.norm(found.transpose(1, 2))
 
     @classmethod
-    def of_state(cls, state: Mapping[str, torch.Tensor], reduction: int) -> SpeechAdapter:
-        """The adapter whose `state_dict` is given."""
+    def open(cls, folder: Path, reduction: int) -> SpeechAdapter:
+        """What `save` wrote, ready to predict."""
+        state = load_file(folder / ADAPTER)
         adapter = cls(*state["mean"].shape, len(state["norm.weight"]), reduction)
         adapter.load_state_dict(state)
-        return adapter
+        return adapter.to(best_device()).eval()
+
+    def save(self, folder: Path) -> None:
+        save_tensors(self.state_dict(), folder / ADAPTER)
 
 
 def prime_factors(number: int) -> list[int]:

@@ -6,7 +6,6 @@ user's turn, before a request; the transcript, and then the label's name, is the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,14 +17,7 @@ from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.frame_files import FramesById
 from speechlasso.language_model.answer_training import answer_reading
 from speechlasso.language_model.chat_prompt import in_chat
-from speechlasso.language_model.classification import (
-    Settled,
-    chosen_threshold,
-    classification_task,
-    learned_classes,
-    scores_of_epochs,
-)
-from speechlasso.language_model.finetuning import FinetuneResult, save
+from speechlasso.language_model.classification import Settled, learned_classes
 from speechlasso.language_model.label_choice import Answers
 from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
 from speechlasso.language_model.prompt_encoding import SPEECH, WORDS
@@ -38,9 +30,8 @@ from speechlasso.language_model.speech_curriculum import (
 )
 from speechlasso.language_model.speech_reader import SpeechReader, encoded_with_speech
 from speechlasso.language_model.transcription import transcription_task
-from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
+from speechlasso.training.devices import computing
 from speechlasso.training.loop import Task
-from speechlasso.training.settings import CHECKPOINT
 
 TRANSCRIBE = "Write down what was said."
 
@@ -78,7 +69,7 @@ def learn_to_answer(
         If the model cannot be loaded, is no causal one or has no chat template, a split has no
         rows, or none can be transcribed.
     """
-    started = time.perf_counter()
+    stages = Stages(lm, settings, criterion, seed, settled, model_folder)
     examples = examples[examples["split"].isin(["train", "validation"])]
     classes = learned_classes(examples, settings, settled)
     _require_causal(lm)
@@ -89,7 +80,6 @@ def learn_to_answer(
         model.config.pad_token_id = tokenizer.pad_token_id
         model.requires_grad_(False)
         reader = new_reader(examples, frames, model, reduction)
-        stages = Stages(lm, settings, model_folder / CHECKPOINT, seed)
         transcribing = _transcription(examples, reader, tokenizer, transcription, stages)
         answers = Answers.of(tokenizer, classes)
         prompt = question(classes)
@@ -97,21 +87,7 @@ def learn_to_answer(
         encoded["class_index"] = encoded["label"].map(classes.index)
         reading = answer_reading(reader, answers, settings)
         updated = with_updates(model, reader, transcribing, transcription, stages)
-        scores = {}
-        if learns_task:
-            options = (reading, settings, criterion, seed, settled)
-            task = classification_task(encoded, classes, *options)
-            scores = scores_of_epochs(stages.train("task", reader, task), task)
-        n_learned = n_trainable(reader)
-        reader.lm = updated.merge_and_unload()
-        threshold = None
-        if settings.decision_threshold == "tuned":
-            threshold = chosen_threshold(encoded, classes, reading, criterion, settled)
-            reader.lm.config.decision_threshold = threshold
-        save(reader.lm, tokenizer, model_folder)
-    seconds = time.perf_counter() - started
-    result = FinetuneResult(stages.log, scores, seconds, peak_memory_mb(), threshold, n_learned)
-    return SpeechFinetuning.of(result, reader, encoded)
+        return stages.finish(reader, updated, tokenizer, encoded, classes, reading, learns_task)
 
 
 def encoded_question(

@@ -7,53 +7,57 @@ before they learn the task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.frame_files import FramesById
-from speechlasso.language_model.finetuning import FinetuneResult
+from speechlasso.language_model.classification import (
+    FinetuneResult,
+    Reading,
+    Settled,
+    chosen_threshold,
+    classification_task,
+    scores_of_epochs,
+    training_lengths,
+)
+from speechlasso.language_model.finetuning import save
 from speechlasso.language_model.lora import with_lora
 from speechlasso.language_model.settings import Finetune, LanguageModel, Transcription
 from speechlasso.language_model.speech_adapter import SpeechAdapter, standardisation
 from speechlasso.language_model.speech_reader import SpeechReader
+from speechlasso.training.devices import n_trainable
 from speechlasso.training.loop import Task, train
+from speechlasso.training.settings import CHECKPOINT
 
 
 @dataclass(frozen=True)
-class SpeechFinetuning:
-    result: FinetuneResult
+class SpeechFinetuning(FinetuneResult):
     """Its log has a column `stage` besides: transcription, warm_up, task."""
-    adapter: Mapping[str, torch.Tensor]
-    """Its state."""
+
     layer_weights: list[float]
     """Of the encoder's layers."""
-    mean_length: float
-    """Of the training sequences: words, vectors of speech and special tokens."""
-
-    @classmethod
-    def of(
-        cls, result: FinetuneResult, reader: SpeechReader, encoded: pd.DataFrame
-    ) -> SpeechFinetuning:
-        """What became of a reader that has learned from encoded examples."""
-        lengths = encoded.loc[encoded["split"] == "train", "input_ids"].map(len)
-        state = {name: tensor.cpu() for name, tensor in reader.adapter.state_dict().items()}
-        weights = reader.adapter.layer_weights.tolist()
-        return cls(result, state, weights, float(lengths.mean()))
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Trainings one after the other, and their logs."""
+    """Trainings one after the other, from now on, and their logs; the last one is on the task.
+
+    Attributes are as of `finetuning.finetune`.
+    """
 
     lm: LanguageModel
     settings: Finetune
-    checkpoints: Path
+    criterion: Criterion
     seed: int
+    settled: Settled | None
+    model_folder: Path
+    started: float = field(default_factory=time.perf_counter)
     logs: list[pd.DataFrame] = field(default_factory=list)
 
     def train(self, stage: str, reader: SpeechReader, task: Task, **changes: float) -> pd.DataFrame:
@@ -65,15 +69,47 @@ class Stages:
             weight_decay=self.settings.weight_decay,
             precision=self.lm.precision,
             seed=self.seed,
-            checkpoint_folder=self.checkpoints,
+            checkpoint_folder=self.model_folder / CHECKPOINT,
             title=stage,
         )
         self.logs.append(log.assign(stage=stage))
         return log
 
-    @property
-    def log(self) -> pd.DataFrame:
-        return pd.concat(self.logs, ignore_index=True)
+    def finish(
+        self,
+        reader: SpeechReader,
+        updated: torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        encoded: pd.DataFrame,
+        classes: list[str],
+        reading: Reading,
+        learns_task: bool = True,
+    ) -> SpeechFinetuning:
+        """Learn the task, if asked to, merge the updates, choose the threshold and save all.
+
+        Parameters
+        ----------
+        updated
+            The reader's model with its updates (`with_updates`).
+        encoded, classes, reading
+            As `classification_task` takes them.
+        """
+        options = (self.settings, self.criterion)
+        scores = {}
+        if learns_task:
+            task = classification_task(encoded, classes, reading, *options, self.seed, self.settled)
+            scores = scores_of_epochs(self.train("task", reader, task), task)
+        n_learned = n_trainable(reader)
+        reader.lm = updated.merge_and_unload()
+        threshold = chosen_threshold(encoded, classes, reading, *options, self.settled)
+        save(reader.lm, tokenizer, threshold, self.model_folder)
+        reader.adapter.save(self.model_folder)
+        log = pd.concat(self.logs, ignore_index=True)
+        costs = (self.started, n_learned, training_lengths(encoded))
+        layer_weights = reader.adapter.layer_weights.tolist()
+        return SpeechFinetuning.measured(
+            *costs, log, scores, classes, threshold, layer_weights=layer_weights
+        )
 
 
 def new_reader(

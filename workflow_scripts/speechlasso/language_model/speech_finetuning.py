@@ -5,7 +5,6 @@ The task is learned by low-rank updates, the speech adapter and a classification
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +22,12 @@ from speechlasso.features.frame_files import FramesById
 from speechlasso.language_model.classification import (
     Reading,
     Settled,
-    chosen_threshold,
-    classification_task,
     head_options,
     learned_classes,
     log_p_of_class,
-    scores_of_epochs,
 )
-from speechlasso.language_model.finetuning import FinetuneResult, head_parameters, save
-from speechlasso.language_model.pretrained import (
-    load_model,
-    load_tokenizer,
-    objective,
-)
+from speechlasso.language_model.finetuning import head_parameters
+from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
 from speechlasso.language_model.settings import Finetune, LanguageModel, Transcription
 from speechlasso.language_model.speech_curriculum import (
     SpeechFinetuning,
@@ -46,9 +38,8 @@ from speechlasso.language_model.speech_curriculum import (
 from speechlasso.language_model.speech_reader import PADDED, SpeechReader, encoded_with_speech
 from speechlasso.language_model.transcription import transcription_task, with_body_of
 from speechlasso.training.batching import length_grouped_batches
-from speechlasso.training.devices import computing, n_trainable, peak_memory_mb
+from speechlasso.training.devices import computing
 from speechlasso.training.loop import Batch, Task
-from speechlasso.training.settings import CHECKPOINT
 
 
 def finetune_with_speech(
@@ -67,8 +58,6 @@ def finetune_with_speech(
     settled: Settled | None = None,
 ) -> SpeechFinetuning:
     """Train on the training rows, keep the epoch that is best on the validation rows, save it.
-
-    The adapter itself is returned, not saved.
 
     Parameters
     ----------
@@ -91,7 +80,7 @@ def finetune_with_speech(
     InputError
         If the model cannot be loaded, a split has no rows, or none can be transcribed.
     """
-    started = time.perf_counter()
+    stages = Stages(lm, settings, criterion, seed, settled, model_folder)
     examples = examples[examples["split"].isin(["train", "validation"])]
     classes = learned_classes(examples, settings, settled)
     with computing(threads, seed):
@@ -104,8 +93,6 @@ def finetune_with_speech(
         reader = new_reader(examples, frames, classifier.model, reduction)
         encoded = _encoded(examples, reader, tokenizer, lm.max_length, reads_text)
         reading = _reading(reader, settings)
-        task = classification_task(encoded, classes, reading, settings, criterion, seed, settled)
-        stages = Stages(lm, settings, model_folder / CHECKPOINT, seed)
         transcriber, transcribing = reader, None
         if transcription:
             transcriber, transcribing = _transcriber(
@@ -116,17 +103,7 @@ def finetune_with_speech(
         )
         for parameter in head_parameters(classifier):
             parameter.requires_grad_(True)
-        scores = scores_of_epochs(stages.train("task", reader, task), task)
-        n_learned = n_trainable(reader)
-        reader.lm = updated.merge_and_unload()
-        threshold = None
-        if settings.decision_threshold == "tuned":
-            threshold = chosen_threshold(encoded, classes, reading, criterion, settled)
-            reader.lm.config.decision_threshold = threshold
-        save(reader.lm, tokenizer, model_folder)
-    seconds = time.perf_counter() - started
-    result = FinetuneResult(stages.log, scores, seconds, peak_memory_mb(), threshold, n_learned)
-    return SpeechFinetuning.of(result, reader, encoded)
+        return stages.finish(reader, updated, tokenizer, encoded, classes, reading)
 
 
 def _reading(reader: SpeechReader, settings: Finetune) -> Reading:

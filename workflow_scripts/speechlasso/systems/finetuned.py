@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from speechlasso.evaluation.inner_folds import best_value, mean_scores, record, validation_rows
+from speechlasso.evaluation.inner_folds import best_value, mean_scores, validation_rows
 from speechlasso.files import write_csv
-from speechlasso.language_model.classification import Settled
-from speechlasso.language_model.finetuning import finetune
+from speechlasso.language_model.classification import FinetuneResult, Settled
 from speechlasso.training.processes import in_processes
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
 
 
-def finetune_language_model(
+def learn_task(
+    learn: Callable[..., FinetuneResult],
     examples: pd.DataFrame,
     inputs: Files,
     settings: Any,
     folder: Path,
     threads: int,
     **options: Any,
-) -> dict[str, Any]:
-    """Fine-tune on examples in as many processes as the settings say; what training.json says.
+) -> FinetuneResult:
+    """Learn from examples in as many processes as the settings say, and write the log.
 
     Parameters
     ----------
-    examples, options
-        As `finetuning.finetune` takes them.
+    learn
+        Takes what `finetuning.finetune` takes, and options of its own; saves what it learned.
     inputs, settings, folder, threads
         As `SystemCard` says.
+
+    Returns
+    -------
+    FinetuneResult
+        With the scores that chose, be they of inner folds.
     """
-    criterion, inner_scores = settings.criterion, mean_scores(inputs, settings.criterion)
+    inner_scores = mean_scores(inputs, settings.criterion)
     work = partial(
-        finetune,
+        learn,
         examples,
-        folder,
-        lm=settings.lm,
+        model_folder=folder,
         settings=settings.finetune,
-        criterion=criterion,
-        seed=settings.seed,
+        criterion=settings.criterion,
+        seed=settings.seed or 0,  # what draws nothing has none
         threads=threads,
-        settled=settled_by_inner_folds(examples, inputs, settings, inner_scores),
+        settled=_settled(examples, inputs, settings, inner_scores),
         **options,
     )
     result = in_processes(settings.finetune.processes, work)
     write_csv(folder / "training_log.csv", result.log)
-    return result.told() | record(criterion, inner_scores or result.validation)
+    return replace(result, validation=inner_scores or result.validation)
 
 
-def settled_by_inner_folds(
+def _settled(
     examples: pd.DataFrame, inputs: Files, settings: Any, inner_scores: Mapping[float, float]
 ) -> Settled | None:
     """None where validation rows choose.

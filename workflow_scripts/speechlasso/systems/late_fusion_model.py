@@ -12,7 +12,7 @@ import pandas as pd
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.inner_folds import validation_rows
-from speechlasso.evaluation.scores import predictions_frame
+from speechlasso.evaluation.scores import SIZES, predictions_frame
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.files import read_json, write_json
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MODEL = "weights.json"
 N_STEPS = 20
 """Weights are multiples of one by this many."""
-SIZES = ("n_text_tokens", "n_audio_tokens", "cut")
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:

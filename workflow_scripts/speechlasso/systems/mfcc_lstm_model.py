@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from speechlasso.evaluation.decision import Threshold
-from speechlasso.evaluation.inner_folds import mean_scores, record
 from speechlasso.evaluation.scores import predictions_frame
+from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.frame_files import FrameFiles
 from speechlasso.features.spectral_frames import N_SPECTRAL
-from speechlasso.files import read_json, write_csv, write_json, written_whole
+from speechlasso.files import read_json, write_json
 from speechlasso.language_model.classification import (
+    FinetuneResult,
     Reading,
     Settled,
     chosen_threshold,
@@ -30,20 +30,13 @@ from speechlasso.language_model.classification import (
     log_p_of_class,
     scores_of_epochs,
 )
-from speechlasso.language_model.finetuning import FinetuneResult
 from speechlasso.language_model.settings import Finetune
-from speechlasso.systems.finetuned import settled_by_inner_folds
+from speechlasso.systems.finetuned import learn_task
 from speechlasso.systems.mfcc_lstm import MFCCLSTM
 from speechlasso.training.batching import length_grouped_batches, length_sorted_batches
-from speechlasso.training.devices import (
-    best_device,
-    computing,
-    n_trainable,
-    on_device,
-    peak_memory_mb,
-)
+from speechlasso.training.devices import best_device, computing, n_trainable, on_device
 from speechlasso.training.loop import Batch, train
-from speechlasso.training.processes import in_processes, process_number
+from speechlasso.training.processes import save_tensors
 from speechlasso.training.settings import CHECKPOINT
 from speechlasso.training.standardisation import Standardisation
 
@@ -59,19 +52,16 @@ Frames = Mapping[str, np.ndarray]
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """Train on the training rows; the epoch is chosen as that of `token_lm`."""
-    criterion = settings.criterion
     examples = pd.read_parquet(inputs["token_texts"][0])
-    inner_scores = mean_scores(inputs, criterion)
-    settled = settled_by_inner_folds(examples, inputs, settings, inner_scores)
-    frames = acoustics(inputs)
-    work = partial(train_network, examples, frames, folder, settings, threads, settled)
-    result = in_processes(settings.finetune.processes, work)
-    write_csv(folder / "training_log.csv", result.log)
-    learned = examples.loc[examples["split"] == "train", "id"]
-    return result.told() | {
-        "mean_sequence_length": float(np.mean([len(frames[name]) for name in learned])),
-        **record(criterion, inner_scores or result.validation),
+    options = {"frames": acoustics(inputs), "arm": settings.arm}
+    result = learn_task(train_network, examples, inputs, settings, folder, threads, **options)
+    told = {
+        "arm": settings.arm.model_dump(mode="json"),
+        "classes": result.classes,
+        "decision_threshold": result.decision_threshold,
     }
+    write_json(folder / ARM, told)
+    return result.told(settings.criterion)
 
 
 def open(folder: Path) -> FittedLSTM:
@@ -147,9 +137,13 @@ class BiLSTM(torch.nn.Module):
 
 def train_network(
     examples: pd.DataFrame,
+    model_folder: Path,
+    *,
     frames: Frames,
-    folder: Path,
-    settings: Any,
+    arm: MFCCLSTM,
+    settings: Finetune,
+    criterion: Criterion,
+    seed: int,
     threads: int,
     settled: Settled | None,
 ) -> FinetuneResult:
@@ -159,49 +153,38 @@ def train_network(
     ----------
     examples
         Columns id, label, split; test rows are not looked at.
-    settings
-        A `pipeline.stages.Training` of a `MFCCLSTM`.
-    settled
-        In place of validation rows.
+    model_folder
+        Gets `MODEL`.
+    settings, criterion, seed, threads, settled
+        As of `finetuning.finetune`.
     """
     started = time.perf_counter()
     # So small a network needs no activations twice.
-    finetune = settings.finetune.with_defaults("gradient_checkpointing")
-    criterion = settings.criterion
+    settings = settings.with_defaults("gradient_checkpointing")
     examples = examples[examples["split"].isin(["train", "validation"])]
-    classes = learned_classes(examples, finetune, settled)
+    classes = learned_classes(examples, settings, settled)
     examples = examples.assign(class_index=examples["label"].map(classes.index))
-    with computing(threads, settings.seed):
-        network = BiLSTM.of(settings.arm, len(classes))
-        learned = examples.loc[examples["split"] == "train", "id"]
-        network.standardised.learn(np.concatenate([frames[name] for name in learned]))
-        reading = _reading(network, frames, finetune)
-        task = classification_task(
-            examples, classes, reading, finetune, criterion, settings.seed, settled
-        )
+    with computing(threads, seed):
+        network = BiLSTM.of(arm, len(classes))
+        learned = [frames[name] for name in examples.loc[examples["split"] == "train", "id"]]
+        network.standardised.learn(np.concatenate(learned))
+        reading = _reading(network, frames, settings)
+        task = classification_task(examples, classes, reading, settings, criterion, seed, settled)
         log = train(
             network,
             task,
-            finetune,
-            weight_decay=finetune.weight_decay,
+            settings,
+            weight_decay=settings.weight_decay,
             precision="fp32",
-            seed=settings.seed,
-            checkpoint_folder=folder / CHECKPOINT,
+            seed=seed,
+            checkpoint_folder=model_folder / CHECKPOINT,
             title="finetune",
         )
-        threshold = None
-        if finetune.decision_threshold == "tuned":
-            threshold = chosen_threshold(examples, classes, reading, criterion, settled)
-        if process_number() == 0:
-            _save(network, settings.arm, classes, threshold, folder)
-    return FinetuneResult(
-        log,
-        scores_of_epochs(log, task),
-        time.perf_counter() - started,
-        peak_memory_mb(),
-        threshold,
-        n_trainable(network),
-    )
+        threshold = chosen_threshold(examples, classes, reading, settings, criterion, settled)
+        save_tensors(network.state_dict(), model_folder / MODEL)
+    costs = (started, n_trainable(network), [len(of_clip) for of_clip in learned])
+    scores = scores_of_epochs(log, task)
+    return FinetuneResult.measured(*costs, log, scores, classes, threshold)
 
 
 def acoustics(inputs: Files) -> Frames:
@@ -249,13 +232,3 @@ def _batch(frames: Sequence[np.ndarray]) -> Batch:
     sequences = [torch.from_numpy(of_clip.astype(np.float32)) for of_clip in frames]
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     return {"frames": pad_sequence(sequences, batch_first=True), "lengths": lengths}
-
-
-def _save(
-    network: BiLSTM, arm: MFCCLSTM, classes: list[str], threshold: Threshold | None, folder: Path
-) -> None:
-    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    with written_whole(folder / MODEL) as temporary:
-        save_file(state, temporary)
-    told = {"arm": arm.model_dump(mode="json"), "classes": classes, "decision_threshold": threshold}
-    write_json(folder / ARM, told)

@@ -9,68 +9,57 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import ProcessorMixin
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.evaluation.decision import Threshold
-from speechlasso.evaluation.inner_folds import mean_scores, record
-from speechlasso.evaluation.scores import predictions_frame
-from speechlasso.files import read_json, write_csv, write_json, written_whole
-from speechlasso.language_model.audio_answers import Heard, learn_to_answer
+from speechlasso.evaluation.scores import predictions_frame, sizes_of
+from speechlasso.files import read_json, write_json
+from speechlasso.language_model.audio_answers import UPDATES, Heard, learn_to_answer
 from speechlasso.language_model.audio_language_model import load_audio_model, load_processor
 from speechlasso.language_model.label_choice import Answers, label_probabilities
 from speechlasso.language_model.lora import with_lora, with_updates_of
 from speechlasso.language_model.prompt_encoding import WORDS
 from speechlasso.language_model.settings import LanguageModel, LoRA
-from speechlasso.systems.finetuned import settled_by_inner_folds
+from speechlasso.systems.finetuned import learn_task
 from speechlasso.systems.speech_lm import SpeechLM
 from speechlasso.training.devices import computing
-from speechlasso.training.processes import in_processes
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
 
-ARM, UPDATES = "speech_lm.json", "updates.safetensors"
-SIZES = ("n_text_tokens", "n_audio_tokens", "cut")
+ARM = "speech_lm.json"
 PROMPTS_AT_A_TIME = 32
 """Answers, that is: as many prompts as have so many."""
 
 
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """With training: lora, learn to answer with the label's name; else only what is asked."""
-    arm, criterion = settings.arm, settings.criterion
+    arm = settings.arm
     examples = pd.read_parquet(inputs["token_texts"][0])
-    inner_scores = mean_scores(inputs, criterion)
-    work = partial(
+    result = learn_task(
         learn_to_answer,
         examples,
-        _heard(inputs),
+        inputs,
+        settings,
         folder,
+        threads,
         lm=settings.lm,
+        heard=_heard(inputs),
         model_class=arm.model_class,
         question=partial(arm.question, text=WORDS),
         learns_task=arm.training == "lora",
-        settings=settings.finetune,
-        criterion=criterion,
-        seed=settings.seed or 0,  # what draws nothing has none
-        threads=threads,
-        settled=settled_by_inner_folds(examples, inputs, settings, inner_scores),
     )
-    learned = in_processes(settings.finetune.processes, work)
-    result = learned.result
-    write_csv(folder / "training_log.csv", result.log)
-    with written_whole(folder / UPDATES) as temporary:
-        save_file(learned.updates, temporary)
     told = {
         "arm": arm.model_dump(mode="json"),
         "lm": settings.lm.model_dump(mode="json"),
         "lora": settings.finetune.lora.model_dump(mode="json"),
-        "classes": learned.classes,
+        "classes": result.classes,
         "decision_threshold": result.decision_threshold,
     }
     write_json(folder / ARM, told)
-    return result.told() | record(criterion, inner_scores or result.validation)
+    return result.told(settings.criterion)
 
 
 def open(folder: Path) -> FittedSpeechLM:
@@ -103,10 +92,8 @@ class FittedSpeechLM:
             probabilities = label_probabilities(
                 reader, asked, reader.inputs, answers, PROMPTS_AT_A_TIME, show_progress=True
             )
-        sizes = {name: asked[name].to_numpy() for name in SIZES}
-        return predictions_frame(
-            rows, probabilities, self.classes, threshold=self.threshold, **sizes
-        )
+        decided = {"threshold": self.threshold, **sizes_of(asked)}
+        return predictions_frame(rows, probabilities, self.classes, **decided)
 
 
 def _heard(inputs: Files) -> Heard:

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from speechlasso.features.frame_files import FrameFiles
 from speechlasso.features.pooling import pooled_frames
 from speechlasso.files import read_json, write_json
 from speechlasso.language_model.feature_branch import FEATURES, FeatureBranch
-from speechlasso.language_model.finetuning import BRANCH
+from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
-from speechlasso.systems.finetuned import finetune_language_model
+from speechlasso.systems.finetuned import learn_task
 from speechlasso.systems.text_ssl import TextSSL
-from speechlasso.training.devices import best_device
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -28,18 +26,16 @@ ARM = "text_ssl.json"
 def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, Any]:
     """Fine-tune on words and pooled frames; the epoch is chosen as that of `token_lm`."""
     examples = read_examples(inputs, settings.arm)
-    projection_size = settings.arm.projection_size
-    told = finetune_language_model(
-        examples, inputs, settings, folder, threads, projection_size=projection_size
-    )
+    options = {"lm": settings.lm, "projection_size": settings.arm.projection_size}
+    result = learn_task(finetune, examples, inputs, settings, folder, threads, **options)
     write_json(folder / ARM, settings.arm.model_dump(mode="json"))
-    return told
+    return result.told(settings.criterion)
 
 
 def open(folder: Path) -> FittedTextSSL:
-    branch = FeatureBranch.of_state(load_file(folder / BRANCH)).to(best_device()).eval()
     arm = TextSSL.model_validate(read_json(folder / ARM))
-    return FittedTextSSL(arm, replace(Classifier.open(folder), branch=branch))
+    classifier = replace(Classifier.open(folder), branch=FeatureBranch.open(folder))
+    return FittedTextSSL(arm, classifier)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens
 from speechlasso.language_model.token_text import scheduled
-from speechlasso.systems.finetuned import finetune_language_model
+from speechlasso.systems.finetuned import learn_task
 
 if TYPE_CHECKING:
     from speechlasso.systems.cards import Files
@@ -22,9 +23,9 @@ def fit(inputs: Files, settings: Any, folder: Path, threads: int) -> dict[str, A
     examples = pd.read_parquet(inputs["token_texts"][0])
     if "examples" in inputs:
         examples = scheduled(examples, pd.read_parquet(inputs["examples"][0]))
-    return finetune_language_model(
-        examples, inputs, settings, folder, threads, new_tokens=_new_tokens(inputs)
-    )
+    options = {"lm": settings.lm, "new_tokens": _new_tokens(inputs)}
+    result = learn_task(finetune, examples, inputs, settings, folder, threads, **options)
+    return result.told(settings.criterion)
 
 
 def _new_tokens(inputs: Files) -> NewTokens | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import pickle
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 from speechlasso.errors import InputError
+from speechlasso.files import written_whole
 
 Result = TypeVar("Result")
 
@@ -72,6 +74,14 @@ def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     if n_processes() > 1:
         dist.all_reduce(tensor)
     return tensor
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors as safetensors, in the first process alone."""
+    on_processor = {name: tensor.cpu() for name, tensor in tensors.items()}
+    if process_number() == 0:
+        with written_whole(path) as temporary:
+            save_file(on_processor, temporary)
 
 
 def _connected(work: Callable[[], Result], path: Path) -> None:
