@@ -7,8 +7,10 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+import pytest
 from tests.unit.tiny_models import WORDS, save_any, save_bert
 
+from speechlasso.evaluation.scores import classification_scores
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.features.frame_files import FrameKind, write_frames
 from speechlasso.language_model.settings import Finetune, LanguageModel
@@ -16,6 +18,7 @@ from speechlasso.pipeline.stages import FinetuneLM
 from speechlasso.systems.learned import Learned
 from speechlasso.systems.settings import SystemOfVectors
 
+PROBABILITIES = ["p_calm", "p_loud"]
 KIND = FrameKind([0, 2], 50.0, {})
 FRAMES_OF_WORD = 4
 SPLITS = ("train", "train", "validation", "test")
@@ -84,3 +87,15 @@ def training(
     tuned = made.finetune_as_read(Finetune(**usual | (finetune or {})))
     criterion = Criterion(metric="macro_f1", positive_label="loud")
     return FinetuneLM(arm=made, lm=lm, finetune=tuned, criterion=criterion, seed=1)
+
+
+def best_epoch(log: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
+    """Of a log of the task, whose scores have to be those of what the saved model predicts."""
+    validation = found[found["split"] == "validation"]
+    labels = (validation["label"] == "loud").to_numpy().astype(int)
+    probabilities = validation[PROBABILITIES].to_numpy()
+    scores = classification_scores(labels, probabilities, ["calm", "loud"], "loud")
+    best = log[log["best"]].iloc[0]
+    assert best["macro_f1"] == pytest.approx(scores["macro_f1"]) == log["macro_f1"].max()
+    assert best["loss"] == pytest.approx(scores["loss"], rel=1e-3)
+    return best

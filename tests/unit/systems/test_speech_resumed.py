@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.unit.spoken_words import made_frames, made_inputs, made_rows, tiny_lm, training
+from tests.unit.spoken_words import tiny_lm, training
 from tests.unit.tiny_models import save_chat
 from transformers import LlamaConfig
 
@@ -19,12 +19,6 @@ from speechlasso.training import loop
 STAGES = ["transcription", "warm_up", "task"]
 EPOCHS, STEPS = 3, 2
 SAVED = ("model.safetensors", "adapter.safetensors", "config.json")
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    rows = made_rows(32)
-    return made_inputs(tmp_path_factory.mktemp("inputs"), rows, made_frames(rows))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +38,7 @@ def fit(inputs, folder: Path, models, name: str, **finetune):
         system, module = SmallSpeechLM, small_speech_lm_model
         arm |= {"training": "lora", "inputs": ["audio"], "prompt": "{labels}?"}
     # Some dropout, which is drawn.
-    how = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 8, "lora": {"rank": 4}} | finetune
+    how = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 12, "lora": {"rank": 4}} | finetune
     module.fit(inputs, training(models[name], how, system, **arm), folder, threads=1)
     return pd.read_csv(folder / "training_log.csv")
 
