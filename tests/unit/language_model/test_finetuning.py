@@ -18,7 +18,7 @@ from speechlasso.language_model.classification import (
     classification_loss,
     log_p_of_class,
 )
-from speechlasso.language_model.prediction import predict
+from speechlasso.language_model.prediction import Classifier, predict
 from speechlasso.language_model.settings import Adapt
 from speechlasso.language_model.token_rows import NewTokens, TokenRows
 from speechlasso.language_model.token_text import new_token_names, token_text
@@ -347,12 +347,16 @@ def test_a_threshold_for_three_classes_is_refused(tmp_path, examples, language_m
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("method", ["head", "lora"])
 def test_a_classifier_can_be_tuned_again(tmp_path, few, language_models, method, n_classes):
-    texts = few.assign(audio_tokens=None)
-    tuned(texts, tmp_path / "first", language_models["bert"], n_audio_tokens=None, epochs=1)
-    lm = language_models["bert"].model_copy(update={"name": str(tmp_path / "first")})
+    """Which leaves its first threshold behind."""
+    texts, options = few.assign(audio_tokens=None), {"n_audio_tokens": None, "epochs": 1}
+    bert = language_models["bert"]
+    tuned(texts, tmp_path / "first", bert, decision_threshold="tuned", **options)
+    lm = bert.model_copy(update={"name": str(tmp_path / "first")})
     if n_classes == 3:
         texts["label"] = texts["label"].where(texts.index % 4 > 0, "shouted")
-    tuned(texts, tmp_path / "again", lm, n_audio_tokens=None, method=method, epochs=1)
+    result = tuned(texts, tmp_path / "again", lm, method=method, **options)
+    assert result.decision_threshold is None
+    assert Classifier.open(tmp_path / "again").threshold is None
     first, again = (
         load_file(tmp_path / name / "model.safetensors")["classifier.weight"]
         for name in ("first", "again")

@@ -165,6 +165,8 @@ def save(
     """Write what `prediction.Classifier` opens."""
     if threshold:
         classifier.config.decision_threshold = threshold
+    elif hasattr(classifier.config, "decision_threshold"):
+        del classifier.config.decision_threshold  # of the classifier that it was before
     classifier.config.vocabulary_sha256 = vocabulary_digest(tokenizer)
     if process_number() == 0:
         classifier.save_pretrained(model_folder)
