@@ -50,14 +50,6 @@ def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path)
     assert "a table that holds 1 of the 30 test rows, without their labels" in card
 
 
-def test_adapting_to_test_rows_is_told_in_the_report(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "copy")
-    experiment = "experiment={arms: [lasso], name: seen}"
-    workspace.run(*TINY, "--config", experiment, "adapt={splits: [train, test]}")
-    report = workspace.folder / "results/experiments/seen/report.html"
-    assert "Transductive: in lasso the language model" in report.read_text()
-
-
 def test_a_table_of_text_alone_runs_without_any_audio(workspace):
     splits = ["train"] * 24 + ["val"] * 6 + ["test"] * 6
     texts = ["yes it is", "no it is not"] * 18

@@ -58,16 +58,17 @@ def test_speech_of_another_language_and_a_part_of_the_target_s(workspace):
     config = {
         "experiment": {"name": "lingual", "arms": ["across"]},
         "dataset": {"demo": {"second_language": "de"}},
-        "finetune": {"epochs": 2, "schedule": schedule},
+        "finetune": {"schedule": schedule},
         "arms": {"across": {"select": "all", "adapt": False}},
     }
-    workspace.run("--configfile", "tiny.yaml", workspace.write("lingual.yaml", config))
+    options = ("--configfile", "tiny.yaml", workspace.write("lingual.yaml", config))
+    workspace.run(*options, "--until", "schedule_examples")
 
-    table = workspace.folder / "results/experiments/lingual/index.tsv"
-    folders = pd.read_csv(table, sep="\t").set_index("arm").loc["across"]
-    (manifest,) = workspace.folder.glob("results/manifest/*/manifest.parquet")
-    language = pd.read_parquet(manifest).set_index("id")["language"]
-    examples = pd.read_parquet(workspace.folder / folders["examples"] / "examples.parquet")
+    (manifest, folds, examples) = (
+        pd.read_parquet(next(workspace.folder.glob(f"results/*/*/{name}.parquet")))
+        for name in ("manifest", "folds", "examples")
+    )
+    language = manifest.set_index("id")["language"]
     examples["language"] = examples["id"].map(language)
     assert examples.value_counts(["phase", "speech", "language"]).to_dict() == {
         (0, False, "en"): 15,
@@ -75,9 +76,5 @@ def test_speech_of_another_language_and_a_part_of_the_target_s(workspace):
         (1, True, "en"): 15,
         (1, True, "de"): 15,
     }
-    log = pd.read_csv(workspace.folder / folders["training"] / "training_log.csv")
-    assert list(log["epoch"]) == [1, 2]
-    predictions = pd.read_parquet(workspace.folder / folders["predictions"] / "predictions.parquet")
-    predictions = predictions[predictions["split"] != "train"]
-    assert set(language[predictions["id"]]) == {"de"}, "others speak the target language"
-    assert (predictions["n_audio_tokens"] > 0).mean() > 0.9
+    others = folds[folds["split"] != "train"]
+    assert set(language[others["id"]]) == {"de"}, "they speak the target language"
