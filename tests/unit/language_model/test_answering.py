@@ -88,8 +88,9 @@ def test_answers_come_from_the_words_alone(answers, examples, lm, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
-    answers, examples, lm, tmp_path, monkeypatch
+    answers, examples, lm, tmp_path, monkeypatch, caplog
 ):
+    """What is damaged of its answers is given again."""
     decode, done = answering._Answerer.answers, []
 
     def stopped(self, prompts):
@@ -101,12 +102,17 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     monkeypatch.setattr(answering._Answerer, "answers", stopped)
     with pytest.raises(KeyboardInterrupt):
         answered(examples, lm, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3
+    cut, turned, _ = sorted(tmp_path.iterdir())
+    cut.write_bytes(cut.read_bytes()[:-9])
+    written = turned.read_text()
+    turned.write_text(written.replace("false", "true") if "false" in written else "{}")
     done.clear()
     monkeypatch.setattr(answering._Answerer, "answers", lambda *a: done.append(1) or decode(*a))
     resumed = answered(examples, lm, tmp_path)
     n_batches = len(list(tmp_path.iterdir()))
-    assert len(done) == n_batches - 3 > 0
+    assert len(done) == n_batches - 1 > 2
+    told = [record.args[0] for record in caplog.records if "damaged" in record.msg]
+    assert sorted(told) == [cut, turned] and turned.read_text() == written
     resumed.to_parquet(tmp_path / "resumed.parquet")
     answers.to_parquet(tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()

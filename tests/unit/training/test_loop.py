@@ -10,6 +10,7 @@ from speechlasso.training.batching import (
     model_inputs,
     split_batch,
 )
+from speechlasso.training.checkpoint_file import open_checkpoint
 from speechlasso.training.devices import autocast, computing
 from speechlasso.training.loop import Task, train
 from speechlasso.training.settings import Training
@@ -148,6 +149,29 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path, monkeypatch):
     _, log = run(regression(), tmp_path / "cut", settings=other)
     _, expected = run(regression(), tmp_path / "whole", settings=other)
     assert log["error"].equals(expected["error"])
+
+
+def test_a_damaged_checkpoint_is_not_taken_up(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(regression(stop_in_epoch=4), tmp_path)
+    path = tmp_path / "test.safetensors"
+    whole, rng = path.read_bytes(), np.random.default_rng(3)
+    cut = [whole[:length] for length in (0, 7, 100, len(whole) - 1)]
+    turned = [bytearray(whole) for _ in range(60)]
+    for copy, bit in zip(turned, rng.integers(8 * len(whole), size=60), strict=True):
+        copy[bit // 8] ^= 1 << bit % 8
+    assert open_checkpoint(path) is not None
+    for damaged in (*cut, *turned):
+        path.write_bytes(damaged)
+        assert open_checkpoint(path) is None
+    expected, expected_log = run(regression(), tmp_path / "whole")
+    caplog.clear()
+    found, log = run(regression(), tmp_path)
+    assert torch.equal(weights(found), weights(expected))
+    assert log["error"].equals(expected_log["error"])
+    (warning,) = [record.getMessage() for record in caplog.records if "damaged" in record.msg]
+    assert warning == f"{path} is damaged (it is not what was written): starting afresh"
 
 
 def test_short_runs_write_no_checkpoint(tmp_path):

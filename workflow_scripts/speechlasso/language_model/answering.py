@@ -7,6 +7,7 @@ answers about the words is what it then learns to answer about the speech.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from transformers import (
 )
 
 from speechlasso.errors import InputError
-from speechlasso.files import read_json, write_json
+from speechlasso.files import write_json
 from speechlasso.language_model.chat_prompt import ChatPrompts
 from speechlasso.language_model.encoding import PlainText
 from speechlasso.language_model.instructions import UNRELATED, Instructions, questions
@@ -138,10 +139,31 @@ def _answered(
         ids = [prompts[position] for position in batch]
         digest = hashlib.sha256(repr([list(map(int, prompt)) for prompt in ids]).encode())
         path = folder / f"{digest.hexdigest()[:16]}.json"
-        if not path.is_file():
-            write_json(path, answerer.answers(ids))
-        found |= zip(batch, map(tuple, read_json(path)), strict=True)
+        answers = _answers_before(path)
+        if answers is None:
+            answers = answerer.answers(ids)
+            write_json(path, {"answers": answers, "sha256": _digest(answers)})
+        found |= zip(batch, map(tuple, answers), strict=True)
     return [found[position] for position in range(len(prompts))]
+
+
+def _answers_before(path: Path) -> list[tuple[str, bool]] | None:
+    """Those of a batch that was done before the job was stopped; None where there are no whole
+    ones."""
+    if not path.is_file():
+        return None
+    try:
+        done = json.loads(path.read_bytes())
+        if done["sha256"] == _digest(done["answers"]):
+            return done["answers"]
+    except (ValueError, TypeError, KeyError):
+        pass
+    logger.warning("%s is damaged: its prompts are answered again", path)
+    return None
+
+
+def _digest(answers: list[tuple[str, bool]]) -> str:
+    return hashlib.sha256(json.dumps(answers).encode()).hexdigest()
 
 
 class _Answerer:

@@ -23,14 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
 from speechlasso.errors import InputError
-from speechlasso.files import written_whole
 from speechlasso.training.batching import split_batch
+from speechlasso.training.checkpoint_file import open_checkpoint, write_checkpoint
 from speechlasso.training.devices import Precision, autocast, on_device, to_best_device
 from speechlasso.training.processes import (
     n_processes,
@@ -309,18 +307,17 @@ class Checkpoint:
             tensors[f"best/{name}"] = run.best[name]
             for moment, value in run.optimizer.state[weight].items():
                 tensors[f"{moment}/{name}"] = value
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        metadata = {"progress": json.dumps(vars(run.progress)), "fingerprint": run.fingerprint}
-        with written_whole(self.path) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
+        facts = {"progress": json.dumps(vars(run.progress)), "fingerprint": run.fingerprint}
+        write_checkpoint(self.path, tensors, facts)
         self.last_saved = time.monotonic()
 
     @torch.no_grad()
     def restore(self, run: _Run) -> None:
-        """Set a run back to where its checkpoint stands; without one, leave it as it is."""
-        if not self.path.is_file():
+        """Set a run back to where its checkpoint stands; without a whole one, leave it as it is."""
+        opened = open_checkpoint(self.path)
+        if opened is None:
             return
-        with safe_open(self.path, framework="pt") as file:
+        with opened as file:
             if file.metadata()["fingerprint"] != run.fingerprint:
                 logger.info("%s is of other data or settings: starting afresh", self.path)
                 return
