@@ -23,7 +23,7 @@ FLOORS = [
     {"data"},
     {"audio", "lasso", "training", "evaluation"},
     {"hub", "registry", "packaged_models"},
-    {"section", "digests", "pages"},
+    {"section", "digests", "integrity", "pages"},
     {"files", "figures"},
     {"errors", "__init__"},
 ]

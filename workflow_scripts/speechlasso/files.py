@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechlasso.errors import refused_by_disk
+from speechlasso.errors import InputError, refused_by_disk
 
 _STDOUT = 1
 
@@ -145,7 +145,53 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read what `write_json` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    text = Path(path).read_bytes()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """Read what `write_parquet` wrote, where no job sees to it that files are whole.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    Path(path).stat()  # whether there is one
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise refused_by_disk(error, path) or _damaged(path, error) from error
+
+
+def _damaged(path: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: damaged, it cannot be read ({error}). Make it again, with the options of your "
+        f"run: {made_again_by([path])}"
+    )
+
+
+def made_again_by(paths: Iterable[str | Path]) -> str:
+    """The command that has the workflow make results again, and all that was made of them."""
+    targets = dict.fromkeys(_from_results(Path(path)) for path in paths)
+    return f"snakemake --cores all --forcerun {' '.join(targets)}"
+
+
+def _from_results(path: Path) -> str:
+    """As Snakemake knows a result, wherever its project lies."""
+    parts = path.parts
+    start = len(parts) - 1 - parts[::-1].index("results") if "results" in parts else 0
+    return Path(*parts[start:]).as_posix()
 
 
 def write_parquet(path: str | Path, frame: pd.DataFrame) -> None:

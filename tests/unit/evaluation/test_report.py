@@ -8,11 +8,11 @@ import runpy
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from rule_jobs import rule_job
 from sklearn.metrics import f1_score
 
 from speechlasso.evaluation import report
@@ -117,7 +117,7 @@ def written(tmp_path, monkeypatch):
             write_json(f"{folders['training']}/training.json", {"train_seconds": 1.0})
             index.append({**run, **folders})
     names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
-    tables = SimpleNamespace(**names, index="tables/index.tsv", report="tables/report.html")
+    tables = names | {"index": "tables/index.tsv", "report": "tables/report.html"}
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
     params |= {"overlap_files": {}, "anchor_bias_files": {}}
@@ -127,12 +127,7 @@ def written(tmp_path, monkeypatch):
 
 
 def run_script(rule, tables, params):
-    class Parameters(dict):
-        __getattr__ = dict.__getitem__
-
-    snakemake = SimpleNamespace(
-        rule=rule, input=tables, output=tables, params=Parameters(params), log=[f"{rule}.log"]
-    )
+    snakemake = rule_job(rule, inputs=tables, outputs=tables, params=params)
     runpy.run_path(str(SCRIPTS / f"{rule}.py"), {"snakemake": snakemake})
 
 

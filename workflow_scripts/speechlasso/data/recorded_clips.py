@@ -11,7 +11,7 @@ import pandas as pd
 
 from speechlasso.digests import UNSETTLED, FileStatus, Fingerprint, file_status, fingerprint
 from speechlasso.errors import InputError
-from speechlasso.files import write_parquet
+from speechlasso.files import read_parquet, write_parquet
 
 CLIPS = "clips.parquet"
 _COLUMNS = ["clip", "sha256", *FileStatus._fields]
@@ -26,7 +26,8 @@ class RecordedClips:
 
     @classmethod
     def read(cls, path: str | Path) -> RecordedClips:
-        rows = zip(*(pd.read_parquet(path)[column].tolist() for column in _COLUMNS), strict=True)
+        table = read_parquet(path)
+        rows = zip(*(table[column].tolist() for column in _COLUMNS), strict=True)
         return cls(
             {
                 clip: Fingerprint(digest, FileStatus(*status)) if isinstance(digest, str) else None

@@ -12,7 +12,8 @@ from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.inner_folds import is_inner, validation_rows
-from speechlasso.files import read_json
+from speechlasso.files import read_json, read_parquet
+from speechlasso.integrity import require_intact
 
 
 def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
@@ -30,7 +31,7 @@ def read_predictions(run: Mapping[str, Any], root: Path) -> pd.DataFrame:
     InputError
         If they are not there any more.
     """
-    return pd.read_parquet(_existing(root, run["predictions"], "predictions.parquet"))
+    return read_parquet(_existing(root, run["predictions"], "predictions.parquet"))
 
 
 def read_inner_validation(run: Mapping[str, Any], root: Path) -> pd.DataFrame | None:
@@ -61,7 +62,7 @@ def modules_of_metrics(run: Mapping[str, Any], root: Path) -> list[str]:
 
 def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
     """The group of each utterance of the run's manifest, by id; None where groups are not known."""
-    manifest = pd.read_parquet(_existing(root, run["manifest"], "manifest.parquet"))
+    manifest = read_parquet(_existing(root, run["manifest"], "manifest.parquet"))
     return manifest.set_index("id")["group"] if "group" in manifest else None
 
 
@@ -109,4 +110,5 @@ def _existing(root: Path, folder: str, name: str) -> Path:
     if not path.is_file():
         again = how_to_make(f"{folder}/{name}")
         raise InputError(f"{path}: no such file; to make it again, in {root.resolve()}: {again}")
+    require_intact([path])
     return path

@@ -17,8 +17,10 @@ from speechlasso.errors import InputError, refused_by_disk
 from speechlasso.experiment.load import merged
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_json
+from speechlasso.integrity import RECORD, record, require_intact, unreadable
 from speechlasso.pipeline.provenance import environment
 from speechlasso.pipeline.stages import STAGES, Stage
+from speechlasso.pipeline.variants import RESULTS
 from speechlasso.training.settings import CHECKPOINT
 
 logger = logging.getLogger(__name__)
@@ -29,8 +31,9 @@ def job(snakemake: Any) -> Iterator[Any]:
     """Run a rule script's body.
 
     Messages, progress bars and tracebacks go to the rule's log. An `InputError`, and what a disk
-    refused, show their message alone and end the job with exit code 1. When the body ends well,
-    spec.json is written last, and a checkpoint is of no more use.
+    refused, show their message alone and end the job with exit code 1; so does a result that
+    another job wrote and that holds something else by now. When the body ends well, spec.json is
+    written last, with digests of what the job wrote, and a checkpoint is of no more use.
 
     Yields
     ------
@@ -41,19 +44,22 @@ def job(snakemake: Any) -> Iterator[Any]:
     settings = _settings(spec, snakemake.params.get("computation")) if spec else None
     with _logged(snakemake.log[0]):
         started = time.perf_counter()
+        results = list(_results_read(snakemake))
         try:
+            require_intact(results)
             files = _DataFiles(spec, settings)
             files.require_unchanged()
             yield settings
             files.require_unchanged()
             if spec:
-                write_json(snakemake.output.spec, _full_spec(spec, settings))
+                digests = record(snakemake.output, snakemake.output.spec)
+                write_json(snakemake.output.spec, _full_spec(spec, settings) | {RECORD: digests})
         except InputError as error:
             logger.error("%s", error)
             sys.exit(1)
         except Exception as error:
-            if refused := refused_by_disk(error):
-                logger.error("%s", refused)
+            if told := refused_by_disk(error) or unreadable(results):
+                logger.error("%s", told)
             else:
                 logger.exception("%s failed", snakemake.rule)
             sys.exit(1)
@@ -80,6 +86,22 @@ def _logged(log: str) -> Iterator[None]:
         )
         logging.captureWarnings(True)
         yield
+
+
+def _results_read(snakemake: Any) -> Iterator[str | Path]:
+    """The results among its inputs, and a model's folder: more is read of it than its card lists.
+
+    Of shards that are divided as the job's own work only its own: if each of many jobs read all of
+    them, that would take longer than the jobs.
+    """
+    mine = snakemake.wildcards.get("shard"), snakemake.wildcards.get("n_shards")
+    for path in snakemake.input:
+        shard, _, n_shards = Path(path).name.partition(".")[0].partition("-of-")
+        is_of_other_job = n_shards == mine[1] and shard != f"shard-{mine[0]}"
+        if Path(path).parts[0] == RESULTS and not is_of_other_job:
+            yield path
+    for path in snakemake.input.get("training", []):
+        yield Path(path).parent
 
 
 class _DataFiles:

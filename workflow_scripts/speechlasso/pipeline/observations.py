@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from speechlasso.data.recorded_clips import CLIPS, RecordedClips, digest_of_clips, is_the_users
 from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
-from speechlasso.files import read_json, write_json
+from speechlasso.files import made_again_by, read_json, write_json
+from speechlasso.integrity import require_intact
 from speechlasso.pipeline.stages import Manifest
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Observations:
         path = Path(manifest.folder, CLIPS)
         if not path.is_file():
             return None
+        require_intact([path], f"Remove it, then {made_again_by([path])}")
         recorded = RecordedClips.read(path)
         known = {clip: mark for clip, mark in recorded.fingerprints.items() if mark}
         before = recorded.digests

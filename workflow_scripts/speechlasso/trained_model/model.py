@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from speechlasso.errors import InputError
-from speechlasso.files import read_json
+from speechlasso.files import made_again_by, read_json
+from speechlasso.integrity import SPEC, require_intact
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.trained_model.recipe import SELECTION, SPEECH_TOKENIZER, Recipe
 from speechlasso.trained_model.utterances import read_utterances, single_utterance
@@ -43,7 +44,8 @@ class TrainedModel:
     Raises
     ------
     InputError
-        If the folder holds no such model, or the speech tokenizer's files are missing or others.
+        If the folder holds no such model or one whose files are damaged, or the speech tokenizer's
+        files are missing or others.
     """
 
     def __init__(
@@ -54,6 +56,12 @@ class TrainedModel:
         threads: int = 1,
     ) -> None:
         self.folder, self.threads = Path(folder), threads
+        require_intact(
+            [folder],
+            "Copy the folder again from where it was made. If it is damaged there as well: "
+            f"{made_again_by([f'results/finetune/{self.folder.resolve().name}/{SPEC}'])}. If you "
+            f"changed files on purpose, remove {SPEC} from the folder.",
+        )
         self.recipe = Recipe.read(folder)
         if self.recipe.reads_audio and self.recipe.tokenizer is None:
             raise InputError(

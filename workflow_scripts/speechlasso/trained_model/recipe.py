@@ -89,7 +89,7 @@ class Recipe(Section):
                 "of results/finetune/ (results/experiments/NAME/index.tsv names that of each run)"
             )
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes()
             cls._use(_OfOthers.model_validate_json(text).plugins)
             return cls.model_validate_json(text)
         except ValidationError as error:
