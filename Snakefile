@@ -28,7 +28,7 @@ rule all:
 
 
 onstart:
-    PLAN.observations.write(OBSERVED)
+    write_observations()
 
 
 onsuccess:

@@ -40,6 +40,14 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
+def write_observations():
+    """For the jobs of a cluster."""
+    try:
+        PLAN.observations.write(OBSERVED)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def one_of(stage, is_meant=lambda variant: True):
     """A wildcard constraint: the planned keys of a stage, or of some of its variants, and nothing else."""
     keys = [key for key, variant in PLAN.variants[stage].items() if is_meant(variant)]

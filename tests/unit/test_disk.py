@@ -190,3 +190,11 @@ def test_a_folder_is_no_output(tmp_path, capsys):
         files.write_text_where_named(tmp_path, "a,b\n")
     assert main(["plan", "--configfile", str(tmp_path)]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_cache_of_the_hub_that_cannot_be_written_is_told_with_its_setting():
+    from speechlasso.hub import readable_errors
+
+    refused = pytest.raises(InputError, match=r"hub/x: may not be read or written .*\n.*HF_HOME")
+    with refused, readable_errors("lm.name", "owner/model"):
+        raise PermissionError(errno.EACCES, "Permission denied", "hub/x")
