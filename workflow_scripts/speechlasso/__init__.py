@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,11 @@ __version__ = "0.1.0"
 
 
 def load(
-    folder: str | Path, *, tokenizer: Mapping[str, str] | None = None, threads: int = 1
+    folder: str | Path,
+    *,
+    tokenizer: Mapping[str, str] | None = None,
+    threads: int = 1,
+    plugins: Collection[str] = (),
 ) -> TrainedModel:
     """Open a trained model, a folder of results/finetune/, to predict with; see `TrainedModel`.
 
@@ -22,4 +26,4 @@ def load(
     """
     from speechlasso.trained_model.model import TrainedModel
 
-    return TrainedModel(folder, tokenizer=tokenizer, threads=threads)
+    return TrainedModel(folder, tokenizer=tokenizer, threads=threads, plugins=plugins)

@@ -111,6 +111,13 @@ def _add_utterances(parser: argparse.ArgumentParser) -> None:
         "in training: checkpoint=FILE, config=FILE or model=FOLDER",
     )
     parser.add_argument(
+        "--plugin",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this module, which a speech tokenizer of your own comes from; may be repeated",
+    )
+    parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)"
     )
 
@@ -176,7 +183,7 @@ def _model_and_utterances(
     if options.threads < 1:
         raise InputError(f"--threads {options.threads}: expected at least 1")
     places = _pairs("--tokenizer", options.tokenizer)
-    model = TrainedModel(folder, tokenizer=places, threads=options.threads)
+    model = TrainedModel(folder, tokenizer=places, threads=options.threads, plugins=options.plugin)
     of_tables = [options.column, options.id, options.audio_root, options.audio_separator]
     if not options.manifest and any(of_tables):
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,8 @@ class TrainedModel:
         "config": path} or {"model": folder}.
     threads
         Processor threads to compute with.
+    plugins
+        Modules to import that a speech tokenizer from outside this project comes from.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class TrainedModel:
         *,
         tokenizer: Mapping[str, str] | None = None,
         threads: int = 1,
+        plugins: Collection[str] = (),
     ) -> None:
         self.folder, self.threads = Path(folder), threads
         require_intact(
@@ -62,7 +65,7 @@ class TrainedModel:
             f"{made_again_by([f'results/finetune/{self.folder.resolve().name}/{SPEC}'])}. If you "
             f"changed files on purpose, remove {SPEC} from the folder.",
         )
-        self.recipe = Recipe.read(folder)
+        self.recipe = Recipe.read(folder, plugins)
         if self.recipe.reads_audio and self.recipe.tokenizer is None:
             raise InputError(
                 f"{folder}: this model reads frames of a speech encoder, but new clips are turned "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ from speechlasso.errors import InputError
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import sha256, write_json, written_whole
 from speechlasso.section import Section
-from speechlasso.tokenizers.cards import Tokenizer
+from speechlasso.tokenizers.cards import TOKENIZERS, Tokenizer
 from speechlasso.tokenizers.settings import TokenizerMethod
 
 RECIPE = "speechlasso.json"
@@ -24,10 +24,26 @@ PLACES = ("checkpoint", "config", "model")
 """Settings that say where files of a speech tokenizer lie."""
 
 
+class _Method(BaseModel):
+    method: str
+
+
 class _OfOthers(BaseModel):
     """What is read of a recipe first."""
 
+    tokenizer: _Method | None = None
     plugins: list[str] = []
+
+    def require_known(self, path: Path, imported: Collection[str]) -> None:
+        """See that the tokenizer is known by now, of whatever module."""
+        others = [name for name in self.plugins if name not in imported]
+        if others and self.tokenizer and self.tokenizer.method not in TOKENIZERS:
+            raise InputError(
+                f"{path}: the speech tokenizer {self.tokenizer.method!r} comes from modules that "
+                f"the model names, {', '.join(others)}, and nothing is imported because a model "
+                "names it. If you know what is in them: "
+                f"{' '.join(f'--plugin {name}' for name in others)} (in Python: plugins={others})"
+            )
 
 
 class Recipe(Section):
@@ -67,20 +83,27 @@ class Recipe(Section):
         )
 
     @classmethod
-    def _use(cls, plugins: list[str]) -> None:
+    def _use(cls, plugins: Iterable[str]) -> None:
         """Let the recipe know the tokenizers of these modules."""
         if plugins:
             use_plugins(plugins)
             cls.model_rebuild(force=True)
 
     @classmethod
-    def read(cls, folder: str | Path) -> Recipe:
+    def read(cls, folder: str | Path, plugins: Collection[str] = ()) -> Recipe:
         """Read the recipe in a model folder.
+
+        Parameters
+        ----------
+        plugins
+            Modules to import first. Those that the recipe names are not: the folder may be from
+            anyone.
 
         Raises
         ------
         InputError
-            If there is none, or it is of another format.
+            If there is none, it is of another format, or its tokenizer is of a module that is not
+            imported.
         """
         path = Path(folder, RECIPE)
         if not path.is_file():
@@ -90,7 +113,8 @@ class Recipe(Section):
             )
         try:
             text = path.read_bytes()
-            cls._use(_OfOthers.model_validate_json(text).plugins)
+            cls._use(plugins)
+            _OfOthers.model_validate_json(text).require_known(path, plugins)
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise InputError.listing(
