@@ -58,7 +58,7 @@ class Workspace:
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; stdout and stderr in `stdout`."""
-        return subprocess.run(
+        finished = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env=ENVIRONMENT | environment,
@@ -66,6 +66,8 @@ class Workspace:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        assert TOKEN not in finished.stdout
+        return finished
 
     def run(self, *arguments: str, **environment: str) -> str:
         finished = self.snakemake(*arguments, **environment)
@@ -89,7 +91,9 @@ READS = "reads"
 """Where the run of `finished` writes down what its scripts read; see reads/sitecustomize.py."""
 
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
+TOKEN = "hf_ThisIsSecretAndStandsNowhere"
+"""Of the Hugging Face hub, as a user has one."""
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_TOKEN": TOKEN}
 
 
 def made_once(

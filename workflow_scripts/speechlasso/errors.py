@@ -5,16 +5,25 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
+
+# A password in an address (of two slashes a path keeps one), and what tokens of the Hugging Face
+# hub look like.
+_SECRET = re.compile(r"(:/{1,2})[^/@\s]+(?=@)|\bhf_[A-Za-z0-9]{20,}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class InputError(Exception):
     """Something in the user's data or configuration is wrong.
 
     The message is all the user sees (no traceback): it names the file, row or key, says what was
-    expected and what to do.
+    expected and what to do. Secrets in it are masked.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(for_terminal(_SECRET.sub(r"\1***", message)))
 
     @classmethod
     def listing(cls, headline: str, problems: Iterable[str], advice: str = "") -> InputError:
@@ -56,6 +65,11 @@ def refused_by_disk(error: BaseException, place: Any = None) -> InputError | Non
     if "No usable temporary directory" in text:  # what Python says if /tmp is full, too
         return InputError(f"{text}: make room in one of them, or name another one in TMPDIR")
     return None
+
+
+def for_terminal(text: str) -> str:
+    """Without characters by which a text of anyone's could steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def did_you_mean(name: Any, known: Iterable[Any]) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from speechlasso.errors import for_terminal
+
 if TYPE_CHECKING:
     from speechlasso.trained_model.explanation import Explanation
 
@@ -36,7 +38,7 @@ def predictions_text(predictions: pd.DataFrame, form: Format) -> str:
         return _json(list(map(_prediction, _records(predictions))))
     too_long = predictions.loc[predictions["cut"], "id"].tolist()
     notes = [f"{name}: too long for the model, which did not read its end" for name in too_long]
-    return "\n".join([_table_on_screen(predictions), *notes]) + "\n"
+    return for_terminal("\n".join([_table_on_screen(predictions), *notes]) + "\n")
 
 
 def explanations_text(explanations: Sequence[Explanation], form: Format) -> str:
@@ -45,7 +47,8 @@ def explanations_text(explanations: Sequence[Explanation], form: Format) -> str:
         return pd.concat(map(_parts_with_id, explanations)).to_csv(index=False)
     if form == "json":
         return _json(list(map(_explanation, explanations)))
-    return "\n".join(line for each in explanations for line in _explanation_on_screen(each))
+    lines = (line for each in explanations for line in _explanation_on_screen(each))
+    return for_terminal("\n".join(lines))
 
 
 def _table_on_screen(predictions: pd.DataFrame) -> str:
