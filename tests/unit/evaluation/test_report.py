@@ -38,7 +38,10 @@ CONFUSION = {
     "validation": [[53, 59], [61, 79]],
     "test": [[7, 11], [13, 17]],
 }
-HOSTILE = ["<b>x</b>", "$", "$$", "^_", "$\\alpha$", "<script>alert(1)</script>", "a&amp;b", "'\""]
+HOSTILE = [
+    *("<b>x</b>", "$", "$$", "^_", "$\\alpha$", "</svg><script>x</script>", "a&amp;b", "'\""),
+    "<img src=x onerror=x>",
+]
 
 
 class Page(HTMLParser):

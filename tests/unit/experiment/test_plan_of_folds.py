@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pandas as pd
 import pytest
 from plans import keys_by_stage, leave_one_speaker_out, plan
 
@@ -34,6 +37,20 @@ def test_running_one_fold_alone_shares_its_folders(table):
     one = keys_by_stage(plan(dataset=leave_one_speaker_out(table, only=["s1"])))
     assert all(one[stage] <= all_folds[stage] for stage in one)
     assert len(one["build_bow"]) == 1
+
+
+def test_no_name_of_the_users_leads_out_of_the_results(tmp_path):
+    groups = ["../../x", "/etc", "$(touch x)", "`x`; x", "a\nb", "{x}", "=x()", "<script>"]
+    rows = [(f"../{i}", "hello", groups[i % 2], "x.wav", groups[i % 8]) for i in range(32)]
+    table = tmp_path / "$(touch x).csv"
+    columns = ["id", "text", "label", "audio", "speaker"]
+    pd.DataFrame(rows, columns=columns).to_csv(table, index=False)
+    a_plan = plan(dataset=leave_one_speaker_out(str(table)), lm={"name": "../../$(touch x)"})
+    assert {run.fold for run in a_plan.runs} == set(groups)
+    folders = [
+        variant.folder for of_stage in a_plan.variants.values() for variant in of_stage.values()
+    ]
+    assert [name for name in folders if not re.fullmatch(r"results/\w+/\w[\w.-]*", name)] == []
 
 
 def test_an_unknown_fold_is_refused(table):

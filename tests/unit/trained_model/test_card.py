@@ -242,13 +242,26 @@ def test_odd_class_names_do_not_break_tables_or_front_matter():
 
 @pytest.mark.parametrize(
     "names",
-    [("<b>x</b>", "__init__"), ("a*b*", "`$x$`"), ("[a](b)", "&amp;"), ("^_", "ad_hominem")],
+    [
+        *[("<b>x</b>", "__init__"), ("a*b*", "`$x$`"), ("[a](b)", "&amp;"), ("^_", "ad_hominem")],
+        *[("<img src=x onerror=alert(1)>", "$(touch x)"), ("<script>x</script>", "a|b")],
+        *[("../../x", "=cmd()|' /C calc'!A0"), ("![a](b)", "{{ 7 * 7 }}"), ("# a\n\n- b", "---")],
+    ],
 )
 def test_class_names_are_no_markup(names):
     html = MarkdownIt("gfm-like", {"linkify": False}).render(card(classes=names)[1])
-    for name in map(escape_html, names):
+    shown = [escape_html(" ".join(name.split()), quote=False) for name in names]
+    for name in shown:
         assert f"<td>{name}</td>" in html
-    assert f"into 2 classes: {', '.join(map(escape_html, names))}." in html
+    assert f"into 2 classes: {', '.join(shown)}." in html
+
+
+def test_the_name_of_a_language_models_folder_is_no_markup(tmp_path):
+    (tmp_path / "<script>|`x`").mkdir()
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(
+        card(lm=str(tmp_path / "<script>|`x`"))[1]
+    )
+    assert "Language model: &lt;script&gt;|`x`," in html and "<script" not in html
 
 
 def test_a_tuned_threshold_is_told():
