@@ -1,15 +1,34 @@
-"""What goes wrong when transformers loads a model, in one plain message."""
+"""Models through transformers: no code of theirs is run, and what goes wrong is one message."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from speechlasso.errors import InputError, refused_by_disk
+
+
+def loaded(of_transformers: type, name: str | Path, **options: Any) -> Any:
+    """What a class of transformers makes of a model's files; code that comes with them is not run,
+    nor does transformers ask whether to run it.
+
+    Parameters
+    ----------
+    of_transformers
+        For example `AutoTokenizer`.
+    name
+        Hub id or local directory.
+    **options
+        Passed on to `from_pretrained`.
+    """
+    return of_transformers.from_pretrained(name, trust_remote_code=False, **options)
 
 
 @contextmanager
@@ -41,7 +60,17 @@ def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
             f"{key}: the weights of {name!r} are damaged or come with code, which is never run; "
             "choose a model whose weights are safetensors"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except TemplateError as error:
+        raise InputError(
+            f"{key}: the chat template of {name!r} cannot be filled in: {error}; choose another "
+            "model"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"{key}: {name!r} needs code that comes with it, which is never run; choose a "
+                "model of a kind that transformers knows by itself"
+            ) from error
         if refused := refused_by_disk(error):
             raise InputError(
                 f"{key}: cannot load {name!r}: {refused}\n"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from plain_speechtokenizer import CONFIG, Pair, Reference, sound
 from torch import Tensor, nn
+from traps import Touch
 
 from speechlasso.errors import InputError
 from speechlasso.tokenizers.settings import SpeechTokenizerMethod
@@ -108,16 +109,6 @@ def test_all_that_does_not_fit_is_listed_at_once(reference, tmp_path) -> None:
 def test_no_weights_by_name(saved, reference, tmp_path) -> None:
     with pytest.raises(InputError, match=r"tokenizer\.checkpoint: .* holds no weights by name"):
         load(reference.save(tmp_path, saved))
-
-
-class Touch:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_code_in_a_checkpoint_is_not_run(reference, tmp_path) -> None:

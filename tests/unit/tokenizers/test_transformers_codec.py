@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny_codecs import CODEBOOK_SIZE, sound
 from transformers import AutoFeatureExtractor
+from traps import Touch
 
 from speechlasso.errors import InputError
 from speechlasso.features import torch_encoding
@@ -237,16 +238,6 @@ def test_damaged_weights(folders, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1_000])
     with pytest.raises(InputError, match=r"tokenizer\.model: cannot load"):
         load(TransformersCodecMethod(method="dac", model=str(folder)))
-
-
-class Touch:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_older_weights_are_read_but_code_in_them_is_not_run(folders, codecs, tmp_path):

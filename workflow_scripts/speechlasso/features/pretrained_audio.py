@@ -22,7 +22,7 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.features.torch_encoding import Precision
 from speechlasso.features.whisper_file import read_whisper
-from speechlasso.hub import readable_errors
+from speechlasso.hub import loaded, readable_errors
 from speechlasso.packaged_models import package_hint, packaged_weights
 from speechlasso.training.devices import best_device
 
@@ -74,18 +74,18 @@ def load_pretrained(
     if weights := packaged_weights(name, revision):
         whisper = _for_inference(read_whisper(weights), device)
         return PretrainedAudio(whisper, WhisperFeatureExtractor(whisper.config.num_mel_bins))
-    source = {"revision": revision, "trust_remote_code": False}
+    source = {"name": name, "revision": revision}
     with readable_errors(f"{section}.model", name, package_hint(name)):
-        model_type = AutoConfig.from_pretrained(name, **source).model_type
+        model_type = loaded(AutoConfig, **source).model_type
     if model_type not in classes:
         raise InputError(
             f"{section}.model: {name!r} is a model of type {model_type}, but "
             f"{' or '.join(classes)} is needed; name another model"
         )
     with readable_errors(f"{section}.model", name, package_hint(name)):
-        extractor = AutoFeatureExtractor.from_pretrained(name, **source)
-        model, info = classes[model_type].from_pretrained(
-            name,
+        extractor = loaded(AutoFeatureExtractor, **source)
+        model, info = loaded(
+            classes[model_type],
             **source,
             dtype=torch.float32,
             weights_only=True,

@@ -21,7 +21,7 @@ from transformers.utils import ModelOutput
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.errors import InputError
 from speechlasso.features.clip_batches import waveforms
-from speechlasso.hub import readable_errors
+from speechlasso.hub import loaded, readable_errors
 from speechlasso.language_model.encoding import AUDIO, FRAME, TEXT, PlainText, text_or_none
 from speechlasso.language_model.prompt_encoding import WORDS
 from speechlasso.language_model.settings import LanguageModel
@@ -41,7 +41,7 @@ def load_processor(lm: LanguageModel) -> ProcessorMixin:
         If it cannot be loaded, or has no chat template or no sound.
     """
     with readable_errors("model", lm.name):
-        processor = AutoProcessor.from_pretrained(**_source(lm))
+        processor = loaded(AutoProcessor, lm.name, revision=lm.revision)
     for part in ("chat_template", "feature_extractor", "tokenizer", "audio_token_id"):
         if getattr(processor, part, None) is None:
             raise InputError(
@@ -66,28 +66,19 @@ def load_audio_model(lm: LanguageModel, class_name: str) -> PreTrainedModel:
             "name one of its classes, such as Qwen2AudioForConditionalGeneration"
         )
     with readable_errors("model", lm.name):
-        config = AutoConfig.from_pretrained(**_source(lm))
+        config = loaded(AutoConfig, lm.name, revision=lm.revision)
     if not isinstance(config, model_class.config_class):
         raise InputError(
             f"model_class: {lm.name!r} is a {config.model_type} model, not a {class_name}; name "
             f"its own class ({', '.join(config.architectures or ['see its config.json'])})"
         )
     with readable_errors("model", lm.name):
-        model, info = model_class.from_pretrained(
-            **_source(lm), dtype="auto", output_loading_info=True
+        model, info = loaded(
+            model_class, lm.name, revision=lm.revision, dtype="auto", output_loading_info=True
         )
     if missing := sorted(info["missing_keys"]):
         raise InputError(f"model: the files of {lm.name!r} lack weights: {', '.join(missing[:3])}")
     return model.requires_grad_(False).to(best_device()).eval()
-
-
-def _source(lm: LanguageModel) -> dict[str, Any]:
-    """Code that comes with a model is never run."""
-    return {
-        "pretrained_model_name_or_path": lm.name,
-        "revision": lm.revision,
-        "trust_remote_code": False,
-    }
 
 
 class AudioReader(nn.Module):
@@ -172,7 +163,10 @@ class AudioReader(nn.Module):
         """The user's turn, sound and then a prompt, as the model's chat template writes it."""
         content = [{"type": "audio"}, {"type": "text", "text": prompt}]
         turns = [{"role": "user", "content": content}]
-        return self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        with readable_errors("model", self.lm.name_or_path):
+            return self.processor.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
 
     def _with_places(self, number: int, before: str) -> tuple[np.ndarray, bool]:
         """Ids of what comes before the words, and whether the end of the sound is not heard."""

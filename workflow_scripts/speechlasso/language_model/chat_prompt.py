@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlasso.errors import InputError
+from speechlasso.hub import readable_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,7 +26,7 @@ def in_chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
     Raises
     ------
     InputError
-        If the model has no chat template.
+        If the model has no chat template, or one that cannot be filled in.
     """
     if not tokenizer.chat_template:
         raise InputError(
@@ -33,7 +34,8 @@ def in_chat(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
             "tuned to follow instructions, such as HuggingFaceTB/SmolLM2-135M-Instruct"
         )
     turns = [{"role": "user", "content": content}]
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    with readable_errors("lm.name", tokenizer.name_or_path):
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
 
 class ChatPrompts:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from speechlasso.errors import InputError, refused_by_disk
+from speechlasso.hub import loaded
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +59,14 @@ def converted(path: Path, digest: str) -> Path:
 
 
 def _convert(path: Path, folder: str) -> None:
-    source = {"gguf_file": path.name, "trust_remote_code": False}
-    model = AutoModelForCausalLM.from_pretrained(path.parent, **source, dtype=torch.float32)
+    source = {"name": path.parent, "gguf_file": path.name}
+    model = loaded(AutoModelForCausalLM, **source, dtype=torch.float32)
     # The weights are plain numbers by now.
     model.hf_quantizer, model.is_quantized = None, False
     del model.config.quantization_config
     model.generation_config = GenerationConfig.from_model_config(model.config)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(path.parent, **source).save_pretrained(folder)
+    loaded(AutoTokenizer, **source).save_pretrained(folder)
 
 
 def _cache() -> Path:

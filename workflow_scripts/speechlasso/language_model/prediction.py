@@ -19,7 +19,7 @@ from transformers import (
 from speechlasso.errors import InputError
 from speechlasso.evaluation.decision import Threshold
 from speechlasso.evaluation.scores import predictions_frame, sizes_of
-from speechlasso.hub import readable_errors
+from speechlasso.hub import loaded, readable_errors
 from speechlasso.language_model.encoding import encode
 from speechlasso.language_model.feature_branch import (
     FEATURES,
@@ -124,8 +124,8 @@ def open_model(
     with readable_errors("model", str(model_folder)):
         # float32 on every machine: predictions should not depend on the processor's
         # instructions.
-        model = auto_class.from_pretrained(model_folder, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(model_folder)
+        model = loaded(auto_class, model_folder, dtype=torch.float32)
+        tokenizer = loaded(AutoTokenizer, model_folder)
     n_rows = model.get_input_embeddings().weight.shape[0]
     check_vocabulary(tokenizer, n_rows, f"model: {str(model_folder)!r}")
     digest = getattr(model.config, "vocabulary_sha256", None)

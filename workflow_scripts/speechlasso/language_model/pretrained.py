@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from speechlasso.errors import InputError
-from speechlasso.hub import readable_errors
+from speechlasso.hub import loaded, readable_errors
 from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.language_model.token_text import MARKERS, new_token_names
@@ -60,7 +60,7 @@ def load_tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:
         with.
     """
     with _readable_errors(lm):
-        tokenizer = AutoTokenizer.from_pretrained(**_source(lm))
+        tokenizer = loaded(AutoTokenizer, **_source(lm))
     n_rows = getattr(_config(lm).get_text_config(), "vocab_size", None)
     if n_rows is not None:
         check_vocabulary(tokenizer, n_rows, f"lm.name: {lm.name!r}")
@@ -117,7 +117,8 @@ def load_model(
         options["config"] = _without_dropout(_config(lm))
     with _readable_errors(lm), torch.random.fork_rng(devices=gpus_in_use()):
         torch.manual_seed(seed)
-        model, info = auto_class.from_pretrained(
+        model, info = loaded(
+            auto_class,
             **_source(lm),
             output_loading_info=True,
             **_storage(weights),
@@ -283,7 +284,7 @@ def _set_new_rows(
 
 def _config(lm: LanguageModel) -> PretrainedConfig:
     with _readable_errors(lm):
-        return AutoConfig.from_pretrained(**_source(lm))
+        return loaded(AutoConfig, **_source(lm))
 
 
 def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
@@ -318,17 +319,13 @@ def _storage(weights: Storage) -> dict[str, Any]:
 
 
 def _source(lm: LanguageModel) -> dict[str, Any]:
-    """What tells `from_pretrained` where the model is; code that comes with it is never run."""
+    """Where the model is, as `hub.loaded` takes it."""
     where = lm.name
     if weights := packaged_weights(lm.name, lm.revision):
         is_gguf = weights.suffix == ".gguf"
         digest = PACKAGED_MODELS[lm.name].sha256
         where = converted(weights, digest) if is_gguf else weights.parent
-    return {
-        "pretrained_model_name_or_path": str(where),
-        "revision": lm.revision,
-        "trust_remote_code": False,
-    }
+    return {"name": str(where), "revision": lm.revision}
 
 
 def _attention() -> dict[str, str]:
