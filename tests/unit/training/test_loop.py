@@ -199,6 +199,13 @@ def test_patience_waits_until_scores_begin_to_move(tmp_path):
     assert log.loc[log["best"], "epoch"].tolist() == [5]
 
 
+def test_patience_waits_for_the_epochs_that_may_be_best(tmp_path):
+    task = replace(regression(scores=[0.9, 0.8, 0.7, 0.3, 0.2, 0.1]), epochs_before_candidates=3)
+    _, log = run(task, tmp_path, settings=Settings(patience=1))
+    assert log["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert log.loc[log["best"], "epoch"].tolist() == [4]
+
+
 def test_untrained_weights_win_where_training_only_harms(tmp_path):
     task = regression(scores=[0.9, 0.1, 0.2, 0.3], untrained_is_candidate=True)
     model, log = run(task, tmp_path, settings=Settings(patience=3))
