@@ -15,27 +15,10 @@ from safetensors.numpy import save_file
 
 from .conftest import ENVIRONMENT
 
+# One of each kind: many files, learned files, large counts, checkpoints, tables of all runs.
 STAGES = [
-    *(
-        "demo_corpus",
-        "manifest",
-        "divide_folds",
-        "fit_tokenizer",
-        "tokenize_audio",
-        "build_bow",
-        "fit_path",
-        "select_tokens",
-    ),
-    *(
-        "token_texts",
-        "adapt_lm",
-        "finetune",
-        "fit_linear",
-        "predict",
-        "evaluate",
-        "describe_selection",
-    ),
-    "experiments",
+    *("demo_corpus", "fit_tokenizer", "tokenize_audio", "fit_path"),
+    *("adapt_lm", "finetune", "predict", "experiments"),
 ]
 LONGEST_WAIT = 300  # seconds
 
@@ -66,7 +49,7 @@ def run_until_killed_in(workspace, stage):
 
 
 @pytest.mark.slow
-def test_killed_in_every_stage(finished, workspace):
+def test_killed_in_many_stages(finished, workspace):
     killed = []
     for stage in STAGES:
         if run_until_killed_in(workspace, stage):
@@ -76,7 +59,7 @@ def test_killed_in_every_stage(finished, workspace):
     workspace.run("--configfile", "tiny.yaml")
     # Which job the scheduler takes first is its own affair: a stage of few jobs may be over by the
     # time that another one's was killed beside it.
-    assert len(killed) >= 8, killed
+    assert len(killed) >= 5, killed
     name = "results/experiments/tiny/summary.csv"
     assert (workspace.folder / name).read_bytes() == (finished.folder / name).read_bytes()
 

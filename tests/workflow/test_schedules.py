@@ -58,7 +58,7 @@ def test_speech_of_another_language_and_a_part_of_the_target_s(workspace):
     config = {
         "experiment": {"name": "lingual", "arms": ["across"]},
         "dataset": {"demo": {"second_language": "de"}},
-        "finetune": {"schedule": schedule},
+        "finetune": {"epochs": 2, "schedule": schedule},
         "arms": {"across": {"select": "all", "adapt": False}},
     }
     options = ("--configfile", "tiny.yaml", workspace.write("lingual.yaml", config))
