@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import resource
 import subprocess
@@ -96,15 +95,6 @@ def test_a_file_that_is_read_meanwhile_is_named_itself(tmp_path):
     refused = pytest.raises(InputError, match=r"^of\.others: may not be read")
     with refused, files.written_whole(tmp_path / "mine"):
         raise PermissionError(errno.EACCES, "Permission denied", "of.others")
-
-
-@pytest.fixture
-def logging_as_before():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    logging.captureWarnings(False)
 
 
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])

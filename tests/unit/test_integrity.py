@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -130,16 +129,6 @@ def test_a_user_s_file_that_cannot_be_read_is_not_blamed(tmp_path):
 # --- jobs
 
 
-@pytest.fixture
-def quiet():
-    """Logging as it was: a job sets it up for a process of its own."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    logging.captureWarnings(False)
-
-
 def run_job(inputs, body=lambda: None, **wildcards):
     """Run a job that writes folds.parquet; returns its log, and whether its body was run."""
     folder = "results/divide_folds/given-0"
@@ -157,7 +146,7 @@ def run_job(inputs, body=lambda: None, **wildcards):
     return Path("divide_folds.log").read_text(), bool(started)
 
 
-def test_a_job_records_what_it_wrote(results, quiet):
+def test_a_job_records_what_it_wrote(results, logging_as_before):
     log, _ = run_job({})
     assert "divide_folds done" in log
     spec = read_json("results/divide_folds/given-0/spec.json")
@@ -166,7 +155,7 @@ def test_a_job_records_what_it_wrote(results, quiet):
     assert list(spec["sha256"]) == ["folds.parquet"] and spec["stage"] == "divide_folds"
 
 
-def test_a_job_names_all_damaged_inputs_and_starts_nothing(results, quiet):
+def test_a_job_names_all_damaged_inputs_and_starts_nothing(results, logging_as_before):
     with_record(results, [results / "wav"])
     shard = Path("results/codes/c-1/shard-1-of-3.parquet")
     shard.parent.mkdir(parents=True)
@@ -187,7 +176,7 @@ def test_a_job_names_all_damaged_inputs_and_starts_nothing(results, quiet):
     assert run_job({"table": f"{results}/table.parquet"})[1]
 
 
-def test_of_shards_divided_like_its_own_work_a_job_looks_at_its_own(results, quiet):
+def test_of_shards_divided_like_its_own_work_a_job_looks_at_its_own(results, logging_as_before):
     shards = [Path(f"results/frames/f-1/shard-{i}-of-2.safetensors") for i in range(2)]
     shards[0].parent.mkdir(parents=True)
     for shard in shards:
@@ -202,7 +191,7 @@ def test_of_shards_divided_like_its_own_work_a_job_looks_at_its_own(results, qui
     assert not run_job(inputs)[1]
 
 
-def test_a_model_s_whole_folder_is_looked_at(results, quiet):
+def test_a_model_s_whole_folder_is_looked_at(results, logging_as_before):
     with_record(results)
     inputs = {"training": [f"{results}/model.safetensors"]}
     assert run_job(inputs)[1]
@@ -211,7 +200,9 @@ def test_a_model_s_whole_folder_is_looked_at(results, quiet):
     assert not started and f"  - {results}/selection.json\n" in log
 
 
-def test_a_job_that_fails_for_a_cut_file_without_record_shows_no_traceback(results, quiet):
+def test_a_job_that_fails_for_a_cut_file_without_record_shows_no_traceback(
+    results, logging_as_before
+):
     write_json(results / "spec.json", {})
     path = results / "counts.npz"
     path.write_bytes(path.read_bytes()[:-30])
