@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
+from textwrap import dedent
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -10,7 +15,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
 )
+from pydantic_core import CoreSchema
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -40,7 +47,27 @@ VALIDATION_ROWS = "validation rows"
 class Section(BaseModel):
     """A mapping of the configuration file; unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """What stands below each key in the source, by key.
+
+        Read when asked for: pydantic would read it in each process, as long as all else that
+        planning imports takes together.
+        """
+        sections = [kind for kind in reversed(cls.__mro__) if issubclass(kind, Section)]
+        found = {name: text for kind in sections for name, text in _docstrings(kind)}
+        return {key: found[key] for key in cls.model_fields if key in found}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(schema))
+        for key, text in cls.descriptions().items():
+            described["properties"][key]["description"] = text
+        return described
 
     def as_read(self) -> Self:
         """A copy with all that is not read at its default: this alone says what changes a key."""
@@ -72,6 +99,14 @@ class Section(BaseModel):
     @cache
     def _how_only(cls) -> list[str]:
         return [name for name, field in cls.model_fields.items() if HOW_ONLY in field.metadata]
+
+
+def _docstrings(section: type[Section]) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(dedent(inspect.getsource(section))).body
+    for key, text in pairwise(definition.body):
+        match key, text:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str() as words)):
+                yield name, inspect.cleandoc(words)
 
 
 def _default(section: type[Section], key: str) -> Any:

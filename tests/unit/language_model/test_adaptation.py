@@ -1,13 +1,13 @@
 import copy
-import shutil
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CAUSAL, MASKED, made_examples, save_any, save_bert
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+from tiny_models import CAUSAL, MASKED, made_examples, save_any, save_bert, save_causal
+from torch._dynamo.testing import CompileCounterWithBackend
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, LlamaConfig
 
 from speechlasso.errors import InputError
 from speechlasso.language_model import adaptation
@@ -368,12 +368,21 @@ def test_rows_are_stored_in_kilobytes(tmp_path, examples):
     assert (tmp_path / "rows.safetensors").stat().st_size < 4000
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_model_learns_the_same_rows(tmp_path, examples):
-    lm = language_model("llama", tmp_path)
+def test_a_compiled_model_learns_the_same_rows(tmp_path, monkeypatch):
+    """Traced with its gradients; the minutes of C++ that torch makes of that are its own affair."""
+    traced, compiled_by_torch = CompileCounterWithBackend("aot_eager"), torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module,
+        "compile",
+        lambda model, **options: compiled_by_torch(model, backend=traced, **options),
+    )
+    name = save_causal(tmp_path / "lm", LlamaConfig, num_hidden_layers=1)
+    lm = LanguageModel(name=name, max_length=120, precision="fp32")
+    examples = made_examples(12, 0, n_audio_tokens=N_AUDIO, seed=0)
     settings = SETTINGS.model_copy(update={"epochs": 1})
     expected = adapted(lm, examples, tmp_path, settings=settings)
+    assert traced.frame_count == 0
     compiled = lm.model_copy(update={"compile": True})
     found = adapted(compiled, examples, tmp_path, settings=settings)
+    assert traced.frame_count > 0
     np.testing.assert_allclose(found.rows.vectors, expected.rows.vectors, atol=1e-4)

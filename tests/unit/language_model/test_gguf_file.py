@@ -25,10 +25,14 @@ def lm(tmp_path_factory):
         yield LanguageModel(name=PACKAGED.name, max_length=64)
 
 
+@pytest.fixture(scope="module")
+def model(lm):
+    return load_model(lm, AutoModelForCausalLM, seed=1)
+
+
 @pytest.mark.slow
-def test_its_weights_are_those_in_the_file(lm):
+def test_its_weights_are_those_in_the_file(lm, model):
     gguf = pytest.importorskip("gguf")
-    model = load_model(lm, AutoModelForCausalLM, seed=1)
     assert model.newly_initialised == [] and objective(lm) == "causal"
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(PACKAGED.path).tensors}
     layer = model.model.model.layers[3]
@@ -42,11 +46,11 @@ def test_its_weights_are_those_in_the_file(lm):
 
 
 @pytest.mark.slow
-def test_it_goes_on_with_a_sentence(lm):
-    tokenizer, model = load_tokenizer(lm), load_model(lm, AutoModelForCausalLM, seed=1).model
+def test_it_goes_on_with_a_sentence(lm, model):
+    tokenizer = load_tokenizer(lm)
     inputs = tokenizer("The capital of France is", return_tensors="pt")
     with torch.inference_mode():
-        following = model.eval()(**inputs).logits[0, -1].argmax()
+        following = model.model.eval()(**inputs).logits[0, -1].argmax()
     assert tokenizer.decode(following) == " Paris"
 
 
@@ -64,6 +68,9 @@ def test_it_is_spelled_out_once_and_can_be_saved(lm, tmp_path):
     written = (folder / "model.safetensors").stat().st_mtime_ns
     model = load_model(lm, AutoModelForSequenceClassification, seed=1, num_labels=3).model
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    # One block of thirty says it as well.
+    del model.model.layers[1:]
+    model.config.num_hidden_layers = 1
     model.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert torch.equal(again.score.weight, model.score.weight)

@@ -26,7 +26,7 @@ def readable_problems(error: ValidationError) -> Iterator[str]:
             unknown = f"unknown key{did_you_mean(last, _keys_of(section))}"
             yield f"{key_path}: {elsewhere or unknown}"
         elif item["type"] == "missing":
-            yield f"{key_path}: missing: {_in_a_sentence(section.model_fields[last].description)}"
+            yield f"{key_path}: missing: {_in_a_sentence(section.descriptions()[last])}"
         elif item["type"] in ("union_tag_invalid", "union_tag_not_found"):
             one_of = _within(section, last)
             name = as_mapping(item["input"]).get(one_of.key)
