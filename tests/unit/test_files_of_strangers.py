@@ -24,9 +24,11 @@ from transformers import AutoModelForMaskedLM, LlamaConfig
 from traps import Touch
 
 from speechlasso.audio.clip_check import check_clip
+from speechlasso.cli import main
 from speechlasso.data.table_reading import read_table
 from speechlasso.errors import InputError
 from speechlasso.features.frame_files import FrameFiles
+from speechlasso.files import write_json
 from speechlasso.language_model.audio_language_model import load_audio_model, load_processor
 from speechlasso.language_model.chat_prompt import in_chat
 from speechlasso.language_model.prediction import Classifier
@@ -306,4 +308,23 @@ def test_a_module_that_a_trained_model_names_is_not_imported(sprung, tmp_path, m
     assert not sprung.exists()
     with pytest.raises(InputError, match="not a recipe"):  # there is no tokenizer in it
         Recipe.read(tmp_path, ["own_codes"])
+    assert sprung.exists()
+
+
+def test_a_module_that_an_experiment_names_is_not_imported(sprung, tmp_path, monkeypatch, capsys):
+    """It lies where the experiment does, and would be found there."""
+    (tmp_path / "own_scores.py").write_text(OWN_CODE.format(sprung=str(sprung)))
+    write_json(tmp_path / "results/evaluate/a/spec.json", {"origin": {"modules": ["own_scores"]}})
+    runs = tmp_path / "results/experiments/mine/runs.csv"
+    runs.parent.mkdir(parents=True)
+    runs.write_text("arm,fold,seed,split,hits\na,0,1,test,0.5\na,1,1,test,0.5\n")
+    runs.with_name("index.tsv").write_text("arm\tevaluation\na\tresults/evaluate/a\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = ["compare", str(runs), "a", "--metric", "hits"]
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert f"{runs}: the metric 'hits' comes from" in told and "--plugin own_scores" in told
+    assert not sprung.exists()
+    assert main([*command, "--plugin", "own_scores"]) == 1
+    assert "no score 'hits'" in capsys.readouterr().err  # there is no metric in it
     assert sprung.exists()

@@ -78,9 +78,8 @@ def test_their_metric_chooses_and_is_compared(plugged):
     # From elsewhere, where the module does not lie.
     program = "from speechlasso.cli import main; raise SystemExit(main())"
     command = [sys.executable, "-c", program, "compare", experiment / "runs.csv", "means"]
-    compared = subprocess.run(
-        [*command, "--metric", "brier"], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    options = ["--metric", "brier", "--plugin", "my_methods"]
+    compared = subprocess.run([*command, *options], cwd=REPOSITORY, capture_output=True, text=True)
     assert f"{found:.3f} ±" in compared.stdout, compared.stderr
 
 

@@ -127,6 +127,14 @@ def _add_comparison(commands: Any) -> None:
         help="add a row for each of these arms: the mean of its seeds' probabilities decides, at "
         "the mean of their decision thresholds where these were tuned",
     )
+    compare.add_argument(
+        "--plugin",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this module, from the experiment's folder or an installed one, which a metric "
+        "of your own comes from; may be repeated",
+    )
     compare.set_defaults(command=print_comparison)
 
 
@@ -262,7 +270,7 @@ def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, st
     from speechlasso.evaluation.run_predictions import modules_of_metrics, read_test_rows
     from speechlasso.evaluation.seed_average import with_seeds_averaged
     from speechlasso.evaluation.summary import chosen_among, read_table
-    from speechlasso.experiment.plugins import use_plugins
+    from speechlasso.experiment.plugins import not_imported, use_plugins
 
     path = Path(options.runs)
     runs = read_table(path)
@@ -278,7 +286,11 @@ def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, st
         # Folders in the index start from that of results/experiments/NAME/.
         root = path.resolve().parent.parent.parent.parent
     if options.metric not in METRICS:
-        use_plugins(modules_of_metrics(index.to_dict("records")[0], root), root)
+        modules = modules_of_metrics(index.to_dict("records")[0], root)
+        if others := [name for name in modules if name not in options.plugin]:
+            what = f"{path}: the metric {options.metric!r}"
+            raise InputError(not_imported(what, "the experiment", others))
+        use_plugins(options.plugin, root)
     if is_one_fold:
         test_rows = read_test_rows(index, root)
     if options.choose:

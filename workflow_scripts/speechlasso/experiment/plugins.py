@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechlasso.errors import InputError
@@ -54,3 +54,12 @@ def use_plugins(modules: Iterable[str], folder: Path | None = None) -> None:
         raise InputError.listing("Modules named by plugins cannot be imported:", problems)
     for model in (Settings, *STAGES.values()):
         model.model_rebuild(force=True)
+
+
+def not_imported(what: str, named_by: str, modules: Sequence[str]) -> str:
+    """What to tell of something whose modules only a stranger's file names, and how to go on."""
+    return (
+        f"{what} comes from modules that {named_by} names, {', '.join(modules)}, and nothing is "
+        f"imported because {named_by} names it. If you know what is in them: "
+        f"{' '.join(f'--plugin {name}' for name in modules)}"
+    )

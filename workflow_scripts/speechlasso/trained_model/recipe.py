@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from speechlasso.errors import InputError
-from speechlasso.experiment.plugins import use_plugins
+from speechlasso.experiment.plugins import not_imported, use_plugins
 from speechlasso.files import sha256, write_json, written_whole
 from speechlasso.section import Section
 from speechlasso.tokenizers.cards import TOKENIZERS, Tokenizer
@@ -38,11 +38,9 @@ class _OfOthers(BaseModel):
         """See that the tokenizer is known by now, of whatever module."""
         others = [name for name in self.plugins if name not in imported]
         if others and self.tokenizer and self.tokenizer.method not in TOKENIZERS:
+            what = f"{path}: the speech tokenizer {self.tokenizer.method!r}"
             raise InputError(
-                f"{path}: the speech tokenizer {self.tokenizer.method!r} comes from modules that "
-                f"the model names, {', '.join(others)}, and nothing is imported because a model "
-                "names it. If you know what is in them: "
-                f"{' '.join(f'--plugin {name}' for name in others)} (in Python: plugins={others})"
+                f"{not_imported(what, 'the model', others)} (in Python: plugins={others})"
             )
 
 
