@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_results import CONFUSION, page_of, predictions, results
 from rule_jobs import rule_job
 from sklearn.metrics import f1_score
 
 from speechlasso.evaluation import report
 from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.report_figures import MOST_CLASSES, confusion_figure, swept_scores
-from speechlasso.evaluation.scores import evaluate, predictions_frame
+from speechlasso.evaluation.scores import evaluate
 from speechlasso.evaluation.summary import (
     RunResult,
     chosen_on_validation,
@@ -32,12 +33,6 @@ from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "workflow_scripts"
-# Pairs of class and predicted class; no number occurs twice in or between the splits.
-CONFUSION = {
-    "train": [[101, 19], [23, 103]],
-    "validation": [[53, 59], [61, 79]],
-    "test": [[7, 11], [13, 17]],
-}
 HOSTILE = [
     *("<b>x</b>", "$", "$$", "^_", "$\\alpha$", "</svg><script>x</script>", "a&amp;b", "'\""),
     "<img src=x onerror=x>",
@@ -63,44 +58,6 @@ class Page(HTMLParser):
             self.rows[-1].append(data.strip())
         if data.strip():
             self.texts.append(data.strip())
-
-
-def predictions(classes, confusion=CONFUSION):
-    rows = [
-        (split, label, predicted)
-        for split, matrix in confusion.items()
-        for label, counts in zip(classes, matrix, strict=True)
-        for predicted, count in zip(classes, counts, strict=True)
-        for _ in range(count)
-    ]
-    frame = pd.DataFrame(rows, columns=["split", "label", "predicted"])
-    frame.insert(0, "id", [f"u{number}" for number in range(len(frame))])
-    decided = frame["predicted"].map(classes.index).to_numpy()
-    probabilities = np.full((len(frame), len(classes)), 0.3 / len(classes))
-    probabilities[np.arange(len(frame)), decided] += 0.7
-    return predictions_frame(frame, probabilities, classes)
-
-
-TRAINING = {
-    "trainable_parameters": 4321,
-    "mean_sequence_length": 51.5,
-    "train_seconds": 90.0,
-    "peak_memory_mb": 640.0,
-}
-
-
-def results(
-    arms=("text_only", "lasso"), classes=("calm", "tense"), folds=("0",), training=TRAINING
-):
-    metrics = evaluate(predictions(list(classes)), None)
-    selection = {"tokens": [{"layer": layer} for layer in (0, 0, 2)]}
-    return [RunResult(arm, fold, 1, metrics, selection, training) for arm in arms for fold in folds]
-
-
-def page_of(results, experiment="mine", summary=None):
-    runs = runs_table(results)
-    summary = summary_table(runs) if summary is None else summary
-    return render_report(experiment, runs, summary, results)
 
 
 @pytest.fixture
