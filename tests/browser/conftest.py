@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
+
+PROGRAMS = ("chromium", "google-chrome")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opened:
     """A page in the browser, with what it did by itself.
 
@@ -37,25 +39,34 @@ class Opened:
         """What each element shows."""
         return [text.strip() for text in self.page.locator(selector).all_text_contents()]
 
-    def _watch(self) -> None:
+    def open(self, address: str) -> None:
+        """Go there, and hear all that happens from then on."""
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self._hear("error", str(error)))
-        self.page.on(
-            "dialog", lambda dialog: (self._hear("error", dialog.message), dialog.accept())
-        )
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("dialog", self._close)
+        self.page.on("request", lambda request: self._ask(request.url, address))
+        self.page.goto(address)
 
     def _hear(self, kind: str, text: str) -> None:
         if kind in ("warning", "error"):
             self.complaints.append(text)
 
+    def _close(self, dialog: Dialog) -> None:
+        self.complaints.append(f"{dialog.type}: {dialog.message}")
+        dialog.dismiss()
+
+    def _ask(self, url: str, address: str) -> None:
+        # Pictures may be written into the page.
+        if url != address and not url.startswith("data:"):
+            self.requests.append(url)
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: make test")
     with playwright.sync_playwright() as running:
         # Chromium refuses its sandbox to root.
         is_user = os.geteuid() != 0
@@ -70,12 +81,7 @@ def open_page(browser) -> Iterator[Callable[..., Opened]]:
     def opened(path: Path, **options: Any) -> Opened:
         contexts.append(browser.new_context(offline=True, **options))
         result = Opened(contexts[-1].new_page())
-        result._watch()
-        result.page.goto(path.as_uri(), wait_until="load")
-        # Its own address, and pictures that are written into it.
-        own = [url for url in result.requests if url == path.as_uri() or url.startswith("data:")]
-        for url in own:
-            result.requests.remove(url)
+        result.open(path.as_uri())
         return result
 
     yield opened
