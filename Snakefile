@@ -28,8 +28,15 @@ rule all:
 
 
 onstart:
+    if TURN:
+        TURN.close()  # now that Snakemake's lock is taken
     write_observations()
 
 
 onsuccess:
     print(closing_words())
+
+
+onerror:
+    for told in killed_jobs(PLAN, STARTED):
+        print(told)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 
 # Lets the workflow run from any environment that has Snakemake, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
@@ -13,12 +14,16 @@ from speechlasso.experiment.config_sources import laid_over, with_command_line
 from speechlasso.errors import InputError
 from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
+from speechlasso.experiment.out_of_memory import killed_jobs
 from speechlasso.experiment.plan import make_plan, predicts_as_it_learned
+from speechlasso.experiment.unlock import wait_for_turn
 from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
 from speechlasso.systems.cards import SYSTEMS
 from speechlasso.systems.settings import CLIPS_ROLE
 from speechlasso.evaluation.summary import read_table, score_lines
+
+STARTED = time.time()
 
 if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir).resolve()):
     raise WorkflowError(
@@ -38,6 +43,8 @@ try:
 except InputError as error:
     # Without the chained traceback, which would bury the message.
     raise WorkflowError(str(error)) from None
+
+TURN = wait_for_turn() if workflow.is_main_process else None
 
 
 def write_observations():

@@ -100,12 +100,39 @@ def test_a_file_that_is_read_meanwhile_is_named_itself(tmp_path):
 @pytest.mark.parametrize("kind", [OSError, RuntimeError])
 def test_a_job_says_it_without_a_traceback(tmp_path, logging_as_before, kind):
     log = tmp_path / "rule.log"
-    rule = SimpleNamespace(params={}, input={}, wildcards={}, log=[log], rule="any")
+    rule = SimpleNamespace(params={}, input={}, output=[], wildcards={}, log=[log], rule="any")
     with pytest.raises(SystemExit) as ended, job(rule):
         raise kind(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/x/model.safetensors")
     assert ended.value.code == 1
     assert "the disk is full" in log.read_text() and "model.safetensors" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("output", "wildcards", "unfinished", "kept"),
+    [
+        (["model.json"], {}, ["model.json", "clips/a.wav", "of-others.csv"], []),
+        (
+            ["shard-1-of-12.parquet", "shard-1-of-12.spec.json"],
+            {"shard": "1"},
+            ["shard-1-of-12.parquet", "shard-1-of-12.spec.json"],
+            ["shard-11-of-12.parquet", "shard-0-of-12.spec.json"],
+        ),
+    ],
+)
+def test_a_job_removes_what_a_killed_one_left_and_nothing_of_others(
+    tmp_path, logging_as_before, output, wildcards, unfinished, kept
+):
+    # As long as it is not ended, each is as if killed.
+    writers = [files.written_whole(tmp_path / "results" / name) for name in unfinished + kept]
+    left = [writer.__enter__() for writer in writers]
+    finished = tmp_path / "results/.notes.txt"
+    finished.touch()
+    rule = SimpleNamespace(params={}, input={}, wildcards=wildcards, rule="any")
+    rule.output, rule.log = [tmp_path / "results" / name for name in output], [tmp_path / "a.log"]
+    with job(rule):
+        assert [path for path in left if path.exists()] == left[len(unfinished) :]
+        assert finished.exists()
 
 
 def test_digests_that_cannot_be_kept_stop_nothing(tmp_path, caplog):

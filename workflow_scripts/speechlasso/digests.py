@@ -138,8 +138,9 @@ class DigestCache:
             entries = {path: [mark.sha256, *mark.status] for path, mark in self._known.items()}
             try:
                 write_text(self._path, json.dumps(entries, indent=0))
-            except InputError as error:
-                # Nothing but time is lost, and to look at results one need not own them.
+            except (InputError, FileNotFoundError) as error:
+                # Nothing but time is lost, and to look at results one need not own them. A run that
+                # starts at this moment clears unfinished files.
                 logger.warning("%s", error)
             self._is_new = False
 

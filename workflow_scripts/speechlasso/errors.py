@@ -67,6 +67,20 @@ def refused_by_disk(error: BaseException, place: Any = None) -> InputError | Non
     return None
 
 
+_NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "_ALLOC_FAILED", "SIGKILL")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of a machine or a GPU did not suffice, whichever library says so.
+
+    torch, which light stages have not imported, has a class of its own, and raises a RuntimeError
+    for the memory of the machine; of a process of several that the system killed, its signal tells.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = any(words in str(error) for words in _NO_MEMORY)
+    return told or bool(names & {"MemoryError", "OutOfMemoryError"})
+
+
 def for_terminal(text: str) -> str:
     """Without characters by which a text of anyone's could steer a terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -52,6 +52,22 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: str | Path, names: str = "**/*") -> None:
+    """Remove what `written_whole` left of files when it was killed.
+
+    Only where nothing else is writing these files.
+
+    Parameters
+    ----------
+    names
+        A pattern of the files' names without suffix; by default all in the folder and below it.
+    """
+    above, name = os.path.split(names)
+    pattern = f".{name}-{'[a-z0-9_]' * 8}*"  # as tempfile draws them
+    for path in Path(folder).glob(os.path.join(above, pattern)):
+        path.unlink()
+
+
 @contextmanager
 def written_where_named(path: str | Path) -> Iterator[Path]:
     """As `written_whole`, for a name of the user's, which may stand for something else.

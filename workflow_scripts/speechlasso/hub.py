@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from speechlasso.errors import InputError, refused_by_disk
+from speechlasso.errors import InputError, is_out_of_memory, refused_by_disk
 
 
 def loaded(of_transformers: type, name: str | Path, **options: Any) -> Any:
@@ -47,7 +47,7 @@ def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
     Raises
     ------
     InputError
-        For whatever keeps the model from being loaded.
+        For whatever keeps the model from being loaded, but want of memory.
     """
     verbosity = transformers_logging.get_verbosity()
     progress = transformers_logging.is_progress_bar_enabled()
@@ -66,6 +66,8 @@ def readable_errors(key: str, name: str, hint: str = "") -> Iterator[None]:
             "model"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"{key}: {name!r} needs code that comes with it, which is never run; choose a "

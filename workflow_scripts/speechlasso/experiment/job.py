@@ -13,10 +13,11 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.digests import DIGESTS, DigestCache
-from speechlasso.errors import InputError, refused_by_disk
+from speechlasso.errors import InputError, is_out_of_memory, refused_by_disk
 from speechlasso.experiment.load import merged
+from speechlasso.experiment.out_of_memory import too_little_memory
 from speechlasso.experiment.plugins import use_plugins
-from speechlasso.files import write_json
+from speechlasso.files import remove_unfinished, write_json
 from speechlasso.integrity import RECORD, record, require_intact, unreadable
 from speechlasso.pipeline.provenance import environment
 from speechlasso.pipeline.stages import STAGES, Stage
@@ -30,10 +31,10 @@ logger = logging.getLogger(__name__)
 def job(snakemake: Any) -> Iterator[Any]:
     """Run a rule script's body.
 
-    Messages, progress bars and tracebacks go to the rule's log. An `InputError`, and what a disk
-    refused, show their message alone and end the job with exit code 1; so does a result that
-    another job wrote and that holds something else by now. When the body ends well, spec.json is
-    written last, with digests of what the job wrote, and a checkpoint is of no more use.
+    Messages, progress bars and tracebacks go to the rule's log. An `InputError`, want of memory and
+    what a disk refused show their message alone and end the job with exit code 1; so does a result
+    that another job wrote and that holds something else by now. When the body ends well, spec.json
+    is written last, with digests of what the job wrote, and a checkpoint is of no more use.
 
     Yields
     ------
@@ -46,6 +47,7 @@ def job(snakemake: Any) -> Iterator[Any]:
         started = time.perf_counter()
         results = list(_results_read(snakemake))
         try:
+            _remove_unfinished(snakemake)
             require_intact(results)
             files = _DataFiles(spec, settings)
             files.require_unchanged()
@@ -58,7 +60,10 @@ def job(snakemake: Any) -> Iterator[Any]:
             logger.error("%s", error)
             sys.exit(1)
         except Exception as error:
-            if told := refused_by_disk(error) or unreadable(results):
+            if is_out_of_memory(error):
+                folder = Path(snakemake.output[0]).parent
+                logger.error("%s", too_little_memory(error, folder, settings))
+            elif told := refused_by_disk(error) or unreadable(results):
                 logger.error("%s", told)
             else:
                 logger.exception("%s failed", snakemake.rule)
@@ -102,6 +107,17 @@ def _results_read(snakemake: Any) -> Iterator[str | Path]:
             yield path
     for path in snakemake.input.get("training", []):
         yield Path(path).parent
+
+
+def _remove_unfinished(snakemake: Any) -> None:
+    """Of shards its own one alone, as other jobs write theirs beside it."""
+    outputs = list(map(Path, snakemake.output))
+    if snakemake.wildcards.get("shard"):
+        for path in outputs:
+            remove_unfinished(path.parent, path.stem)
+    else:
+        for folder in {path.parent for path in outputs}:
+            remove_unfinished(folder)
 
 
 class _DataFiles:

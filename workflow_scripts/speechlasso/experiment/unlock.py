@@ -5,15 +5,19 @@ python -m speechlasso.experiment.unlock
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from speechlasso.errors import InputError
 
 LOCKS = Path(".snakemake/locks")
+SCRIPTS = Path(".snakemake/scripts")
+TURN = Path(".snakemake/turn")
 
 
 def main() -> int:
@@ -24,7 +28,28 @@ def main() -> int:
         return 1
     # What `snakemake --unlock` does, without planning the experiment first.
     shutil.rmtree(LOCKS)
+    for script in SCRIPTS.glob("tmp*"):  # copies, of jobs that were killed
+        script.unlink(missing_ok=True)
     return 0
+
+
+def wait_for_turn() -> IO[str] | None:
+    """Wait until no other run of this folder is about to take Snakemake's lock.
+
+    Snakemake first looks for a lock, then writes its own: two runs that start at once would both
+    find none. It is this run's turn until the file is closed, or the process ends.
+    """
+    try:
+        TURN.parent.mkdir(exist_ok=True)
+        turn = TURN.open("w")
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting: another snakemake is starting in this folder", file=sys.stderr)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        return turn
+    except OSError:  # a disk without such locks
+        return None
 
 
 def require_no_run() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from speechlasso.data.recorded_clips import CLIPS, RecordedClips, digest_of_clips, is_the_users
 from speechlasso.digests import DIGESTS, DigestCache
 from speechlasso.errors import InputError
-from speechlasso.files import made_again_by, read_json, write_json
+from speechlasso.files import made_again_by, read_json, remove_unfinished, write_json
 from speechlasso.integrity import require_intact
 from speechlasso.pipeline.stages import Manifest
 
@@ -57,6 +57,8 @@ class Observations:
         return self._answers[question]
 
     def write(self, path: str | Path) -> None:
+        for file in map(Path, (path, DIGESTS)):
+            remove_unfinished(file.parent, file.stem)  # of a run that was killed
         write_json(path, self._answers)
 
     def content(self, variant: Variant) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, is_out_of_memory
 
 LARGEST_CODEBOOK = 2**15  # codes are int16
 
@@ -181,6 +181,8 @@ def _load(path: str | Path) -> object:
             "Download it again, or save the model's state_dict() alone by torch.save."
         ) from error
     except Exception as error:  # torch raises whatever its parsers stumble over
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"tokenizer.checkpoint: {path} cannot be read as a checkpoint of torch "
             f"({type(error).__name__}). Download it again."

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from speechlasso.errors import is_out_of_memory
 from speechlasso.files import written_whole
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ def open_checkpoint(path: Path) -> safe_open | None:
             return file
         reason = "it is not what was written"
     except (SafetensorError, OSError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error)
     logger.warning("%s is damaged (%s): starting afresh", path, reason)
     return None

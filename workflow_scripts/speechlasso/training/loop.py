@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from speechlasso.errors import InputError
+from speechlasso.errors import InputError, is_out_of_memory
 from speechlasso.training.batching import split_batch
 from speechlasso.training.checkpoint_file import open_checkpoint, write_checkpoint
 from speechlasso.training.devices import Precision, autocast, on_device, to_best_device
@@ -230,8 +230,8 @@ class _Run:
                 for part in split_batch(share, self.part_size, self.task.padded_tensors):
                     total += self.backward_of_part(part, total_weight)
                 return total
-            except RuntimeError as error:
-                if not _is_out_of_memory(error) or self.part_size == 1:
+            except Exception as error:
+                if not is_out_of_memory(error) or self.part_size == 1:
                     raise
             # Outside of the handler: its traceback holds the frame with the failed pass's tensors.
             self.optimizer.zero_grad()
@@ -333,11 +333,6 @@ class Checkpoint:
                     if f"{moment}/{name}" in names
                 }
         logger.info("going on after epoch %d from %s", run.progress.epoch, self.path)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # On processors torch raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
