@@ -1,11 +1,12 @@
-"""A run killed in the middle of any stage and started again ends with the same summary."""
+"""A run killed at any moment and started again ends as others do, and leaves nothing else."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,21 +16,27 @@ from safetensors.numpy import save_file
 
 from .conftest import ENVIRONMENT
 
-# One of each kind: many files, learned files, large counts, checkpoints, tables of all runs.
-STAGES = [
-    *("demo_corpus", "fit_tokenizer", "tokenize_audio", "fit_path"),
-    *("adapt_lm", "finetune", "predict", "experiments"),
-]
-LONGEST_WAIT = 300  # seconds
+KILLS = int(os.environ.get("KILLS", "6"))
+LATEST = 4.0  # seconds
 
 
-def run_until_killed_in(workspace, stage):
-    """Start the experiment and kill it, with all its jobs, once a job of the stage has begun.
+def moments(n_jobs):
+    """When to kill each start of the run: so many seconds after so many of its jobs are done.
 
-    A job has begun when its log is there; it is overwritten by each attempt, so only logs newer
-    than the start count. Returns False if the run ended before.
+    Every other one counts from the start, and so falls into the planning, or soon after it.
     """
-    started = time.time()
+    drawn = random.Random(1)
+    for jobs in sorted(drawn.choices(range(n_jobs - 2), k=KILLS // 2)):
+        yield jobs, drawn.uniform(0, LATEST)
+        yield 0, drawn.uniform(0, LATEST)
+
+
+def jobs_done(folder):
+    return sum(1 for _ in (folder / "benchmarks").rglob("*.tsv"))
+
+
+def kill_at(workspace, jobs, seconds):
+    """Start the experiment and kill it with all its jobs; False if it ended before."""
     process = subprocess.Popen(
         workspace.command("--configfile", "tiny.yaml"),
         cwd=workspace.folder,
@@ -38,30 +45,35 @@ def run_until_killed_in(workspace, stage):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while process.poll() is None and time.time() - started < LONGEST_WAIT:
-        logs = (workspace.folder / "logs" / stage).glob("*")
-        if any(log.stat().st_mtime > started for log in logs):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.02)
-    return False
+    while jobs_done(workspace.folder) < jobs and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(seconds)
+    is_running = process.poll() is None
+    if is_running:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return is_running
+
+
+def files_below(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
-def test_killed_in_many_stages(finished, workspace):
-    killed = []
-    for stage in STAGES:
-        if run_until_killed_in(workspace, stage):
-            killed.append(stage)
-            # All that --unlock does, without planning the experiment once more for each stage.
-            shutil.rmtree(workspace.folder / ".snakemake/locks")
+def test_killed_at_random_moments(finished, workspace):
+    """KILLS=20 in the environment kills twenty times."""
+    for jobs, seconds in moments(jobs_done(finished.folder)):
+        assert kill_at(workspace, jobs, seconds), f"it ended before {jobs} jobs and {seconds} s"
+        # As `make run` does first.
+        unlock = [sys.executable, "-m", "speechlasso.experiment.unlock"]
+        subprocess.run(unlock, cwd=workspace.folder, check=True)
     workspace.run("--configfile", "tiny.yaml")
-    # Which job the scheduler takes first is its own affair: a stage of few jobs may be over by the
-    # time that another one's was killed beside it.
-    assert len(killed) >= 5, killed
-    name = "results/experiments/tiny/summary.csv"
-    assert (workspace.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    name = "experiments/tiny/summary.csv"
+    results, expected = workspace.folder / "results", finished.folder / "results"
+    assert (results / name).read_bytes() == (expected / name).read_bytes()
+    assert files_below(results) == files_below(expected)
+    for folder in ("locks", "incomplete", "scripts"):
+        assert files_below(workspace.folder / ".snakemake" / folder) == set()
 
 
 def test_checkpoints_go_when_all_is_written(finished, tmp_path):
