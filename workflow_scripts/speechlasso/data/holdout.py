@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from speechlasso.errors import InputError
 
@@ -22,15 +24,47 @@ def draw_groups(
     A group that has all that is left of a class is passed over, so that every class stays among the
     other rows; where each group is such a one, none is drawn.
     """
-    chosen = np.zeros(len(groups), dtype=bool)
-    n_classes = len(np.unique(labels))
-    for group in rng.permutation(np.unique(groups)):
-        more = chosen | (groups == group)
-        if len(np.unique(labels[~more])) == n_classes:
-            chosen = more
-        if chosen.mean() >= share:
-            break
-    return chosen
+    counted = _ClassesOfGroups.of(labels, groups)
+    return counted.draw(share, rng)[counted.group]
+
+
+@dataclass(frozen=True)
+class _ClassesOfGroups:
+    """What a draw needs to know of the rows, however many they are.
+
+    Attributes
+    ----------
+    group
+        Number of each row's group, in the order of the groups' names, (n_rows,).
+    counts
+        Rows of each class in each group, (n_groups, n_classes).
+    """
+
+    group: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, groups: np.ndarray) -> _ClassesOfGroups:
+        group, names = pd.factorize(groups, sort=True)
+        label, classes = pd.factorize(labels)
+        shape = len(names), len(classes)
+        cells = np.bincount(np.ravel_multi_index((group, label), shape), minlength=np.prod(shape))
+        return cls(group, cells.reshape(shape))
+
+    def draw(self, share: float, rng: np.random.Generator) -> np.ndarray:
+        """As `draw_groups`, bool, (n_groups,)."""
+        chosen = np.zeros(len(self.counts), dtype=bool)
+        n_left = self.counts.sum(axis=0)
+        n_rows, n_chosen = n_left.sum(), 0
+        for group in rng.permutation(len(self.counts)):
+            of_group = self.counts[group]
+            if (n_left > of_group).all():
+                chosen[group] = True
+                n_left = n_left - of_group
+                n_chosen += of_group.sum()
+            if n_chosen / n_rows >= share:
+                break
+        return chosen
 
 
 def hold_out(
@@ -75,16 +109,16 @@ def hold_out(
 def _best_draw(
     labels: np.ndarray, groups: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray | None:
-    classes, codes = np.unique(labels, return_inverse=True)
-    n_of_class = np.bincount(codes)
+    counted = _ClassesOfGroups.of(labels, groups)
+    n_of_class = counted.counts.sum(axis=0)
     best, least = None, np.inf
     for _ in range(_N_DRAWS):
-        chosen = draw_groups(labels, groups, share, rng)
-        n_chosen = np.bincount(codes[chosen], minlength=len(classes))
+        chosen = counted.draw(share, rng)
+        n_chosen = counted.counts[chosen].sum(axis=0)
         distance = np.abs(n_chosen / n_of_class - share).sum()
         if n_chosen.all() and distance < least:
             best, least = chosen, distance
-    return best
+    return None if best is None else best[counted.group]
 
 
 def _draw_rows(labels: np.ndarray, share: float, seed: int, setting: str) -> np.ndarray:
