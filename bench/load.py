@@ -89,7 +89,11 @@ def make_corpus(folder: Path, n_rows: int) -> None:
     )
     table.to_parquet(folder / "corpus.parquet")
     shutil.copy(REPOSITORY / "config.yaml", folder)
-    (folder / "load.yaml").write_text(yaml.safe_dump(CONFIGURATION))
+    # As strong for each row as in the default experiment.
+    alpha = 8 * n_rows * 0.8 / 320
+    (folder / "load.yaml").write_text(
+        yaml.safe_dump(CONFIGURATION | {"select": {"lasso": {"alpha": alpha}}})
+    )
 
 
 def make_sound(path: Path, i: int, random: np.random.Generator) -> Path:
