@@ -136,7 +136,13 @@ def stages(benchmarks: Path) -> list[dict]:
     for folder in sorted(benchmarks.iterdir()):
         jobs = pd.concat([pd.read_csv(path, sep="\t") for path in sorted(folder.glob("*.tsv"))])
         found.append(
-            row(folder.name, len(jobs), jobs["s"].sum(), jobs["cpu_time"].sum(), jobs["max_rss"].max())
+            row(
+                folder.name,
+                len(jobs),
+                jobs["s"].sum(),
+                jobs["cpu_time"].sum(),
+                jobs["max_rss"].max(),
+            )
         )
     return found
 

@@ -17,7 +17,7 @@ from speechlasso.selection.path import SelectionPath
 from speechlasso.selection.select import lasso_selection_probabilities
 from speechlasso.selection.token_evidence import token_evidence, top_occurrences
 from speechlasso.selection.token_selection import TokenSelection
-from speechlasso.tokenizers.codes import CodeTable
+from speechlasso.tokenizers.codes import CodeFiles
 
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
@@ -34,9 +34,10 @@ with job(snakemake) as settings:
     )
     manifest = pd.read_parquet(snakemake.input.manifest)
     training_rows = manifest[manifest["id"].isin(bow.rows["id"].iloc[train])]
-    codes = CodeTable.read(snakemake.input.codes)
+    codes = CodeFiles(snakemake.input.codes)
     occurrences = top_occurrences(codes, training_rows, selection.tokens)
-    RecordedClips.read(snakemake.input.clips).require_unchanged(occurrences["clip"].tolist())
+    clips = occurrences["clip"].tolist()
+    RecordedClips.read(snakemake.input.clips, clips).require_unchanged(clips)
     write_parquet(snakemake.output.tokens, tokens)
     write_parquet(snakemake.output.occurrences, occurrences)
     folder = str(Path(snakemake.input.selection).parent)

@@ -11,7 +11,7 @@ from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_parquet
 from speechlasso.language_model.token_text import token_texts
 from speechlasso.selection.token_selection import TokenSelection
-from speechlasso.tokenizers.codes import CodeTable
+from speechlasso.tokenizers.codes import CodeFiles
 
 with job(snakemake) as settings:
     manifest = pd.read_parquet(snakemake.input.manifest)
@@ -21,7 +21,7 @@ with job(snakemake) as settings:
         examples = manifest.assign(split="train", label=None)
     codes = selection = None
     if "audio" in settings.inputs:
-        codes = CodeTable.read(snakemake.input.codes)
+        codes = CodeFiles(snakemake.input.codes)
         selection = TokenSelection.from_json(read_json(snakemake.input.selection))
     write_parquet(
         snakemake.output.token_texts, token_texts(examples, settings.inputs, codes, selection)

@@ -4,18 +4,20 @@ import job_start  # noqa: F401
 
 # isort: split
 
-import pandas as pd
+from functools import partial
+from itertools import chain
 
 from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.job import job
 from speechlasso.features.frame_files import FrameFiles
+from speechlasso.files import read_rows
 from speechlasso.pipeline.shards import shard_rows
 from speechlasso.tokenizers.tokenization import encode_frames, encode_utterances, load_tokenizer
 
 with job(snakemake) as settings:
-    manifest = pd.read_parquet(snakemake.input.manifest)
     shard, n_shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.n_shards)
-    utterances = manifest.iloc[shard_rows(len(manifest), shard, n_shards)]
+    rows_of = partial(shard_rows, shard=shard, n_shards=n_shards)
+    utterances = read_rows(snakemake.input.manifest, rows_of)
     learned = snakemake.input.tokenizer or None
     tokenizer = load_tokenizer(settings.tokenizer, learned, snakemake.threads)
     if snakemake.input.frames:
@@ -24,6 +26,6 @@ with job(snakemake) as settings:
             tokenizer, frames, settings.tokenizer.layers, utterances["id"].tolist()
         )
     else:
-        clips = RecordedClips.read(snakemake.input.clips)
+        clips = RecordedClips.read(snakemake.input.clips, chain.from_iterable(utterances["audio"]))
         codes = encode_utterances(tokenizer, utterances, clips)
     codes.write(snakemake.output.codes)

@@ -113,6 +113,12 @@ def test_the_record_of_clips_is_read_back(clips):
     assert [digest is None for digest in clips.digests.values()] == [False, False, True]
 
 
+def test_few_clips_of_many_can_be_read(clips, tmp_path):
+    one, _, missing = clips.fingerprints
+    some = RecordedClips.read(tmp_path / "clips.parquet", [missing, one])
+    assert some.fingerprints == {clip: clips.fingerprints[clip] for clip in (one, missing)}
+
+
 def test_unchanged_clips_are_not_read(clips, reads):
     clips.require_unchanged(list(clips.fingerprints))
     assert reads == []

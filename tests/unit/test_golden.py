@@ -51,7 +51,7 @@ GOLDEN = {
     "fit_linear": (2, "e7132a0f7dec"),
     "evaluate": (2, "f3e360d89952"),
     "manifest": (2, "8c863f04f5eb"),
-    "fit_tokenizer": (2, "22a48a0302f8"),
+    "fit_tokenizer": (3, "22a48a0302f8"),
     "describe_selection": (1, "f09c4a96b90c"),
     "adapt_lm": (3, "2a1047e79244"),
     "finetune": (3, "a278b3bc17af"),

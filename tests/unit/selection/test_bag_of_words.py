@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlasso.pipeline.shards import shard_rows
@@ -17,7 +20,7 @@ from speechlasso.selection.bag_of_words import (
     count_audio_tokens,
     weighting,
 )
-from speechlasso.tokenizers.codes import Codebooks, CodeTable
+from speechlasso.tokenizers.codes import Codebooks, CodeFiles, CodeTable
 
 CODEBOOKS = Codebooks(n_layers=3, codebook_size=5, frame_rate=50.0)
 
@@ -95,17 +98,50 @@ def test_weighting_is_tfidf_then_unit_variance():
     np.testing.assert_allclose(weighted, tfidf / np.where(deviation > 0, deviation, 1))
 
 
+def save_in_shards(table, folder, n_shards):
+    ids = list(table.codes)
+    paths = [folder / f"{shard}.parquet" for shard in range(n_shards)]
+    for shard, path in enumerate(paths):
+        mine = {ids[row]: table.codes[ids[row]] for row in shard_rows(len(ids), shard, n_shards)}
+        CodeTable(CODEBOOKS, mine).write(path)
+    return paths
+
+
 def test_codes_survive_shards(tmp_path):
     table = draw_codes([f"u{i}" for i in range(7)])
     ids = list(table.codes)
-    for shard in range(2):
-        mine = {ids[row]: table.codes[ids[row]] for row in shard_rows(7, shard, 2)}
-        CodeTable(CODEBOOKS, mine).write(tmp_path / f"{shard}.parquet")
-    joined = CodeTable.read([tmp_path / "0.parquet", tmp_path / "1.parquet"])
+    joined = CodeTable.read(save_in_shards(table, tmp_path, 2))
     assert joined.codebooks == CODEBOOKS
     assert set(joined.codes) == set(ids)
     for row_id in ids:
         np.testing.assert_array_equal(joined.codes[row_id], table.codes[row_id])
+
+
+@given(st.integers(0, 1000), st.integers(1, 12), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_shards_read_one_by_one_count_as_all_at_once(seed, n_rows, n_shards):
+    rng = np.random.default_rng(seed)
+    ids = [f"u{i}" for i in range(n_rows)]
+    table = draw_codes(ids)
+    examples = pd.DataFrame({"id": rng.permutation(ids), "label": "x", "split": "train"})
+    with tempfile.TemporaryDirectory() as folder:
+        paths = save_in_shards(table, Path(folder), n_shards)
+        found = build_bag_of_words(examples, CodeFiles(paths), None, lowercase=True)
+        few = build_bag_of_words(examples.head(2), CodeFiles(paths), 2, lowercase=True)
+    expected = build_bag_of_words(examples, table, None, lowercase=True)
+    for row, row_id in enumerate(examples["id"]):
+        counts = [np.bincount(layer, minlength=5) for layer in table.codes[row_id]]
+        assert found.audio[[row]].toarray().tolist() == [np.concatenate(counts).tolist()]
+    for name in ("data", "indices", "indptr"):
+        of_files, of_table = getattr(found.audio, name), getattr(expected.audio, name)
+        assert of_files.dtype == np.int32 and of_files.tolist() == of_table.tolist()
+    assert few.audio.toarray().tolist() == expected.audio[:2, 5:].toarray().tolist()
+
+
+def test_an_utterance_without_codes_is_not_counted_as_silent():
+    with pytest.raises(KeyError, match="codes of 1 utterances, but 2"):
+        examples = pd.DataFrame({"id": ["u0", "u1"], "label": "x", "split": "train"})
+        build_bag_of_words(examples, draw_codes(["u0"]), None, lowercase=True)
 
 
 def test_without_audio_there_are_words_alone(bow, tmp_path):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -216,11 +219,11 @@ def test_a_clip_that_is_gone_is_named():
         top_occurrences(codes_of(a=[7] * 10), utterances, [Token(1, 7, 7)])
 
 
-@given(
-    arrays(np.int32, st.tuples(st.just(2), st.integers(1, 30)), elements=st.integers(0, 2)),
-    st.integers(1, 8),
-)
-def testdensest_windows_are_those_of_a_plain_search(array, n_frames):
+ARRAYS = arrays(np.int32, st.tuples(st.just(2), st.integers(1, 30)), elements=st.integers(0, 2))
+
+
+@given(ARRAYS, st.integers(1, 8))
+def test_densest_windows_are_those_of_a_plain_search(array, n_frames):
     tokens = [Token(layer, code, 3 * layer + code) for layer in (0, 1) for code in (2, 0)]
     ranks = rank_of_code(tokens, 2, 3)
     found = densest_windows([array], ranks, n_frames).set_index("rank")
@@ -235,6 +238,32 @@ def testdensest_windows_are_those_of_a_plain_search(array, n_frames):
         assert row["n_occurrences"] == most
         assert row["start"] in starts
         assert occurs[row["start"] : row["start"] + n_frames].sum() == most
+
+
+@given(st.lists(ARRAYS, min_size=1, max_size=6), st.integers(1, 8), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_utterances_and_shards_do_not_touch_each_other(drawn, n_frames, n_shards):
+    tokens = [Token(0, 2, 2), Token(1, 0, 3)]
+    ranks = rank_of_code(tokens, 2, 3)
+    found = densest_windows(drawn, ranks, n_frames)
+    alone = [densest_windows([array], ranks, n_frames) for array in drawn]
+    expected = pd.concat(table.assign(utterance=place) for place, table in enumerate(alone))
+    in_order = ["utterance", "rank"]
+    pd.testing.assert_frame_equal(found, expected.sort_values(in_order, ignore_index=True))
+    names = [f"u{place}" for place in range(len(drawn))]
+    table = CodeTable(Codebooks(2, 3, FRAME_RATE), dict(zip(names, drawn, strict=True)))
+    parts = [
+        CodeTable(table.codebooks, {name: table.codes[name] for name in names[shard::n_shards]})
+        for shard in range(n_shards)
+    ]
+    shards = SimpleNamespace(codebooks=table.codebooks, parts=lambda: iter(parts))
+    with tempfile.TemporaryDirectory() as folder:
+        clip = save_clip(Path(folder) / "a.wav", 4.0)
+        utterances = pd.DataFrame({"id": names, "audio": [[clip]] * len(names)})
+        apart, together = (
+            top_occurrences(codes, utterances, tokens, n=2) for codes in (shards, table)
+        )
+    pd.testing.assert_frame_equal(apart, together)
 
 
 def test_occurrences_agree_with_the_counts_of_the_bag_of_words(tmp_path):

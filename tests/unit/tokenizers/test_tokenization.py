@@ -25,6 +25,7 @@ from speechlasso.tokenizers.tokenization import (
     encode_utterances,
     fit_tokenizer,
     load_tokenizer,
+    rows_to_learn_from,
 )
 
 RATE = 16_000
@@ -121,3 +122,15 @@ def test_layers_are_known_beforehand_where_settings_tell(tokenizer):
     assert SSLUnitsMethod(method="ssl_units").planned_n_layers == 1
     assert TransformersCodecMethod(method="mimi", n_layers=8).planned_n_layers == 8
     assert TransformersCodecMethod(method="mimi").planned_n_layers is None
+
+
+def test_no_more_rows_are_learned_from_than_frames_are_drawn():
+    rows = pd.DataFrame({"id": range(1000)})
+    assert rows_to_learn_from(rows.head(500), SETTINGS).equals(rows.head(500))
+    drawn, again = rows_to_learn_from(rows, SETTINGS), rows_to_learn_from(rows, SETTINGS)
+    assert drawn.equals(again) and drawn.index.is_monotonic_increasing
+    assert drawn["id"].nunique() == SETTINGS.max_frames == 500
+    of_first_half = (drawn["id"] < 500).sum()
+    assert 200 < of_first_half < 300
+    no_frames = TransformersCodecMethod(method="encodec")
+    assert rows_to_learn_from(rows, no_frames).equals(rows)

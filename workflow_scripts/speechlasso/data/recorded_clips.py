@@ -25,8 +25,10 @@ class RecordedClips:
     _verified: dict[str, FileStatus] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | Path) -> RecordedClips:
-        table = read_parquet(path)
+    def read(cls, path: str | Path, clips: Iterable[str] | None = None) -> RecordedClips:
+        """All clips, or these alone, which a job needs that reads few of very many."""
+        chosen = None if clips is None else [("clip", "in", set(clips))]
+        table = read_parquet(path, filters=chosen)
         rows = zip(*(table[column].tolist() for column in _COLUMNS), strict=True)
         return cls(
             {

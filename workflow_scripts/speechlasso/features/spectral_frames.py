@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from scipy.fft import dct
-from scipy.ndimage import correlate1d, gaussian_filter1d, median_filter
+from scipy.ndimage import correlate1d, median_filter
 
 from speechlasso.features.short_time import (
     MEL_RANGE,
@@ -207,44 +207,56 @@ def phrase_statistics(
     active = energy > energy.max() - ACTIVE_ENERGY_RANGE
     everywhere = np.ones(len(energy), dtype=bool)
     spectral_change = np.linalg.norm(_slope(cepstra, 1), axis=1)
-    return np.column_stack(
-        [
-            *_local_mean_and_deviation(pitch, voiced),
-            *_local_mean_and_deviation(energy, everywhere),
-            _local_mean(voiced.astype(np.float32), everywhere),
-            _local_mean(cepstra[:, 0], active),
-            _local_mean(cepstra[:, 1], active),
-            _local_mean(periodicity, active),
-            _local_mean(spectral_change, everywhere),
-        ]
+    # Centred first: the difference of two large squares would lose the digits of float32.
+    pitch_centre, energy_centre = pitch.mean(), energy.mean()
+    pitch, energy = pitch - pitch_centre, energy - energy_centre
+    means = _local_means(
+        (pitch, voiced),
+        (np.square(pitch), voiced),
+        (energy, everywhere),
+        (np.square(energy), everywhere),
+        (voiced.astype(np.float32), everywhere),
+        (cepstra[:, 0], active),
+        (cepstra[:, 1], active),
+        (periodicity, active),
+        (spectral_change, everywhere),
     )
+    for mean, square in (means[0:2], means[2:4]):
+        square[:] = np.sqrt((square - np.square(mean)).clip(0))
+    means[0] += pitch_centre
+    means[2] += energy_centre
+    return np.ascontiguousarray(means.T)
 
 
-def _local_mean(feature: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Gaussian-weighted mean over the counted frames of a phrase, float32 (n_frames,).
+def _local_means(*features: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Gaussian-weighted means over the counted frames of a phrase, float32 (n_features, n_frames).
 
     Far from any counted frame the mean of all the clip's counted frames takes over; the feature's
     own mean where a clip has none.
+
+    Parameters
+    ----------
+    *features
+        A feature, float32 (n_frames,), and which frames count, bool (n_frames,).
     """
-    overall = feature[counted].mean() if counted.any() else feature.mean()
-    weight = _phrase_window(counted.astype(np.float32))
-    total = _phrase_window(np.where(counted, feature, np.float32(0)))
+    overall = [
+        (feature[counted] if counted.any() else feature).mean() for feature, counted in features
+    ]
+    counts = np.stack([counted.astype(np.float32) for _, counted in features])
+    counted_only = [np.where(counted, feature, np.float32(0)) for feature, counted in features]
+    # All at once, since the call costs more than what it does for a short clip.
+    smooth = correlate1d(np.concatenate([counts, counted_only]), _phrase_window(), mode="constant")
+    weight, total = smooth[: len(features)], smooth[len(features) :]
     prior = np.float32(PRIOR_WEIGHT)
-    return (total + prior * overall) / (weight + prior)
+    return (total + prior * np.stack(overall)[:, None]) / (weight + prior)
 
 
-def _local_mean_and_deviation(
-    feature: np.ndarray, counted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    # Centred first: the difference of two large squares would lose the digits of float32.
-    centre = feature.mean()
-    mean = _local_mean(feature - centre, counted)
-    variance = _local_mean(np.square(feature - centre), counted) - np.square(mean)
-    return mean + centre, np.sqrt(variance.clip(0))
-
-
-def _phrase_window(feature: np.ndarray) -> np.ndarray:
-    return gaussian_filter1d(feature, PHRASE_WIDTH, mode="constant", truncate=3.0)
+@cache
+def _phrase_window() -> np.ndarray:
+    """A Gaussian as wide as three standard deviations to each side, of sum one."""
+    reach = int(3 * PHRASE_WIDTH + 0.5)
+    weights = np.exp(-0.5 / PHRASE_WIDTH**2 * np.arange(-reach, reach + 1) ** 2)
+    return weights / weights.sum()
 
 
 def _slope(feature: np.ndarray, reach: int) -> np.ndarray:

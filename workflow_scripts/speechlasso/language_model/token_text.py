@@ -14,7 +14,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from speechlasso.selection.token_selection import TokenSelection
-    from speechlasso.tokenizers.codes import CodeTable
+    from speechlasso.tokenizers.codes import CodeFiles, CodeTable
 
 TEXT_START, TEXT_END = "<|text|>", "<|text_end|>"
 AUDIO_START, AUDIO_END = "<|audio|>", "<|audio_end|>"
@@ -78,7 +78,7 @@ def token_text(text: str | None, audio_tokens: Sequence[int] | None) -> str:
 def token_texts(
     examples: pd.DataFrame,
     inputs: Sequence[str],
-    codes: CodeTable | None,
+    codes: CodeTable | CodeFiles | None,
     selection: TokenSelection | None,
 ) -> pd.DataFrame:
     """Everything the language model needs to know of each utterance.
@@ -105,7 +105,12 @@ def token_texts(
     sequences: list = [None] * len(frame)
     if "audio" in inputs:
         ranks = selection.rank_of_code(codes.codebooks.n_layers, codes.codebooks.codebook_size)
-        sequences = [kept_sequence(codes.codes[row_id], ranks) for row_id in frame["id"]]
+        kept = {
+            row_id: kept_sequence(array, ranks)
+            for part in codes.parts()
+            for row_id, array in part.codes.items()
+        }
+        sequences = [kept[row_id] for row_id in frame["id"]]
     frame["text"] = texts
     frame["audio_tokens"] = sequences
     frame["token_text"] = [token_text(*pair) for pair in zip(texts, sequences, strict=True)]

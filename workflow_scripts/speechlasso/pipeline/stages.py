@@ -152,7 +152,7 @@ class OfTokenizer(Stage):
 
 class FitTokenizer(OfTokenizer):
     name = "fit_tokenizer"
-    version = 2
+    version = 3
     files = ("tokenizer.safetensors", "centroids.npy")
     fold: str
 

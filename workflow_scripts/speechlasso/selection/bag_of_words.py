@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from speechlasso.files import read_json, write_json, write_parquet, written_whole
 from speechlasso.selection.codec_layers import counted_layers
-from speechlasso.tokenizers.codes import CodeTable
+from speechlasso.tokenizers.codes import CodeFiles, CodeTable
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import
     from sklearn.pipeline import Pipeline
@@ -97,7 +97,10 @@ class BagOfWords:
 
 
 def build_bag_of_words(
-    examples: pd.DataFrame, codes: CodeTable | None, layers: int | None, lowercase: bool
+    examples: pd.DataFrame,
+    codes: CodeTable | CodeFiles | None,
+    layers: int | None,
+    lowercase: bool,
 ) -> BagOfWords:
     """Count words and audio tokens.
 
@@ -114,36 +117,60 @@ def build_bag_of_words(
     """
     texts = examples["text"] if "text" in examples else pd.Series("", index=examples.index)
     text, words = count_words(texts, examples["split"] == "train", lowercase)
-    features, arrays = AudioFeatures(0, 0, 0), [np.empty((0, 0), dtype=np.int64)] * len(examples)
+    features, audio = AudioFeatures(0, 0, 0), sp.csr_array((len(examples), 0), dtype=np.int32)
     if codes is not None:
         features = used_features(codes, layers)
-        arrays = [codes.codes[row_id] for row_id in examples["id"]]
+        audio = _counted_in_order(codes, examples["id"], features)
     return BagOfWords(
         rows=examples.filter(["id", "label", "split", "group"]).reset_index(drop=True),
-        audio=count_audio_tokens(arrays, features),
+        audio=audio,
         text=text,
         features=features,
         words=words,
     )
 
 
-def used_features(codes: CodeTable, layers: int | None) -> AudioFeatures:
+def used_features(codes: CodeTable | CodeFiles, layers: int | None) -> AudioFeatures:
     counted = counted_layers(codes.codebooks.n_layers, layers)
     return AudioFeatures(counted.start, len(counted), codes.codebooks.codebook_size)
 
 
+def _counted_in_order(
+    codes: CodeTable | CodeFiles, ids: pd.Series, features: AudioFeatures
+) -> sp.csr_array:
+    """Counts of the utterances with these ids, in their order, wherever the codes of each lie.
+
+    Raises
+    ------
+    KeyError
+        When an utterance has no codes.
+    """
+    wanted = pd.Index(ids)
+    places, counts = [], []
+    for part in codes.parts():
+        place = wanted.get_indexer(list(part.codes))
+        arrays = [array for array, at in zip(part.codes.values(), place, strict=True) if at >= 0]
+        places.append(place[place >= 0])
+        counts.append(count_audio_tokens(arrays, features))
+    order = np.argsort(np.concatenate(places))
+    if len(order) != len(wanted):
+        raise KeyError(f"codes of {len(order)} utterances, but {len(wanted)} are to be counted")
+    return sp.vstack(counts, format="csr")[order]
+
+
 def count_audio_tokens(codes: Sequence[np.ndarray], features: AudioFeatures) -> sp.csr_array:
     """Count each (layer, code): CSR int32, (n_utterances, len(features))."""
-    offsets = np.arange(features.n_layers)[:, None] * features.codebook_size
-    indices, counts, ends = [], [], [0]
-    for array in codes:
-        used = array[features.first_layer : features.first_layer + features.n_layers]
-        found, count = np.unique((used + offsets).ravel(), return_counts=True)
-        indices.append(found)
-        counts.append(count)
-        ends.append(ends[-1] + len(found))
-    parts = (np.concatenate(counts).astype(np.int32), np.concatenate(indices), np.array(ends))
-    return sp.csr_array(parts, shape=(len(codes), len(features)))
+    shape = len(codes), len(features)
+    if not codes:
+        return sp.csr_array(shape, dtype=np.int32)
+    # Matrices with wider indices, which are kept as given, take half as much memory again.
+    offsets = np.arange(features.n_layers, dtype=np.int32)[:, None] * features.codebook_size
+    layers = slice(features.first_layer, features.first_layer + features.n_layers)
+    columns = [(array[layers].astype(np.int32) + offsets).ravel() for array in codes]
+    rows = np.repeat(np.arange(len(codes), dtype=np.int32), [len(of_row) for of_row in columns])
+    once = np.ones(len(rows), dtype=np.int32)
+    # What lies in one place is added up.
+    return sp.coo_array((once, (rows, np.concatenate(columns))), shape=shape).tocsr()
 
 
 def count_words(

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from speechlasso.audio.reading import segment_span
 from speechlasso.selection.controls import documents_per_class
 from speechlasso.selection.token_selection import Token, rank_of_code
-from speechlasso.tokenizers.codes import CodeTable
+from speechlasso.tokenizers.codes import CodeFiles, CodeTable
 
 OCCURRENCE_COLUMNS = {
     "rank": "int64",
@@ -24,6 +24,7 @@ OCCURRENCE_COLUMNS = {
     "end": "float64",
     "n_occurrences": "int64",
 }
+WINDOW_COLUMNS = ["rank", "utterance", "start", "n_occurrences"]
 
 
 def token_evidence(
@@ -77,7 +78,7 @@ def token_evidence(
 
 
 def top_occurrences(
-    codes: CodeTable,
+    codes: CodeTable | CodeFiles,
     utterances: pd.DataFrame,
     tokens: Sequence[Token],
     n: int = 3,
@@ -116,15 +117,12 @@ def top_occurrences(
     codebooks = codes.codebooks
     frame_rate = codebooks.frame_rate
     n_frames = max(1, round(window * frame_rate))
-    arrays = [codes.codes[name] for name in utterances["id"]]
-    best = densest_windows(
-        arrays, rank_of_code(tokens, codebooks.n_layers, codebooks.codebook_size), n_frames
-    )
-    best = best.groupby("rank").head(n)
+    ranks = rank_of_code(tokens, codebooks.n_layers, codebooks.codebook_size)
+    best, arrays = _best_windows(codes, utterances["id"], ranks, n_frames, n)
     rows = []
     for rank, utterance, start in best[["rank", "utterance", "start"]].itertuples(index=False):
         token, row = tokens[rank], utterances.iloc[utterance]
-        occurs = codes.codes[row["id"]][token.layer] == token.code
+        occurs = arrays[utterance][token.layer] == token.code
         end = min(start + n_frames, len(occurs))
         frames = start + np.flatnonzero(occurs[start:end])
         spans = [segment_span(clip, row.get("start"), row.get("end")) for clip in row["audio"]]
@@ -136,6 +134,32 @@ def top_occurrences(
     table = table.sort_values(["rank", "n_occurrences"], ascending=[True, False], ignore_index=True)
     table.insert(3, "place", table.groupby("rank").cumcount() + 1)
     return table.astype(OCCURRENCE_COLUMNS)
+
+
+def _best_windows(
+    codes: CodeTable | CodeFiles, ids: pd.Series, ranks_of_codes: np.ndarray, n_frames: int, n: int
+) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+    """The n best of `densest_windows` for each token, and the codes of the utterances they lie in,
+    by their positions among the ids."""
+    wanted = pd.Index(ids)
+    best, arrays = pd.DataFrame(columns=WINDOW_COLUMNS, dtype=np.int64), {}
+    for part in codes.parts():
+        place = wanted.get_indexer(list(part.codes))
+        here = {
+            int(at): array for at, array in zip(place, part.codes.values(), strict=True) if at >= 0
+        }
+        found = densest_windows(list(here.values()), ranks_of_codes, n_frames)
+        found["utterance"] = np.array(list(here), dtype=np.int64)[found["utterance"]]
+        # Of equal ones the earlier utterance, whichever shard comes first.
+        best = (
+            pd.concat([best, found])
+            .sort_values(["n_occurrences", "utterance"], ascending=[False, True])
+            .groupby("rank")
+            .head(n)
+        )
+        kept = set(best["utterance"])
+        arrays = {at: array for at, array in (arrays | here).items() if at in kept}
+    return best, arrays
 
 
 def densest_windows(
@@ -155,27 +179,28 @@ def densest_windows(
     Returns
     -------
     pandas.DataFrame
-        rank, utterance (position in `codes`), start (frame), n_occurrences; most occurrences first.
+        rank, utterance (position in `codes`), start (frame), n_occurrences.
     """
-    parts = [np.empty((4, 0), dtype=np.int64)]
-    layers = np.arange(len(ranks_of_codes))[:, None]
-    for utterance, array in enumerate(codes):
-        rank_of_frame = ranks_of_codes[layers, array]
-        frames, ranks = np.nonzero(rank_of_frame >= 0)[1], rank_of_frame[rank_of_frame >= 0]
-        # One sorted line of positions, the tokens so far apart that no window reaches two of them.
-        spacing = array.shape[1] + n_frames
-        line = np.sort(ranks * spacing + frames)
-        ranks, frames = np.divmod(line, spacing)
-        counts = np.searchsorted(line, line + n_frames) - np.arange(len(line))
-        densest = np.lexsort((frames, -counts, ranks))
-        densest = densest[np.unique(ranks[densest], return_index=True)[1]]
-        # At the end of the utterance the window begins before the first occurrence.
-        starts = np.minimum(frames[densest], max(array.shape[1] - n_frames, 0))
-        which = np.full(len(densest), utterance)
-        parts.append(np.stack([ranks[densest], which, starts, counts[densest]]))
-    columns = ["rank", "utterance", "start", "n_occurrences"]
-    table = pd.DataFrame(np.concatenate(parts, axis=1).T, columns=columns)
-    return table.sort_values("n_occurrences", ascending=False, kind="stable")
+    if not codes:
+        return pd.DataFrame(columns=WINDOW_COLUMNS, dtype=np.int64)
+    lengths = np.array([array.shape[1] for array in codes])
+    utterances = np.repeat(np.arange(len(codes)), lengths)
+    frames = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+    ranks = ranks_of_codes[np.arange(len(ranks_of_codes))[:, None], np.concatenate(codes, axis=1)]
+    kept = np.nonzero(ranks >= 0)[1]
+    # One sorted line of positions, the tokens so far apart that no window reaches two of them.
+    n_ranks, spacing = ranks_of_codes.max() + 1, lengths.max() + n_frames
+    tokens = utterances[kept] * n_ranks + ranks[ranks >= 0]
+    line = np.sort(tokens * spacing + frames[kept])
+    tokens, frames = np.divmod(line, spacing)
+    counts = np.searchsorted(line, line + n_frames) - np.arange(len(line))
+    densest = np.lexsort((frames, -counts, tokens))
+    densest = densest[np.unique(tokens[densest], return_index=True)[1]]
+    utterances, ranks = np.divmod(tokens[densest], n_ranks)
+    # At the end of the utterance the window begins before the first occurrence.
+    starts = np.minimum(frames[densest], np.maximum(lengths[utterances] - n_frames, 0))
+    columns = ranks, utterances, starts, counts[densest]
+    return pd.DataFrame(dict(zip(WINDOW_COLUMNS, columns, strict=True)), dtype=np.int64)
 
 
 def place_in_clip(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,10 +58,33 @@ class CodeTable:
         codes: dict[str, np.ndarray] = {}
         for path in paths:
             table = pq.read_table(path)
-            codebooks = Codebooks(**json.loads(table.schema.metadata[b"codebooks"]))
+            codebooks = _codebooks(table.schema)
             ids, rows = table["id"].to_pylist(), table["codes"].combine_chunks()
             bounds, values = rows.offsets.to_numpy(), rows.values.to_numpy()
             for row, row_id in enumerate(ids):
                 flat = values[bounds[row] : bounds[row + 1]]
                 codes[row_id] = flat.reshape(codebooks.n_layers, -1)
         return cls(codebooks, codes)
+
+    def parts(self) -> Iterator[CodeTable]:
+        """All of it at once, as `CodeFiles` gives one shard after the other."""
+        yield self
+
+
+@dataclass(frozen=True)
+class CodeFiles:
+    """Shards of codes, read one at a time: memory grows with a shard, not with the corpus."""
+
+    paths: Sequence[str | Path]
+
+    @property
+    def codebooks(self) -> Codebooks:
+        return _codebooks(pq.read_schema(self.paths[0]))
+
+    def parts(self) -> Iterator[CodeTable]:
+        for path in self.paths:
+            yield CodeTable.read([path])
+
+
+def _codebooks(schema: pa.Schema) -> Codebooks:
+    return Codebooks(**json.loads(schema.metadata[b"codebooks"]))

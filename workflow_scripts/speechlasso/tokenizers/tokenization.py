@@ -19,6 +19,15 @@ from speechlasso.tokenizers.codes import Codebooks, CodeTable
 from speechlasso.tokenizers.settings import TokenizerMethod
 
 
+def rows_to_learn_from(training: pd.DataFrame, settings: TokenizerMethod) -> pd.DataFrame:
+    """The training rows that a tokenizer looks at: no more than the frames that it draws of them,
+    since each has one at least. So learning takes no longer on a larger corpus."""
+    most = getattr(settings, "max_frames", None)  # a tokenizer of the user's may draw none
+    if most is None or len(training) <= most:
+        return training
+    return training.sample(most, random_state=settings.seed).sort_index()
+
+
 def fit_tokenizer(
     settings: TokenizerMethod,
     utterances: pd.DataFrame,
