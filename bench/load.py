@@ -9,12 +9,15 @@ for each size how long planning takes and in how much memory, before and after t
 planning costs a job on a cluster, and of each stage the number of jobs, their seconds and the most
 memory that one took, by Snakemake's benchmarks. What is there already is not made or run again.
 
-With --until STAGE the run ends there. The last line is one JSON object.
+With --shards N only so many shards are tokenised, and the codes of all others written down from
+these, since the sounds are the same. With --until STAGE the run ends there. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -27,6 +30,14 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
+
+from speechlasso.experiment.config_sources import laid_over
+from speechlasso.experiment.load import load_settings
+from speechlasso.experiment.plan import make_plan
+from speechlasso.files import read_json, write_json
+from speechlasso.integrity import RECORD, record
+from speechlasso.pipeline.shards import shard_rows, spec_of_shard
+from speechlasso.tokenizers.codes import CodeTable
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAMPLE_RATE, SECONDS, N_SOUNDS, N_SPEAKERS = 16_000, 0.3, 1000, 1000
@@ -49,13 +60,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--folder", type=Path, required=True, help="corpora and results go here")
     parser.add_argument("--until", help="the last stage to run")
+    parser.add_argument("--shards", type=int, help="shards to tokenise")
     options = parser.parse_args()
     found = {}
     for n_rows in options.rows:
         folder = options.folder / str(n_rows)
         if not (folder / "load.yaml").exists():
             make_corpus(folder, n_rows)
-        found[n_rows] = measured(folder, options.until)
+        found[n_rows] = measured(folder, options.until, options.shards)
         print(f"\n{n_rows} rows\n{pd.DataFrame(found[n_rows]).to_string(index=False)}", flush=True)
     print(json.dumps(found))
 
@@ -105,12 +117,38 @@ def make_sound(path: Path, i: int, random: np.random.Generator) -> Path:
     return path
 
 
-def measured(folder: Path, until: str | None) -> list[dict]:
+def measured(folder: Path, until: str | None, n_shards: int | None) -> list[dict]:
     rows = [timed("plan before", folder, "--dry-run", "--quiet", "all")]
     stop = ["--until", until] if until else []
+    if n_shards:
+        shards = planned_shards(folder)
+        rows.append(timed("run of some shards", folder, *shards[:n_shards]))
+        write_codes(folder, shards[:n_shards], shards[n_shards:])
     rows.append(timed("run", folder, *stop))
     rows.append(timed("plan after", folder, "--dry-run", "--quiet", "all"))
     return rows + stages(folder / "benchmarks")
+
+
+def planned_shards(folder: Path) -> list[str]:
+    with contextlib.chdir(folder):
+        plan = make_plan(load_settings(laid_over({}, ["config.yaml"], ["load.yaml"])))
+        (codes,) = plan.variants["tokenize_audio"].values()
+        return plan.shards(codes)
+
+
+def write_codes(folder: Path, done: list[str], others: list[str]) -> None:
+    """Shards as tokenising would write them, from those of the same sounds."""
+    with contextlib.chdir(folder):
+        manifest = pd.read_parquet(next(Path("results/manifest").glob("*/manifest.parquet")))
+        sound = {row.id: os.stat(row.audio[0]).st_ino for row in manifest.itertuples()}
+        known = CodeTable.read(done)
+        of_sound = {sound[row_id]: array for row_id, array in known.codes.items()}
+        for number, shard in enumerate(others, start=len(done)):
+            rows = shard_rows(len(manifest), number, len(done) + len(others))
+            codes = {row_id: of_sound[sound[row_id]] for row_id in manifest["id"].iloc[rows]}
+            CodeTable(known.codebooks, codes).write(shard)
+            spec = read_json(spec_of_shard(done[0]))
+            write_json(spec_of_shard(shard), spec | {RECORD: record([shard], spec_of_shard(shard))})
 
 
 def timed(name: str, folder: Path, *arguments: str) -> dict:
