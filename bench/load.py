@@ -156,7 +156,7 @@ def timed(name: str, folder: Path, *arguments: str) -> dict:
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
         *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "all"),
-        *("--directory", str(folder), "--configfile", "load.yaml", *arguments),
+        *("--directory", str(folder), *arguments, "--configfile", "load.yaml"),
     ]
     log = folder / f"{name.replace(' ', '_')}.log"
     started = time.perf_counter()
