@@ -23,8 +23,9 @@ run: $(VENV)/installed
 
 models: $(VENV)/models
 
+# In the order of the files, so that the longest, on Slurm, is not the last one that a core waits for.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto --dist loadfile

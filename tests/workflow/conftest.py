@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from .warm_python import interpreter
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORES = "2"
 
@@ -48,18 +50,22 @@ class Workspace:
         (self.folder / name).write_text(yaml.safe_dump(config))
         return name
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, python: str = sys.executable) -> list[str]:
         snakefile = REPOSITORY / "Snakefile"
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)),
+            *(python, "-m", "snakemake", "--snakefile", str(snakefile)),
             *("--workflow-profile", str(REPOSITORY / "profiles/default")),
             *("--directory", str(self.folder), "--cores", CORES, *arguments),
         ]
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run to the end; stdout and stderr in `stdout`."""
+        """Run to the end; stdout and stderr in `stdout`.
+
+        With another environment Python starts anew; see warm_python.
+        """
+        python = sys.executable if environment else interpreter()
         finished = subprocess.run(
-            self.command(*arguments),
+            self.command(*arguments, python=python),
             cwd=self.folder,
             env=ENVIRONMENT | environment,
             stdout=subprocess.PIPE,

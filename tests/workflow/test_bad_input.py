@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+
+from .warm_python import interpreter
 
 RATE = 16_000
 LABELS = ["calm", "tense"]
@@ -114,7 +115,7 @@ def test_null_on_the_command_line_is_null_for_both_commands(workspace, own_data)
     options = ["--configfile", "own.yaml", "--config", *given]
     workspace.run("--until", "divide_folds", *options)
     plan = subprocess.run(
-        [sys.executable, "-c", "from speechlasso.cli import main; main()", "plan", *options],
+        [interpreter(), "-c", "from speechlasso.cli import main; main()", "plan", *options],
         cwd=workspace.folder,
         stdout=subprocess.PIPE,
         text=True,

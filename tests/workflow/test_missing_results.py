@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
+
+from .warm_python import interpreter
 
 PROGRAM = "from speechlasso.cli import main; raise SystemExit(main())"
 STATES = {"would run", "missing, not needed"}
@@ -16,7 +17,7 @@ STATES = {"would run", "missing, not needed"}
 
 def speechlasso(workspace, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [interpreter(), "-c", PROGRAM, *arguments],
         cwd=workspace.folder,
         capture_output=True,
         text=True,

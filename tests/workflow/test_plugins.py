@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
 
 from .conftest import REPOSITORY
+from .warm_python import interpreter
 
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text()
 MODULE, CONFIG = re.findall(r"```(?:python|yaml)\n(.*?)```", EXTENDING, flags=re.DOTALL)[:2]
@@ -77,7 +77,7 @@ def test_their_metric_chooses_and_is_compared(plugged):
 
     # From elsewhere, where the module does not lie.
     program = "from speechlasso.cli import main; raise SystemExit(main())"
-    command = [sys.executable, "-c", program, "compare", experiment / "runs.csv", "means"]
+    command = [interpreter(), "-c", program, "compare", experiment / "runs.csv", "means"]
     options = ["--metric", "brier", "--plugin", "my_methods"]
     compared = subprocess.run([*command, *options], cwd=REPOSITORY, capture_output=True, text=True)
     assert f"{found:.3f} ±" in compared.stdout, compared.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,14 +15,17 @@ from huggingface_hub import ModelCard
 
 from .conftest import REPOSITORY
 
+ARMS = ["text_only", "audio_only", "lasso", "random"]
 # Whoever asks for a connection ends there and then.
 PROGRAM = """
-import os, socket, sys
+import json, os, socket, sys
 def refuse(*_):
     os._exit(99)
 socket.socket.connect = socket.getaddrinfo = refuse
 from speechlasso.cli import main
-sys.exit(main())
+for arguments in json.loads(sys.argv[1]):
+    print("---")
+    assert main(arguments) == 0
 """
 
 
@@ -31,37 +35,52 @@ def index(finished):
     return pd.read_csv(table, sep="\t").set_index("arm")
 
 
-def predict_elsewhere(model, *arguments):
-    """Run the command beside a copied model, with the hub out of reach and unexpected."""
+def rows_of_run(finished, folders):
+    """What the run predicted of five test rows."""
+    pipeline = pd.read_parquet(finished.folder / folders["predictions"] / "predictions.parquet")
+    return pipeline[pipeline["split"] == "test"].head(5)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(finished, index, tmp_path_factory):
+    """A folder with ARM.csv, what a copied model predicts from raw clips, and `screen`.
+
+    Predicted beside the copies, with the hub out of reach and unexpected.
+    """
+    folder = tmp_path_factory.mktemp("elsewhere")
+    corpus = finished.folder / index.loc["lasso", "demo_corpus"]
+    manifest = pd.read_csv(corpus / "manifest.csv")
+    manifest.drop(columns="label").to_csv(folder / "new.csv", index=False)
+    commands = []
+    for arm in ARMS:
+        shutil.copytree(finished.folder / index.loc[arm, "training"], folder / arm)
+        rows = rows_of_run(finished, index.loc[arm])
+        chosen = [argument for name in rows["id"] for argument in ("--id", name)]
+        files = ("--manifest", "new.csv", "--audio-root", str(corpus), "--output", f"{arm}.csv")
+        commands.append(["predict", arm, *files, *chosen])
+    clip = next((corpus / "wav").glob("*.wav"))
+    commands.append(["predict", "lasso", "--audio", str(clip), "--text", "We love this plan."])
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment["PYTHONPATH"] = str(REPOSITORY / "workflow_scripts")
-    environment["HF_HOME"] = str(model.parent / "empty")
+    environment["HF_HOME"] = str(folder / "empty")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "predict", str(model), *map(str, arguments)],
-        cwd=model.parent,
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    (folder / "screen").write_text(done.stdout.rpartition("---\n")[2])
+    return folder
 
 
-@pytest.mark.parametrize("arm", ["text_only", "audio_only", "lasso", "random"])
+@pytest.mark.parametrize("arm", ARMS)
 def test_a_copied_model_predicts_from_raw_clips_what_the_run_predicted(
-    finished, index, tmp_path, arm
+    finished, index, elsewhere, arm
 ):
-    folders = index.loc[arm]
-    model = shutil.copytree(finished.folder / folders["training"], tmp_path / "model")
-    pipeline = pd.read_parquet(finished.folder / folders["predictions"] / "predictions.parquet")
-    rows = pipeline[pipeline["split"] == "test"].head(5)
-    manifest = finished.folder / folders["demo_corpus"] / "manifest.csv"
-    columns = pd.read_csv(manifest).columns.drop("label")
-    pd.read_csv(manifest)[columns].to_csv(tmp_path / "new.csv", index=False)
-    chosen = [argument for name in rows["id"] for argument in ("--id", name)]
-    options = ("--manifest", "new.csv", "--audio-root", manifest.parent, "--output", "out.csv")
-    predict_elsewhere(model, *options, *chosen)
-    ours = pd.read_csv(tmp_path / "out.csv")
+    rows = rows_of_run(finished, index.loc[arm])
+    ours = pd.read_csv(elsewhere / f"{arm}.csv")
     assert ours["id"].tolist() == rows["id"].tolist()
     assert ours["predicted"].tolist() == rows["predicted"].tolist()
     probabilities = [name for name in rows if name.startswith("p_")]
@@ -69,13 +88,10 @@ def test_a_copied_model_predicts_from_raw_clips_what_the_run_predicted(
     assert ours["n_audio_tokens"].tolist() == rows["n_audio_tokens"].tolist()
 
 
-def test_one_clip_is_predicted_on_the_screen(finished, index, tmp_path):
-    folders = index.loc["lasso"]
-    model = shutil.copytree(finished.folder / folders["training"], tmp_path / "model")
-    clip = next((finished.folder / folders["demo_corpus"] / "wav").glob("*.wav"))
-    output = predict_elsewhere(model, "--audio", clip, "--text", "We love this plan.")
-    labels = pd.read_csv(finished.folder / folders["demo_corpus"] / "manifest.csv")["label"]
-    assert all(label in output for label in set(labels))
+def test_one_clip_is_predicted_on_the_screen(finished, index, elsewhere):
+    manifest = finished.folder / index.loc["lasso", "demo_corpus"] / "manifest.csv"
+    screen = (elsewhere / "screen").read_text()
+    assert all(label in screen for label in set(pd.read_csv(manifest)["label"]))
 
 
 @pytest.mark.parametrize("arm", ["text_only", "lasso"])
