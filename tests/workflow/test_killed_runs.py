@@ -15,9 +15,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from .conftest import ENVIRONMENT
+from .same_results import differing_files
 
 KILLS = int(os.environ.get("KILLS", "6"))
 LATEST = 4.0  # seconds
+ON_ONE_CORE = ("--configfile", "tiny.yaml", "--cores", "1")
 
 
 def moments(n_jobs):
@@ -38,7 +40,7 @@ def jobs_done(folder):
 def kill_at(workspace, jobs, seconds):
     """Start the experiment and kill it with all its jobs; False if it ended before."""
     process = subprocess.Popen(
-        workspace.command("--configfile", "tiny.yaml"),
+        workspace.command(*ON_ONE_CORE),
         cwd=workspace.folder,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -61,17 +63,14 @@ def files_below(folder):
 
 @pytest.mark.slow
 def test_killed_at_random_moments(finished, workspace):
-    """KILLS=20 in the environment kills twenty times."""
+    """On one core it leaves the bytes of a whole run on two. KILLS=20 kills twenty times."""
     for jobs, seconds in moments(jobs_done(finished.folder)):
         assert kill_at(workspace, jobs, seconds), f"it ended before {jobs} jobs and {seconds} s"
         # As `make run` does first.
         unlock = [sys.executable, "-m", "speechlasso.experiment.unlock"]
         subprocess.run(unlock, cwd=workspace.folder, check=True)
-    workspace.run("--configfile", "tiny.yaml")
-    name = "experiments/tiny/summary.csv"
-    results, expected = workspace.folder / "results", finished.folder / "results"
-    assert (results / name).read_bytes() == (expected / name).read_bytes()
-    assert files_below(results) == files_below(expected)
+    workspace.run(*ON_ONE_CORE)
+    assert differing_files(workspace.folder / "results", finished.folder / "results") == []
     for folder in ("locks", "incomplete", "scripts"):
         assert files_below(workspace.folder / ".snakemake" / folder) == set()
 
