@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import finished, tiny_lm, workspace  # noqa: F401
+from tests.workflow.conftest import finished, tiny_lm  # noqa: F401
 
 from .local_slurm import local_slurm, what_is_missing
 
