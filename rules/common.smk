@@ -1,8 +1,10 @@
 """The plan, and how rules read it. Nothing heavier than pandas and pydantic is imported here."""
 
+import os
 import re
 import sys
 import time
+import traceback
 
 # Lets the workflow run from any environment that has Snakemake, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
@@ -11,7 +13,7 @@ import speechlasso
 from snakemake.exceptions import WorkflowError
 from speechlasso.experiment.load import load_settings
 from speechlasso.experiment.config_sources import laid_over, with_command_line
-from speechlasso.errors import InputError
+from speechlasso.errors import DEBUG, InputError
 from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.out_of_memory import killed_jobs
@@ -31,6 +33,9 @@ if not Path(speechlasso.__file__).resolve().is_relative_to(Path(workflow.basedir
         "start snakemake in a process of its own"
     )
 
+if getattr(workflow.execution_settings, "debug", False):
+    os.environ[DEBUG] = "1"
+
 try:
     # What Snakemake made of them has words where null was written, and mixes methods.
     OVERLAYS = workflow.config_settings.configfiles
@@ -41,6 +46,8 @@ try:
     # Snakemake runs this file once more in each job of a cluster, which looks at no data by itself.
     PLAN = make_plan(SETTINGS, Observations(None if workflow.is_main_process else OBSERVED))
 except InputError as error:
+    if DEBUG in os.environ:
+        traceback.print_exc()
     # Without the chained traceback, which would bury the message.
     raise WorkflowError(str(error)) from None
 

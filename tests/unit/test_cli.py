@@ -213,7 +213,7 @@ def test_prune_keeps_what_any_given_experiment_reaches(folder, capsys):
     [
         (["plan", "--configfile", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["plan", "--config", "select"], "expected KEY=VALUE"),
-        (["plan", "--config", "seeds=[1", "bow={}"], "--config seeds=[1: the value is not valid"),
+        (["plan", "--config", "seeds=[1", "bow={}"], "--config seeds=[1: not valid YAML"),
         (["plan", "--config", "seeds=[-1]"], "seeds.0: input should be greater than or equal to 0"),
         (["plan", "--config", "finetun={}"], "did you mean 'finetune'?"),
     ],

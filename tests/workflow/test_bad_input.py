@@ -1,4 +1,4 @@
-"""Bad input ends with one clear message and a non-zero exit code."""
+"""Bad input in a real run; tests/unit/test_bad_input.py has every kind of it."""
 
 from __future__ import annotations
 
@@ -72,34 +72,6 @@ def test_bad_clips_can_be_skipped(workspace, own_data):
     assert pd.read_csv(problems)["id"].tolist() == ["u03"]
     (manifest,) = workspace.folder.glob("results/manifest/*/manifest.parquet")
     assert len(pd.read_parquet(manifest)) == 11
-
-
-def test_duplicate_id(workspace, own_data):
-    own_data.loc[5, "id"] = "u02"
-    assert "id 'u02' occurs in rows 4, 7; ids must be unique" in message_of(workspace, own_data)
-
-
-def test_unknown_label_in_test(workspace, own_data):
-    own_data.loc[11, "label"] = "tens"
-    message = message_of(workspace, own_data)
-    assert "label 'tens' has no training row, but 1 in test (u11)" in message
-
-
-def test_a_class_without_training_rows(workspace, own_data):
-    own_data.loc[own_data["split"] == "train", "label"] = "calm"
-    message = message_of(workspace, own_data)
-    assert "label 'tense' has no training row" in message
-
-
-def test_missing_table(workspace, own_data):
-    own_data.to_csv(workspace.folder / "elsewhere.csv")
-    finished = workspace.snakemake(
-        *("--configfile", "own.yaml"),
-        *("--config", "dataset={folds: {method: leave_one_group_out}}"),
-        "dataset={table: {columns: {group: id}}}",
-    )
-    assert finished.returncode != 0
-    assert "table.csv: no such file" in finished.stdout
 
 
 def test_a_typing_error_in_a_key_and_a_string_where_a_number_belongs(workspace, own_data):

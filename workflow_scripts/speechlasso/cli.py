@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except InputError as error:
-        print(error, file=sys.stderr)
+        _tell(error, options.debug)
         return 1
     except BrokenPipeError:
         # A reader such as `head` has had enough.
@@ -33,9 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refused = refused_by_disk(error)
         if refused is None:
             raise
-        print(refused, file=sys.stderr)
+        _tell(refused, options.debug)
         _drop_what_is_left()
         return 1
+
+
+def _tell(error: InputError, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(error, file=sys.stderr)
 
 
 def _drop_what_is_left() -> None:
@@ -97,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
 
     schema = commands.add_parser("schema", help="print the configuration's JSON Schema")
     schema.set_defaults(command=print_schema)
+    for command in commands.choices.values():
+        command.add_argument(
+            "--debug", action="store_true", help="tell also where in the program an error arose"
+        )
     return parser
 
 

@@ -14,6 +14,9 @@ from typing import Any
 _SECRET = re.compile(r"(:/{1,2})[^/@\s]+(?=@)|\bhf_[A-Za-z0-9]{20,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+DEBUG = "SPEECHLASSO_DEBUG"
+"""In the environment of a job that tells also where in the program an error arose."""
+
 
 class InputError(Exception):
     """Something in the user's data or configuration is wrong.

@@ -102,7 +102,13 @@ def _spec_of(path: Path) -> Path | None:
 
 def _recorded(path: Path, spec: Path) -> dict[Path, tuple[str, Path]]:
     """Digest and spec of a file, or of each file in a folder."""
-    digests = read_json(spec).get(RECORD, {})
+    found = read_json(spec)
+    digests = found.get(RECORD, {}) if isinstance(found, dict) else None
+    if not isinstance(digests, dict):
+        raise InputError(
+            f"{spec}: not what the workflow writes there, which are facts about its folder. "
+            f"Copy the folder again, or make it again: {made_again_by([spec])}"
+        )
     files = {spec.parent / name: (digest, spec) for name, digest in digests.items()}
     return {file: of_file for file, of_file in files.items() if path in (file, *file.parents)}
 

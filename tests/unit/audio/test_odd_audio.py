@@ -67,7 +67,7 @@ def test_refused(kind, tmp_path):
     try:
         manifest = manifest_of(tmp_path, refusals)
     except InputError as error:
-        messages = str(error).splitlines()[1:]
+        messages = str(error).splitlines()[1:-1]
     else:
         with nobody() if kind == "A file that may not be read" else nullcontext():
             messages = find_clip_problems(manifest)["problem"]

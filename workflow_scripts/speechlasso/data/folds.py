@@ -138,7 +138,9 @@ def _divisions(manifest: pd.DataFrame, folds: Folds) -> Iterator[tuple[str, np.n
         if in_groups:
             _check_groups(manifest["group"].unique(), folds)
         if few := _too_few(manifest, folds.n_folds, in_groups):
-            raise InputError(f"dataset.folds.n_folds: {folds.n_folds} folds need as many {few}")
+            raise InputError(
+                f"dataset.folds.n_folds: {folds.n_folds} folds need as many {few}; lower it"
+            )
         parts = _parts(manifest, folds.n_folds, folds.seed, in_groups)
         for index, test in enumerate(parts):
             yield str(index), _with_part(manifest, test, "test")

@@ -83,7 +83,7 @@ def read_manifest(
     texts = cells.map(_one_form)
     problems = [*_row_problems(texts), *_repeated_ids(texts, cells), *_segment_problems(texts)]
     if problems:
-        raise InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems)
+        raise _bad_rows(table, problems)
     _say_what_changed(cells, texts, table.path)
     return _as_manifest(texts)
 
@@ -98,7 +98,7 @@ def group_names(table: Table) -> list[str]:
     groups = _as_text(raw).map(_one_form)
     unusable = groups["group"].map(lambda cell: isinstance(cell, Refused) or not cell)
     if problems := list(_row_problems(groups[unusable])):
-        raise InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems)
+        raise _bad_rows(table, problems)
     return sorted(set(groups["group"]))
 
 
@@ -136,6 +136,7 @@ def drop_bad_clips(
             f"{bad.sum()} of {len(manifest)} utterances have clips that cannot be used, more than "
             f"audio.max_bad_share: {max_bad_share} allows:",
             lines,
+            "Mend or remove them, or raise audio.max_bad_share.",
         )
     logger.warning("left out %d utterances with bad clips (see problems.csv)", bad.sum())
     return manifest[~bad].reset_index(drop=True)
@@ -173,6 +174,11 @@ def find_clip_problems(
         if (problem := _problem_in_row(lengths[clip], row.start, row.end))
     ]
     return pd.DataFrame(problems, columns=["id", "clip", "problem"])
+
+
+def _bad_rows(table: Table, problems: list[str]) -> InputError:
+    advice = "Correct these rows in the table."
+    return InputError.listing(f"{table.path}: {len(problems)} bad rows:", problems, advice)
 
 
 def _decoded() -> Callable[[str], float]:

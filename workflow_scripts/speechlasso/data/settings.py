@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    PositiveInt,
-)
+from pydantic import Field
 
 from speechlasso.section import VALIDATION_ROWS, Section, Seed
 
+# Planning writes down a file for each: a typing error must not take hours and all memory.
+MOST = 1000
+Count = Annotated[int, Field(ge=1, le=MOST)]
+
 
 class DemoCorpus(Section):
-    train_speakers: PositiveInt = 8
+    train_speakers: Count = 8
     """Voices in the training split."""
-    validation_speakers: PositiveInt = 3
+    validation_speakers: Count = 3
     """Voices in the validation split."""
-    test_speakers: PositiveInt = 4
+    test_speakers: Count = 4
     """Voices in the test split."""
-    utterances_per_speaker: PositiveInt = 40
+    utterances_per_speaker: Count = 40
     """Utterances of each voice."""
     seed: Seed = 1
     """Draws words, prosody and noise."""
@@ -73,7 +74,7 @@ class Folds(Section):
     method: Literal["given", "stratified", "grouped", "leave_one_group_out"] = "given"
     """given: the table's split column; stratified: by class; grouped: whole groups;
     leave_one_group_out: each group is the test set once."""
-    n_folds: Annotated[int, Field(ge=2)] = 5
+    n_folds: Annotated[int, Field(ge=2, le=MOST)] = 5
     """Number of folds (stratified and grouped)."""
     choose_on: Literal["validation_rows", "inner_folds"] = "validation_rows"
     """What chooses C, epochs, thresholds and weights. validation_rows: some rows of each fold, from
@@ -83,7 +84,7 @@ class Folds(Section):
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """Part of a fold's training rows kept for validation (choose_on: validation_rows); whole groups
     where there are groups, unless rows are divided one by one (stratified)."""
-    n_inner_folds: Annotated[int, Field(ge=2)] = 4
+    n_inner_folds: Annotated[int, Field(ge=2, le=MOST)] = 4
     """Number of inner folds (choose_on: inner_folds); whole groups as with validation_share."""
     seed: Seed = 1
     """Draws folds and validation parts."""

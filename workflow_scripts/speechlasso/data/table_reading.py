@@ -94,7 +94,7 @@ def read_table(
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if table.cells.index.empty:
-        raise InputError(f"{path}: the table has no rows")
+        raise InputError(f"{path}: the table has no rows; expected one for each utterance")
     return table
 
 
@@ -306,7 +306,7 @@ def _read_parquet(
             numbers = range(1, file.metadata.num_rows + 1)
             return TableCells(names, _frame(cells, numbers), [])
     except pa.ArrowException as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path}: cannot be read as Parquet: {error} Write it anew.") from error
 
 
 def _python_values(column: Any) -> list[Any]:
@@ -361,7 +361,8 @@ def _decoded(path: Path) -> str:
             raise _wrong_encoding(path, content) from None
         line = len(_LINE_END.findall(content[: error.start].decode(encoding, "ignore"))) + 1
         raise InputError(
-            f"{path}: begins as {encoding} text, but is not (line {line}): {error.reason}"
+            f"{path}: begins as {encoding} text, but is not (line {line}): {error.reason}. Save "
+            "it as UTF-8."
         ) from None
 
 

@@ -10,7 +10,7 @@ from speechlasso.errors import did_you_mean, names_of
 from speechlasso.evaluation.cards import METRICS, USUAL
 from speechlasso.evaluation.settings import Criterion
 from speechlasso.evaluation.summary import RUN_COLUMNS
-from speechlasso.experiment.messages import as_list, as_mapping
+from speechlasso.experiment.messages import as_list, as_mapping, as_name
 from speechlasso.experiment.settings import Experiment, Settings
 from speechlasso.selection.cards import SELECTIONS
 from speechlasso.selection.settings import LikeAnother
@@ -23,7 +23,7 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     selections = as_mapping(raw.get("select")) or as_mapping(Settings().model_dump()["select"])
     arms = as_mapping(raw.get("arms")) or as_mapping(Settings().model_dump()["arms"])
     experiment = as_mapping(raw.get("experiment"))
-    names = as_list(experiment.get("arms"))
+    names = list(map(as_name, as_list(experiment.get("arms"))))
     for name in sorted({name for name in names if names.count(name) > 1}, key=str):
         yield f"experiment.arms: each arm once, but {name!r} stands there {names.count(name)} times"
     for position, name in enumerate(names):
@@ -48,7 +48,7 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
     if not _is_a(SystemOfTokens, arm):
         return
     reads_audio = "audio" in as_list(arm.get("inputs", ["text", "audio"]))
-    name = arm.get("select")
+    name = as_name(arm.get("select"))
     if reads_audio and name is None:
         yield f"{path}.select: an arm that reads audio needs a selection: {names_of(selections)}"
     if not reads_audio and name is not None:
@@ -59,14 +59,14 @@ def _arm_problems(path: str, arm: Mapping, selections: Mapping) -> Iterator[str]
 
 def _inputs(arm: Mapping) -> list:
     """What an arm reads: what it says, or what its system always does."""
-    system = arm.get("system", "token_lm")
+    system = as_name(arm.get("system", "token_lm"))
     if _is_a(SystemOfInputs, arm):
         return as_list(arm.get("inputs", ["text", "audio"]))
     return getattr(SYSTEMS[system].settings, "inputs", []) if system in SYSTEMS else []
 
 
 def _is_a(kind: type[System], arm: Mapping) -> bool:
-    system = arm.get("system", "token_lm")
+    system = as_name(arm.get("system", "token_lm"))
     return system in SYSTEMS and issubclass(SYSTEMS[system].settings, kind)
 
 
@@ -74,7 +74,7 @@ def _with_those_read(names: list, arms: Mapping) -> list[str]:
     """Arms and, after them, those whose predictions they read."""
     reached = [name for name in names if name in arms]
     for name in reached:  # which grows meanwhile
-        others = as_list(as_mapping(arms[name]).get("arms"))
+        others = map(as_name, as_list(as_mapping(arms[name]).get("arms")))
         reached += [other for other in others if other in arms and other not in reached]
     return reached
 
@@ -92,7 +92,7 @@ def _selection_problems(path: str, selection: Mapping, selections: Mapping) -> I
 
 
 def _is_like_another(selection: Mapping) -> bool:
-    method = selection.get("method")
+    method = as_name(selection.get("method"))
     return method in SELECTIONS and issubclass(SELECTIONS[method].settings, LikeAnother)
 
 
@@ -117,7 +117,7 @@ def _metric_problems(evaluate: Mapping) -> Iterator[str]:
 
 def _threshold_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
     """Thresholds that would be chosen by a score which they do not change."""
-    metric = as_mapping(raw.get("evaluate")).get("metric", Criterion().metric)
+    metric = as_name(as_mapping(raw.get("evaluate")).get("metric", Criterion().metric))
     if metric not in METRICS or not METRICS[metric].needs_probabilities:
         return
     for path, sections in _with_overrides(raw, arms).items():
@@ -182,6 +182,7 @@ def _dataset_problems(dataset: Mapping) -> Iterator[str]:
 def _silent_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:
     """Arms of the experiment that read text or audio where a table has none."""
     chosen = as_list(as_mapping(raw.get("experiment")).get("arms")) or Experiment().arms
+    chosen = list(map(as_name, chosen))
     inputs = {name: _inputs(as_mapping(arms[name])) for name in _with_those_read(chosen, arms)}
     dataset = as_mapping(raw.get("dataset"))
     if dataset.get("source") == "table":

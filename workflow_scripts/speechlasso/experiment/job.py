@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.digests import DIGESTS, DigestCache
-from speechlasso.errors import InputError, is_out_of_memory, refused_by_disk
+from speechlasso.errors import DEBUG, InputError, is_out_of_memory, refused_by_disk
 from speechlasso.experiment.load import merged
 from speechlasso.experiment.out_of_memory import too_little_memory
 from speechlasso.experiment.plugins import use_plugins
@@ -57,14 +58,14 @@ def job(snakemake: Any) -> Iterator[Any]:
                 digests = record(snakemake.output, snakemake.output.spec)
                 write_json(snakemake.output.spec, _full_spec(spec, settings) | {RECORD: digests})
         except InputError as error:
-            logger.error("%s", error)
+            logger.error("%s", error, exc_info=DEBUG in os.environ)
             sys.exit(1)
         except Exception as error:
             if is_out_of_memory(error):
                 folder = Path(snakemake.output[0]).parent
                 logger.error("%s", too_little_memory(error, folder, settings))
             elif told := refused_by_disk(error) or unreadable(results):
-                logger.error("%s", told)
+                logger.error("%s", told, exc_info=DEBUG in os.environ)
             else:
                 logger.exception("%s failed", snakemake.rule)
             sys.exit(1)

@@ -34,7 +34,8 @@ def load_settings(raw: Mapping[str, Any]) -> Settings:
     problems = list(dict.fromkeys([*moved.values(), *others]))
     if problems:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        raise InputError.listing(f"The configuration has {count}:", problems)
+        advice = "Correct these keys; config.yaml explains each one."
+        raise InputError.listing(f"The configuration has {count}:", problems, advice)
     return Settings.model_validate(raw)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -15,12 +16,15 @@ from speechlasso.experiment.settings import Settings
 from speechlasso.registry import UNKNOWN_NAME, OneOf
 from speechlasso.section import Section
 
+# What pydantic puts into a path where a value may be of several types, or a key itself is wrong.
+_NO_KEY = re.compile(r"constrained-\w+$|list\[.*\]$|\[key\]$")
+
 
 def readable_problems(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         *above, last = item["loc"]
         path, section, one_of = _followed(above)
-        key_path = ".".join(map(str, [*path, last]))
+        key_path = ".".join(str(part) for part in [*path, last] if not _NO_KEY.match(str(part)))
         if item["type"] == "extra_forbidden":
             elsewhere = _methods_with(last, one_of)
             unknown = f"unknown key{did_you_mean(last, _keys_of(section))}"
@@ -93,3 +97,8 @@ def as_mapping(value: Any) -> Mapping:
 
 def as_list(value: Any) -> list:
     return value if isinstance(value, list) else []
+
+
+def as_name(value: Any) -> Any:
+    """What a name may be looked up by, whatever stands in its place."""
+    return repr(value) if isinstance(value, Mapping | list | set) else value

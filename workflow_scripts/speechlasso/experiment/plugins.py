@@ -51,7 +51,11 @@ def use_plugins(modules: Iterable[str], folder: Path | None = None) -> None:
             for card in (value for value in found if isinstance(value, registry.card)):
                 registry.add(card)
     if problems:
-        raise InputError.listing("Modules named by plugins cannot be imported:", problems)
+        raise InputError.listing(
+            "Modules named by plugins cannot be imported:",
+            problems,
+            f"Correct the names, or put the modules' files into {path}.",
+        )
     for model in (Settings, *STAGES.values()):
         model.model_rebuild(force=True)
 

@@ -35,7 +35,9 @@ OVERRIDABLE_SECTIONS = ("encoder", "tokenizer", "bow", "select", "lm", "adapt", 
 class Experiment(Section):
     name: Name = "demo"
     """Folder of the tables and the report: results/experiments/<name>/."""
-    arms: list[str] = ["text_only", "audio_only", "lasso", "random", "bow_linear"]
+    arms: Annotated[list[str], Field(min_length=1)] = [
+        *("text_only", "audio_only", "lasso", "random", "bow_linear")
+    ]
     """The conditions to compare, by their names under `arms`."""
 
 

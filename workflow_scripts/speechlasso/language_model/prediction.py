@@ -124,8 +124,22 @@ def open_model(
     with readable_errors("model", str(model_folder)):
         # float32 on every machine: predictions should not depend on the processor's
         # instructions.
-        model = loaded(auto_class, model_folder, dtype=torch.float32)
+        model, info = loaded(
+            auto_class,
+            model_folder,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
         tokenizer = loaded(AutoTokenizer, model_folder)
+    # transformers would draw them at random, as it does for a model that is yet to learn.
+    drawn = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
+    if drawn:
+        raise InputError(
+            f"model: {str(model_folder)!r}: {len(drawn)} weights are missing in its files or have "
+            f"other sizes than config.json says: {', '.join(sorted(drawn)[:3])}; copy the whole "
+            "folder again from where it was made"
+        )
     n_rows = model.get_input_embeddings().weight.shape[0]
     check_vocabulary(tokenizer, n_rows, f"model: {str(model_folder)!r}")
     digest = getattr(model.config, "vocabulary_sha256", None)

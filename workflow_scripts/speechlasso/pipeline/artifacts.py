@@ -279,7 +279,9 @@ class Artifacts:
         *_, reader = self.arms
         if arm in self.arms:
             circle = " -> ".join([*self.arms, arm])
-            raise InputError(f"arms.{reader}: an arm cannot read its own predictions: {circle}")
+            raise InputError(
+                f"arms.{reader}: an arm cannot read its own predictions: {circle}; name other arms"
+            )
         try:
             settings = self.settings_of(arm)
         except InputError as error:

@@ -77,6 +77,7 @@ class Observations:
             raise InputError.listing(
                 "Files that the configuration names cannot be read:",
                 (f"{path}: {_problem(path)}" for path in missing),
+                f"Correct the paths (they start from {Path.cwd()}), or put the files there.",
             )
         return data
 

@@ -47,8 +47,11 @@ def read_learned(
         with safe_open(path, framework="numpy") as file:
             settings = json.loads((file.metadata() or {}).get("settings", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a safetensors file ({error}).") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a safetensors file ({error}). Copy it again, or fit the "
+            "tokenizer again."
+        ) from error
     if settings.get("format") != file_format:
         raise InputError(
             f"{path}: expected a tokenizer of format {file_format!r}, found "

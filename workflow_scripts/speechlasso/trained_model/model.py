@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from speechlasso.errors import InputError
-from speechlasso.files import made_again_by, read_json
+from speechlasso.files import made_again_by
 from speechlasso.integrity import SPEC, require_intact
 from speechlasso.language_model.token_text import token_texts
+from speechlasso.tokenizers.cards import TOKENIZERS
 from speechlasso.trained_model.recipe import SELECTION, SPEECH_TOKENIZER, Recipe
 from speechlasso.trained_model.utterances import read_utterances, single_utterance
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from speechlasso.tokenizers import AudioTokenizer
     from speechlasso.tokenizers.codes import CodeTable
     from speechlasso.trained_model.explanation import Explanation
+
+_COPY_AGAIN = "Copy the folder again from where it was made"
 
 
 class TrainedModel:
@@ -61,7 +65,7 @@ class TrainedModel:
         self.folder, self.threads = Path(folder), threads
         require_intact(
             [folder],
-            "Copy the folder again from where it was made. If it is damaged there as well: "
+            f"{_COPY_AGAIN}. If it is damaged there as well: "
             f"{made_again_by([f'results/finetune/{self.folder.resolve().name}/{SPEC}'])}. If you "
             f"changed files on purpose, remove {SPEC} from the folder.",
         )
@@ -77,15 +81,24 @@ class TrainedModel:
     def selection(self) -> TokenSelection:
         from speechlasso.selection.token_selection import TokenSelection
 
-        return TokenSelection.from_json(read_json(self.folder / SELECTION))
+        path = self._own_file(SELECTION)
+        try:
+            return TokenSelection.from_json(json.loads(path.read_bytes()))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: no selection that can be read. {_COPY_AGAIN}.") from error
 
     @cached_property
     def speech_tokenizer(self) -> AudioTokenizer:
         from speechlasso.tokenizers.tokenization import load_tokenizer
 
-        learned = self.folder / SPEECH_TOKENIZER
-        path = learned if learned.is_file() else None
+        learns = TOKENIZERS[self._tokenizer_settings.method].learns
+        path = self._own_file(SPEECH_TOKENIZER) if learns else None
         return load_tokenizer(self._tokenizer_settings, path, self.threads)
+
+    def _own_file(self, name: str) -> Path:
+        if not (path := self.folder / name).is_file():
+            raise InputError(f"{path}: no such file. {_COPY_AGAIN}.")
+        return path
 
     @cached_property
     def classifier(self) -> Classifier:

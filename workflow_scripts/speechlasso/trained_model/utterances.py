@@ -48,7 +48,9 @@ def single_utterance(
         if given[name] and name not in recipe.inputs
     ]
     if wrong:
-        raise InputError(f"This model reads {' and '.join(recipe.inputs)}, but {'; '.join(wrong)}.")
+        options = " and ".join(f"--{name}" for name in recipe.inputs)
+        reads = " and ".join(recipe.inputs)
+        raise InputError(f"This model reads {reads}, but {'; '.join(wrong)}. Give {options}.")
     columns: dict[str, list] = {"id": [NAME_OF_SINGLE]}
     if "text" in recipe.inputs:
         words = cell_text(text)
