@@ -18,7 +18,7 @@ def test_the_message_names_the_new_places_instead_of_an_unknown_key():
     raw = with_tokenizer(spectral_rvq={"n_layers": 2, "seed": 3}) | {"lm": {"nam": "x"}}
     with pytest.raises(InputError) as caught:
         load_settings(raw)
-    assert str(caught.value).splitlines() == [
+    assert str(caught.value).splitlines()[:-1] == [
         "The configuration has 2 mistakes:",
         "  - tokenizer.spectral_rvq: moved; write tokenizer.n_layers, tokenizer.seed beside "
         "method: spectral_rvq",
@@ -31,7 +31,7 @@ def test_a_key_that_moved_is_found_in_overrides_of_arms():
     arms["lasso"]["override"] = {"tokenizer": {"ssl_units": {"layer": 4}}}
     with pytest.raises(InputError) as caught:
         load_settings({"arms": arms})
-    assert str(caught.value).splitlines() == [
+    assert str(caught.value).splitlines()[:-1] == [
         "The configuration has 1 mistake:",
         "  - arms.lasso.override.tokenizer.ssl_units: moved; write "
         "arms.lasso.override.tokenizer.layer beside method: ssl_units",
