@@ -1,7 +1,7 @@
 """Imported first by every rule script, before anything that may be missing or broken.
 
-The package beside this file comes before an installed one, and when a script cannot import what it
-needs, the rule's log says why. Nothing outside the standard library is imported here.
+The package beside the rule's script comes before an installed one, and when a script cannot import
+what it needs, the rule's log says why. Nothing outside the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from types import TracebackType
 
 import __main__
 
-FOLDER = Path(__file__).resolve().parent
+# Not that of this file: another checkout may be installed, whose job_start is found first.
+FOLDER = Path(__main__.snakemake.scriptdir).resolve()
 
 
 def _into_the_log(

@@ -31,13 +31,11 @@ def run_with_first_on_the_path(workspace, folder, *arguments):
 
 @pytest.fixture
 def other(tmp_path):
-    """A folder with another version of the package."""
-    package = shutil.copytree(
-        REPOSITORY / "workflow_scripts/speechlasso", tmp_path / "other/speechlasso"
-    )
-    module = package / "__init__.py"
+    """Scripts and package of another checkout, in another version."""
+    folder = shutil.copytree(REPOSITORY / "workflow_scripts", tmp_path / "other")
+    module = folder / "speechlasso/__init__.py"
     module.write_text(module.read_text().replace(f'"{__version__}"', '"9.9.9"'))
-    return package.parent
+    return folder
 
 
 def test_another_installed_version_is_not_used(workspace, other):
@@ -58,11 +56,13 @@ def test_a_process_that_has_loaded_another_version_plans_nothing(workspace, othe
 
 def test_a_job_that_has_loaded_another_version_computes_nothing(other, tmp_path):
     log = tmp_path / "logs/job.log"
+    scripts = str(REPOSITORY / "workflow_scripts")
     program = (
         "import speechlasso; from types import SimpleNamespace; "
-        f"snakemake = SimpleNamespace(log=[{str(log)!r}]); import job_start; print('computing')"
+        f"snakemake = SimpleNamespace(log=[{str(log)!r}], scriptdir={scripts!r}); "
+        "import job_start; print('computing')"
     )
-    path = os.pathsep.join([str(other), str(REPOSITORY / "workflow_scripts")])
+    path = os.pathsep.join([str(other), scripts])
     job = subprocess.run(
         [sys.executable, "-c", program],
         env=ENVIRONMENT | {"PYTHONPATH": path},
