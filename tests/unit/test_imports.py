@@ -28,8 +28,9 @@ DOORS = {
 
 # Runs each program in a fork of its own, which does not wait for what all import slowly.
 FORKS = """
-import json, os, sys
+import json, os, sys, types
 import pandas, sklearn.pipeline, speechlasso.experiment.settings
+snakemake = types.SimpleNamespace(scriptdir=os.getcwd(), log=[os.devnull])
 found = {}
 for name, program in json.load(sys.stdin).items():
     child = os.fork()
