@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
-from rule_jobs import rule_job
+from rule_jobs import rule_job, run_script
 
 from speechlasso.cli import main
 from speechlasso.errors import InputError
@@ -88,8 +87,7 @@ def _run_workflow(configfile: str) -> int:
             params = {"spec": variant.spec, "computation": variant.settings.of_computation()}
             job = rule_job(rule, inputs, outputs, params, shard="0", n_shards="1")
             job.threads = 1
-            script = REPOSITORY / "workflow_scripts" / f"{rule}.py"
-            runpy.run_path(str(script), {"snakemake": job})
+            run_script(job)
     return 0
 
 

@@ -1,12 +1,16 @@
-"""What Snakemake hands to a rule's script."""
+"""Rule scripts as Snakemake runs them, in this process."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
 
 
 def rule_job(
@@ -29,4 +33,10 @@ def rule_job(
         params=Params(fromdict=dict(params)),
         wildcards=Wildcards(fromdict=wildcards),
         log=[f"{rule}.log"],
+        scriptdir=str(SCRIPTS),
     )
+
+
+def run_script(job: SimpleNamespace) -> None:
+    script = SCRIPTS / f"{job.rule}.py"
+    runpy.run_path(str(script), {"snakemake": job}, run_name="__main__")

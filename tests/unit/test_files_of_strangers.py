@@ -20,7 +20,7 @@ import tiny_codecs
 import torch
 from tiny_audio_lm import save_audio_lm
 from tiny_models import save_bert, save_chat
-from transformers import AutoModelForMaskedLM, LlamaConfig
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, LlamaConfig
 from traps import Touch
 
 from speechlasso.audio.clip_check import check_clip
@@ -56,7 +56,9 @@ def sprung(tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    save_bert(folder / "bert")
+    # With a classification head, which to predict takes.
+    bert = AutoModelForSequenceClassification.from_pretrained(save_bert(folder / "bert"))
+    bert.save_pretrained(folder / "bert")
     tiny_codecs.save(folder / "dac", tiny_codecs.dac)
     save_audio_lm(folder / "qwen2_audio")
     return {name: folder / name for name in ("bert", "dac", "qwen2_audio")}

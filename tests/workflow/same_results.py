@@ -9,14 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-# The columns or keys of seconds, memory, dates and places on the disk. None where they stand all
-# over a file: the report shows what was measured, and the others hold dates.
+# The columns or keys of seconds, memory, dates and places on the disk, with the size of a clip,
+# which none has that was read while it was young. None where they stand all over a file: the report
+# shows what was measured, and the others hold dates.
 MEASURED = {
     "training_log.csv": ["seconds"],
     "path.parquet": ["seconds"],
     "training.json": ["train_seconds", "peak_memory_mb"],
     "runs.csv": ["train_seconds", "adapt_seconds", "peak_memory_mb"],
-    "clips.parquet": ["modified_ns", "changed_ns", "inode"],
+    "clips.parquet": ["size", "modified_ns", "changed_ns", "inode"],
     "report.html": None,
     "observed.json": None,
     ".digests.json": None,

@@ -69,7 +69,8 @@ def test_killed_at_random_moments(finished, workspace):
         # As `make run` does first.
         unlock = [sys.executable, "-m", "speechlasso.experiment.unlock"]
         subprocess.run(unlock, cwd=workspace.folder, check=True)
-    workspace.run(*ON_ONE_CORE)
+    # In a process of its own, for spec.json names the libraries that a job has loaded.
+    workspace.run(*ON_ONE_CORE, PYTHONUNBUFFERED="1")
     assert differing_files(workspace.folder / "results", finished.folder / "results") == []
     for folder in ("locks", "incomplete", "scripts"):
         assert files_below(workspace.folder / ".snakemake" / folder) == set()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-import runpy
 from collections import Counter
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_results import CONFUSION, page_of, predictions, results
-from rule_jobs import rule_job
+from rule_jobs import rule_job, run_script
 from sklearn.metrics import f1_score
 
 from speechlasso.evaluation import report
@@ -32,7 +30,6 @@ from speechlasso.files import write_json
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "workflow_scripts"
 HOSTILE = [
     *("<b>x</b>", "$", "$$", "^_", "$\\alpha$", "</svg><script>x</script>", "a&amp;b", "'\""),
     "<img src=x onerror=x>",
@@ -82,13 +79,8 @@ def written(tmp_path, monkeypatch):
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
     params |= {"overlap_files": {}, "anchor_bias_files": {}}
     for rule in ("summarise", "report"):
-        run_script(rule, tables, params)
+        run_script(rule_job(rule, inputs=tables, outputs=tables, params=params))
     return tmp_path / "tables"
-
-
-def run_script(rule, tables, params):
-    snakemake = rule_job(rule, inputs=tables, outputs=tables, params=params)
-    runpy.run_path(str(SCRIPTS / f"{rule}.py"), {"snakemake": snakemake})
 
 
 def test_tables_and_figures_are_of_test_rows_alone(written):

@@ -70,7 +70,8 @@ for wrong in ({"tokenizer": {"method": "loudness", "stp": 1}}, {"tokenizer": {"m
     try:
         make_plan(load_settings(wrong))
     except InputError as error:
-        print(str(error).splitlines()[-1])
+        lines = str(error).splitlines()
+        print(lines[1] if len(lines) > 1 else lines[0])
 print(TOKENIZERS["loudness"].origin, TOKENIZERS["mimi"].origin)
 print("torch" in sys.modules)
 (codes,) = plan.variants["tokenize_audio"].values()
