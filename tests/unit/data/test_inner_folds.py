@@ -29,6 +29,7 @@ def made_manifest(seed: int, n_groups: int, n_classes: int) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     method=st.sampled_from(["given", "stratified", "grouped", "leave_one_group_out"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ def test_composed_and_decomposed_letters_become_one():
     assert normalised("\u1112\u1161\u11ab\u1100\u1173\u11af") == "\ud55c\uae00"
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_every_spelling_of_a_text_becomes_one_and_stays(text):
     forms = {normalised(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")}

@@ -121,6 +121,7 @@ def test_folds_keep_their_names(written):
     assert {row[1] for row in page.rows if row[0] == "bow" and row[2:3] == ["1"]} == {"01", "NA"}
 
 
+@pytest.mark.slow
 def test_names_are_shown_as_they_are_and_change_no_tag():
     plain = Page(page_of(results(["a", "b"], ["c", "d"], ["e"])))
     page = Page(page_of(results(HOSTILE, HOSTILE[:2], HOSTILE[2:4]), experiment=HOSTILE[0]))

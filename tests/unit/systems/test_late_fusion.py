@@ -55,6 +55,7 @@ def columns_of(frame: pd.DataFrame) -> np.ndarray:
     return frame[[f"p_{name}" for name in CLASSES]].to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", UTILITIES)
 @pytest.mark.parametrize("n_arms", [2, 3])
 def test_no_weighting_of_the_grid_scores_better_on_validation_rows(metric, n_arms):
