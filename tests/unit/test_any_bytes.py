@@ -28,6 +28,8 @@ from speechlasso.integrity import require_intact
 from speechlasso.tokenizers.learned_file import read_learned
 from speechlasso.trained_model.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 CONFIG = b"""seeds: [1, 2]
 experiment: {name: mine, arms: [lasso, 'text_only']}
 dataset:

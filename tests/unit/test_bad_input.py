@@ -11,6 +11,8 @@ from bad_input import CASES, in_document, messages_of_jobs, run, table_in_docume
 from speechlasso.errors import DEBUG
 from speechlasso.files import sha256
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
