@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,16 @@ def measured(folder: Path, until: str | None, n_shards: int | None) -> list[dict
         write_codes(folder, shards[:n_shards], shards[n_shards:])
     rows.append(timed("run", folder, *stop))
     rows.append(timed("plan after", folder, "--dry-run", "--quiet", "all"))
+    rows.append(timed("start of a job", folder, *as_a_job(planned_shards(folder)[0])))
     return rows + stages(folder / "benchmarks")
+
+
+def as_a_job(shard: str) -> list[str]:
+    """What a cluster's job calls Snakemake with, up to where it would begin to work."""
+    key, (number, n_shards) = Path(shard).parent.name, re.findall(r"\d+", Path(shard).stem)
+    job = f"tokenize_audio:n_shards={n_shards},shard={number},tokenize_audio={key}"
+    remote = ["--mode", "remote", "--allowed-rules", "tokenize_audio", "--target-jobs", job]
+    return [*remote, "--nolock", "--ignore-incomplete", "--force", "--dry-run", "--quiet", "all"]
 
 
 def planned_shards(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -193,21 +193,6 @@ def read_parquet(path: str | Path, **choice: Any) -> pd.DataFrame:
         return pd.read_parquet(path, **choice)
     except (ValueError, OSError) as error:
         raise refused_by_disk(error, path) or _damaged(path, error) from error
-
-
-def read_rows(path: str | Path, rows_of: Callable[[int], range]) -> pd.DataFrame:
-    """Some rows of a Parquet file; the others never become objects of Python's, which take ten
-    times the memory.
-
-    Parameters
-    ----------
-    rows_of
-        Tells by the number of all rows which to read.
-    """
-    import pyarrow.parquet as pq  # not for those who plan
-
-    table = pq.read_table(path)
-    return table.take(list(rows_of(len(table)))).to_pandas()
 
 
 def _damaged(path: str | Path, error: Exception) -> InputError:
