@@ -29,8 +29,9 @@ models: $(VENV)/models
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# Without what trains networks: importing torch alone takes longer than most of the other tests.
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest tests/unit --light -m "not slow" --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,23 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+LOADS_TORCH = re.compile(
+    r"^(import|from) (tests\.unit import )?(torch|transformers|peft|tiny_\w+|tuned_models"
+    r"|spoken_words|all_bad_input|speechlasso\.(language_model|training))\b",
+    re.MULTILINE,
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--light", action="store_true", help="leave out the files of tests that load torch"
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    if config.getoption("light") and collection_path.suffix == ".py":
+        return bool(LOADS_TORCH.search(collection_path.read_text())) or None
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ def libraries(source):
     return {name.partition(".")[0] for name in found} - {*sys.stdlib_module_names, "speechlasso"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_all_that_is_imported_is_there(path):
     wanted = modules_of(path.stem)

@@ -43,6 +43,7 @@ def test_an_address_keeps_all_but_its_password():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
+@pytest.mark.slow
 def test_the_token_of_the_environment_is_no_part_of_what_is_recorded(monkeypatch):
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(name, TOKEN)

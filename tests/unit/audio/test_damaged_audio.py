@@ -44,6 +44,7 @@ def checked_and_read(path: Path) -> float | None:
     return seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALID)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_cut_anywhere_a_file_is_whole_or_refused(name, share, tmp_path_factory):
@@ -52,6 +53,7 @@ def test_cut_anywhere_a_file_is_whole_or_refused(name, share, tmp_path_factory):
     assert checked_and_read(path) in (None, SECONDS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALID)
 @given(places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255))))
 def test_a_file_with_changed_bytes_is_read_or_refused(name, places, tmp_path_factory):
@@ -63,6 +65,7 @@ def test_a_file_with_changed_bytes_is_read_or_refused(name, places, tmp_path_fac
     checked_and_read(path)
 
 
+@pytest.mark.slow
 @given(
     magic=st.sampled_from([content[:12] for content in VALID.values()] + [b""]), content=st.binary()
 )

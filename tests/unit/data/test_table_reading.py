@@ -71,6 +71,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tables")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(rows_of(prose))
 def test_any_csv_reads_back(folder, rows):
@@ -78,12 +79,14 @@ def test_any_csv_reads_back(folder, rows):
     assert_reads_back(folder, "quoted.csv", as_csv(rows, csv.QUOTE_ALL), rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(rows_of(flat))
 def test_any_tsv_reads_back(folder, rows):
     assert_reads_back(folder, "t.tsv", as_tsv(rows), rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(rows_of(prose))
 def test_any_jsonl_and_parquet_read_back(folder, rows):

@@ -15,6 +15,7 @@ FOLDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [ARMS, ARMS[::-1]], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("folds", FOLDS.values(), ids=FOLDS)
 def test_an_arm_adds_the_variants_that_it_reads_and_changes_no_other(folds, order):

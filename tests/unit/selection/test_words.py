@@ -32,6 +32,7 @@ def test_words_of_english_debates_are_scikit_learns(shared_data):
         assert words(text) == scikit_learns_words(text)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 def test_composed_and_decomposed_texts_have_the_same_words(text):
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from tests.unit.spoken_words import made_frames, made_inputs, made_rows
-
-from speechlasso.language_model import audio_answers, speech_curriculum
 
 
 @pytest.fixture(scope="session")
 def rows():
+    # Imported here, since it loads torch, which tests of light systems do without.
+    from tests.unit.spoken_words import made_rows
+
     return made_rows(48)
 
 
 @pytest.fixture(scope="session")
 def frames(rows):
+    from tests.unit.spoken_words import made_frames
+
     return made_frames(rows)
 
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory, rows, frames):
+    from tests.unit.spoken_words import made_inputs
+
     return made_inputs(tmp_path_factory.mktemp("inputs"), rows, frames)
 
 
 @pytest.fixture
 def changed(monkeypatch):
     """The names of the parameters that each training has changed, by its title."""
+    import torch
+
+    from speechlasso.language_model import audio_answers, speech_curriculum
+
     found, real = {}, speech_curriculum.train
 
     def observed(reader, task, settings, **options):

@@ -95,6 +95,7 @@ def test_a_clip_that_was_replaced_since_the_manifest_was_made_is_refused(
         fit_tokenizer(SETTINGS, copies, clips=clips)
 
 
+@pytest.mark.slow
 def test_every_card_has_its_module_and_settings_that_name_it():
     for card in TOKENIZERS.cards():
         module = card.load()
