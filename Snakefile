@@ -15,6 +15,7 @@ include: "rules/select.smk"
 include: "rules/language_model.smk"
 include: "rules/linear.smk"
 include: "rules/evaluate.smk"
+include: "rules/provenance.smk"
 include: "rules/report.smk"
 
 
@@ -23,6 +24,7 @@ rule all:
     input:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/report.html",
+        f"{EXPERIMENT}/provenance.json",
         PLAN.description_files(),
         model_cards(),
 

@@ -18,6 +18,7 @@ from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.out_of_memory import killed_jobs
 from speechlasso.experiment.plan import make_plan, predicts_as_it_learned
+from speechlasso.experiment.provenance import planned
 from speechlasso.experiment.unlock import wait_for_turn
 from speechlasso.pipeline.shards import spec_of_shard
 from speechlasso.pipeline.stages import STAGES
@@ -243,6 +244,12 @@ def has_model_card(training):
 def model_cards():
     """The card of every model that gets one."""
     return [f"{variant.folder}/README.md" for variant in PLAN.described_models()]
+
+
+def what_is_planned(wildcards, threads):
+    """A params function: all that provenance.json says and no job finds out."""
+    # As in `computation_of`: a setting that nothing reads runs nothing again, not this either.
+    return planned(PLAN, SETTINGS)
 
 
 def closing_words():

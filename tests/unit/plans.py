@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from speechlasso.data.recorded_clips import RecordedClips
 from speechlasso.experiment.load import load_settings, merged
 from speechlasso.experiment.plan import make_plan
 from speechlasso.experiment.settings import Settings
@@ -32,11 +33,13 @@ def leave_results(a_plan):
     for path in (*a_plan.files_of_tables(), *cards, *tables):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).touch()
+    for clips in a_plan.clip_records():
+        RecordedClips({}).write(clips)  # planning reads it
     index = pd.DataFrame(a_plan.index()).to_csv(sep="\t", index=False)
     write_text(f"results/experiments/{a_plan.experiment}/index.tsv", index)
 
 
-TABLES = ("runs.csv", "summary.csv", "confusion.csv", "report.html")
+TABLES = ("runs.csv", "summary.csv", "confusion.csv", "provenance.json", "report.html")
 
 
 def keys_by_stage(a_plan):

@@ -18,6 +18,7 @@ MEASURED = {
     "training.json": ["train_seconds", "peak_memory_mb"],
     "runs.csv": ["train_seconds", "adapt_seconds", "peak_memory_mb"],
     "clips.parquet": ["size", "modified_ns", "changed_ns", "inode"],
+    "provenance.json": ["written", "costs"],
     "report.html": None,
     "observed.json": None,
     ".digests.json": None,

@@ -10,6 +10,8 @@ from tiny_models import save_talker
 
 from speechlasso.files import read_json
 
+from .conftest import TABLES
+
 TINY = ("--configfile", "tiny.yaml")
 
 
@@ -28,7 +30,7 @@ def test_a_corpus_without_labels_is_tokenised_and_adapted_to(finished, tmp_path)
     )
     assert workspace.planned_rules(*options) == {
         *("manifest", "tokenize_audio", "token_texts", "adapt_lm", "finetune", "predict"),
-        *("evaluate", "model_card", "summarise", "report", "all"),
+        *("evaluate", "model_card", *TABLES),
     }
     workspace.run(*options)
     tables = workspace.folder / "results/experiments/corpus"
@@ -87,7 +89,7 @@ def test_answers_are_made_from_words_alone_and_adapted_to(finished, tmp_path):
     options = (*TINY, workspace.write("powered.yaml", experiment))
     assert workspace.planned_rules(*options) == {
         *("answer_instructions", "adapt_lm", "finetune", "predict", "evaluate"),
-        *("model_card", "summarise", "report", "all"),
+        *("model_card", *TABLES),
     }
     workspace.run(*options)
     tables = workspace.folder / "results/experiments/powered"

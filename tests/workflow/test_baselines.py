@@ -8,6 +8,8 @@ import pandas as pd
 
 from tests.unit import tiny_codecs
 
+from .conftest import TABLES
+
 FINETUNE = {"finetune": {"epochs": 2}}
 BASELINES = {
     "experiment": {"name": "baselines", "arms": ["bow_linear", "classic", "recurrent", "joined"]},
@@ -20,7 +22,7 @@ BASELINES = {
     },
 }
 OPTIONS = ("--configfile", "tiny.yaml", "baselines.yaml")
-TABLES = {"evaluate", "summarise", "report", "all"}
+EVALUATION = {"evaluate", *TABLES}
 
 
 def test_each_runs_beside_finished_arms_and_another_one_shares_its_frames(finished, tmp_path):
@@ -33,7 +35,7 @@ def test_each_runs_beside_finished_arms_and_another_one_shares_its_frames(finish
     assert workspace.planned_rules(*OPTIONS) == {
         *("encode_audio", "build_bow", "token_texts"),
         *own,
-        *TABLES,
+        *EVALUATION,
     }
     workspace.run(*OPTIONS)
     assert workspace.planned_rules(*OPTIONS) == set()
@@ -56,5 +58,5 @@ def test_each_runs_beside_finished_arms_and_another_one_shares_its_frames(finish
     more = "experiment={arms: [bow_linear, classic, recurrent, joined, classic_words]}"
     assert workspace.planned_rules(*OPTIONS, "--config", more) == {
         "fit_linear_mfcc_linear",
-        *TABLES,
+        *EVALUATION,
     }

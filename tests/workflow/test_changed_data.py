@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from .conftest import Workspace, make_workspace
+from .conftest import TABLES, Workspace, make_workspace
 
 RATE = 16_000
 N_CLIPS = 24
 MINE = ("--configfile", "mine.yaml")
-TABLES = {"summarise", "report", "all"}
 OF_AUDIO = {"manifest", "divide_folds", "fit_tokenizer", "tokenize_audio", "build_bow"}
 
 

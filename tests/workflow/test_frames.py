@@ -12,6 +12,8 @@ from tests.unit import tiny_codecs
 from tests.unit.tiny_audio_lm import save_audio_lm
 from tests.unit.tiny_models import save_chat
 
+from .conftest import TABLES
+
 POOLED = {
     "experiment": {"name": "pooled", "arms": ["first", "all", "tokens", "heard", "asked", "whole"]},
     "encoder": {"model": "encoder", "layers": "all"},
@@ -42,7 +44,7 @@ POOLED = {
     },
 }
 OPTIONS = ("--configfile", "tiny.yaml", "pooled.yaml")
-AFTER_POOLED = {"fit_linear_pooled_linear", "evaluate", "summarise", "report", "all"}
+AFTER_POOLED = {"fit_linear_pooled_linear", "evaluate", *TABLES}
 AFTER_FRAMES = {
     *("fit_tokenizer", "tokenize_audio", "build_bow", "select_tokens", "fit_linear"),
     *("finetune_learned", "finetune_small_speech_lm", "predict"),

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from .conftest import TABLES
+
 ARMS = ["bow_linear", "text_only", "both"]
 CONFIG = {
     "experiment": {"name": "inner", "arms": ARMS},
@@ -43,7 +45,7 @@ def run(finished, tmp_path_factory):
 
 def test_each_inner_fold_has_its_jobs_and_data_are_read_once(run):
     _, jobs, _, _ = run
-    once = {"divide_folds", "describe_selection", "model_card", "summarise", "report", "all"}
+    once = {"divide_folds", "describe_selection", "model_card", *TABLES}
     of_each_fold = {
         *("fit_tokenizer", "tokenize_audio", "build_bow", "fit_path", "select_tokens"),
         *("fit_linear", "fit_linear_late_fusion", "token_texts", "finetune", "predict"),

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from .conftest import TABLES
+
 FUSED = {
     "experiment": {"name": "fused", "arms": ["text_only", "bow_linear", "both"]},
     # Of them bow_linear is light, and audio_only is no arm of this experiment.
@@ -24,7 +26,7 @@ def test_fusion_runs_beside_finished_arms_and_again_when_one_of_them_changes(fin
     workspace = finished.copy(tmp_path / "fused")
     folder = workspace.folder
     workspace.write("fused.yaml", FUSED)
-    own = {"fit_linear_late_fusion", "evaluate", "summarise", "report", "all"}
+    own = {"fit_linear_late_fusion", "evaluate", *TABLES}
     assert workspace.planned_rules(*OPTIONS) == own
     workspace.run(*OPTIONS)
     assert workspace.planned_rules(*OPTIONS) == set()

@@ -9,7 +9,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, TABLES
 from .warm_python import interpreter
 
 EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text()
@@ -51,7 +51,7 @@ def test_a_users_own_methods_run_and_their_source_is_part_of_the_key(plugged):
     rerun = plugged.planned_rules(*OPTIONS)
     assert rerun == {
         *("fit_linear_nearest_mean", "select_tokens", "fit_linear"),
-        *("evaluate", "summarise", "report", "all"),
+        *("evaluate", *TABLES),
     }
     module.write_text(MODULE)
     assert plugged.planned_rules(*OPTIONS) == set()
@@ -93,7 +93,7 @@ def test_a_metric_for_the_tables_alone_scores_anew_and_trains_nothing(plugged):
     plugged.write("more.yaml", more)
     plugged.run(*OPTIONS)
     planned = plugged.planned_rules(*OPTIONS, "more.yaml")
-    assert planned == {"evaluate", "summarise", "report", "all"}
+    assert planned == {"evaluate", *TABLES}
 
 
 def test_mistakes_in_their_settings_are_told_as_in_our_own(plugged):

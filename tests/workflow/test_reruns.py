@@ -11,11 +11,10 @@ import yaml
 from speechlasso.cli import main
 from speechlasso.pipeline.stages import STAGES
 
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, TABLES
 
 TINY = ("--configfile", "tiny.yaml")
 ALPHA = ("--config", "select={lasso: {alpha: 0.4}}")
-TABLES = {"summarise", "report", "all"}
 AFTER_SELECTION = {
     *("select_tokens", "describe_selection", "token_texts", "adapt_lm", "finetune", "fit_linear"),
     *("predict", "evaluate", "model_card", *TABLES),

@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 
+from .conftest import TABLES
+
 ARM = {"system": "token_lm", "select": "lasso"}
 
 
@@ -27,7 +29,7 @@ def test_a_part_of_the_speech_runs_fine_tuning_and_what_follows(finished, tmp_pa
     options = ("--configfile", "tiny.yaml", "scarce.yaml")
     own = {
         *("schedule_examples", "finetune", "predict", "evaluate", "model_card"),
-        *("summarise", "report", "all"),
+        *TABLES,
     }
     assert workspace.planned_rules(*options) == own
     workspace.run(*options)

@@ -26,7 +26,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(for_terminal(_SECRET.sub(r"\1***", message)))
+        super().__init__(for_terminal(without_secrets(message)))
 
     @classmethod
     def listing(cls, headline: str, problems: Iterable[str], advice: str = "") -> InputError:
@@ -82,6 +82,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     told = any(words in str(error) for words in _NO_MEMORY)
     return told or bool(names & {"MemoryError", "OutOfMemoryError"})
+
+
+def without_secrets(text: str) -> str:
+    """With *** for a password in an address, and for what looks like a token of the hub."""
+    return _SECRET.sub(r"\1***", text)
 
 
 def for_terminal(text: str) -> str:

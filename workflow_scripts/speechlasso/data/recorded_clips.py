@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -91,6 +92,23 @@ def recorded_digests(paths: Iterable[str]) -> dict[str, str | None]:
     }
 
 
+def summary_of_clips(path: str | Path) -> dict[str, Any]:
+    """What a manifest recorded of its clips, in short, from its clips.parquet.
+
+    Returns
+    -------
+    dict
+        n, distinct clips; missing, those that could not be read; sha256, one digest for all of
+        them: of the user's own that of `digest_of_clips`.
+    """
+    table = read_parquet(path, columns=["clip", "sha256"]).astype(object)
+    digests = dict(
+        zip(table["clip"], table["sha256"].where(table["sha256"].notna(), None), strict=True)
+    )
+    missing = sum(digest is None for digest in digests.values())
+    return {"n": len(digests), "missing": missing, "sha256": joint_digest(digests)}
+
+
 def is_the_users(clip: str) -> bool:
     """Whether the workflow has not written the clip itself (the demo corpus, sound in tables)."""
     return not clip.startswith("results/")
@@ -98,8 +116,12 @@ def is_the_users(clip: str) -> bool:
 
 def digest_of_clips(digests: Mapping[str, str | None]) -> str:
     """One digest for the content of many clips of the user's, by their paths."""
-    users = sorted(filter(is_the_users, digests))
-    lines = (f"{digests[clip] or 'missing'} {clip}" for clip in users)
+    return joint_digest({clip: digests[clip] for clip in filter(is_the_users, digests)})
+
+
+def joint_digest(digests: Mapping[str, str | None]) -> str:
+    """One digest for the content of many files, by their paths."""
+    lines = (f"{digests[path] or 'missing'} {path}" for path in sorted(digests))
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -46,6 +46,8 @@ TEXT_COLUMNS = (
     *("arm", "fold", "split", "metric", "label", "predicted", "interval"),
     *("chosen", "chosen_on"),
 )
+OF_ADAPTATION = " of the adaptation"
+"""Ends the names of what the language model was adapted with, in `RunResult.environment`."""
 # Time and memory differ from run to run; the summary must not.
 SUMMARISED = [*USUAL, "cut_share"]
 
@@ -79,7 +81,7 @@ def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
         training,
         pd.read_csv(f"{adapt}/training_log.csv") if adapt else None,
         training.get("environment", {})
-        | {f"{name} of the adaptation": value for name, value in of_adaptation.items()},
+        | {f"{name}{OF_ADAPTATION}": value for name, value in of_adaptation.items()},
     )
 
 

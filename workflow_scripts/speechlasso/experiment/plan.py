@@ -14,6 +14,7 @@ from typing import Any
 
 from speechlasso.data.folds import fold_names
 from speechlasso.data.manifest import count_rows, group_names
+from speechlasso.data.recorded_clips import CLIPS
 from speechlasso.experiment.runs import Run
 from speechlasso.experiment.settings import Settings
 from speechlasso.experiment.sweeps import single, swept
@@ -64,6 +65,10 @@ class Plan:
             return []
         return list(dict.fromkeys(path for run in self.runs for path in run.test_row_files()))
 
+    def clip_records(self) -> list[str]:
+        """Where manifests recorded their clips."""
+        return [f"{variant.folder}/{CLIPS}" for variant in self.variants["manifest"].values()]
+
     def description_files(self) -> list[str]:
         """The page of evidence of each selection."""
         return [
@@ -78,9 +83,10 @@ class Plan:
         return [variant for variant in scored if variant.settings.card.has_model_card]
 
     def files_of_tables(self) -> list[str]:
-        """What the tables and the report read of variants."""
+        """What the tables, the report and provenance.json read of variants."""
         others = (*self.overlap_files().values(), *self.anchor_bias_files().values())
         files = [*self.run_files(), *self.test_row_files(), *chain.from_iterable(others)]
+        files += self.clip_records()
         return list(dict.fromkeys(files))
 
     def reached_folders(self) -> set[str]:
