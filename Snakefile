@@ -23,6 +23,8 @@ rule all:
     default_target: True
     input:
         f"{EXPERIMENT}/summary.csv",
+        f"{EXPERIMENT}/tables/scores.md",
+        f"{EXPERIMENT}/tables/scores.tex",
         f"{EXPERIMENT}/report.html",
         f"{EXPERIMENT}/provenance.json",
         PLAN.description_files(),

@@ -70,6 +70,16 @@ rule summarise:
         ),
         confusion=f"{EXPERIMENT}/confusion.csv",
         index=f"{EXPERIMENT}/index.tsv",
+        markdown=report(
+            f"{EXPERIMENT}/tables/scores.md",
+            caption="report/scores.rst",
+            category="Results",
+        ),
+        latex=report(
+            f"{EXPERIMENT}/tables/scores.tex",
+            caption="report/scores.rst",
+            category="Results",
+        ),
     log:
         f"logs/experiments/{PLAN.experiment}-summarise.log",
     benchmark:
@@ -80,6 +90,7 @@ rule summarise:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        experiment=PLAN.experiment,
         runs=PLAN.index(),
         chosen_on=SETTINGS.dataset.folds.chosen_on,
         metric=SETTINGS.evaluate.metric,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from speechlasso.evaluation import summary
+from speechlasso.evaluation.exports import score_table
 from speechlasso.evaluation.run_predictions import read_test_rows
 from speechlasso.experiment.job import job
 from speechlasso.experiment.plugins import use_plugins
@@ -28,5 +29,9 @@ with job(snakemake):
     index = pd.DataFrame(index)
     is_one_fold = index["fold"].nunique() == 1
     test_rows = read_test_rows(index, Path()) if is_one_fold else {}
-    write_csv(snakemake.output.summary, summary.summary_table(runs, test_rows))
+    scores = summary.summary_table(runs, test_rows)
+    write_csv(snakemake.output.summary, scores)
+    table = score_table(params.experiment, runs, scores, params.metric)
+    write_text(snakemake.output.markdown, table.markdown())
+    write_text(snakemake.output.latex, table.latex())
     write_text(snakemake.output.index, index.to_csv(sep="\t", index=False))

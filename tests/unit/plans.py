@@ -39,7 +39,10 @@ def leave_results(a_plan):
     write_text(f"results/experiments/{a_plan.experiment}/index.tsv", index)
 
 
-TABLES = ("runs.csv", "summary.csv", "confusion.csv", "provenance.json", "report.html")
+TABLES = (
+    *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
+    *("provenance.json", "report.html"),
+)
 
 
 def keys_by_stage(a_plan):

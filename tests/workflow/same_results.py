@@ -11,7 +11,7 @@ import pandas as pd
 
 # The columns or keys of seconds, memory, dates and places on the disk, with the size of a clip,
 # which none has that was read while it was young. None where they stand all over a file: the report
-# shows what was measured, and the others hold dates.
+# and the tables of scores show what was measured, and the others hold dates.
 MEASURED = {
     "training_log.csv": ["seconds"],
     "path.parquet": ["seconds"],
@@ -19,6 +19,8 @@ MEASURED = {
     "runs.csv": ["train_seconds", "adapt_seconds", "peak_memory_mb"],
     "clips.parquet": ["size", "modified_ns", "changed_ns", "inode"],
     "provenance.json": ["written", "costs"],
+    "scores.md": None,
+    "scores.tex": None,
     "report.html": None,
     "observed.json": None,
     ".digests.json": None,

@@ -1,7 +1,9 @@
-"""Self-contained HTML pages, and the tables in them."""
+"""Self-contained HTML pages, and tables in HTML, Markdown and LaTeX that show names as they are."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -22,3 +24,37 @@ def html_table(frame: pd.DataFrame) -> Markup:
     return Markup(
         frame.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
     )
+
+
+def markdown_text(name: str) -> str:
+    """A name of the user's in Markdown that shows it and reads no markup, HTML or formula in it."""
+    name = " ".join(name.split())
+    return re.sub(r"[\\`*\[\]<>$|~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", name)
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",  # the font of pdfLaTeX has no other one
+    # Not the optional argument of a line's end.
+    "[": "{[}",
+    "]": "{]}",
+}
+
+
+def latex_text(name: str) -> str:
+    """A name of the user's in LaTeX that shows it and has no command in it."""
+    printable = "".join(letter for letter in " ".join(name.split()) if letter.isprintable())
+    return "".join(_LATEX.get(letter, letter) for letter in printable)

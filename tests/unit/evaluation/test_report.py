@@ -75,6 +75,7 @@ def written(tmp_path, monkeypatch):
             index.append({**run, **folders})
     names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
     tables = names | {"index": "tables/index.tsv", "report": "tables/report.html"}
+    tables |= {"markdown": "tables/scores.md", "latex": "tables/scores.tex"}
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
     params |= {"overlap_files": {}, "anchor_bias_files": {}}

@@ -17,7 +17,10 @@ from speechlasso.pipeline.variants import RESULTS, Variant
 
 CACHED, TO_BE_RUN, NOT_NEEDED = "cached", "would run", "missing, not needed"
 
-_TABLES = ("runs.csv", "summary.csv", "confusion.csv", "provenance.json", "report.html")
+_TABLES = (
+    *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
+    *("provenance.json", "report.html"),
+)
 _ON_CARDS = ("manifest", "divide_folds", "tokenize_audio", "token_texts", "adapt_lm")
 
 

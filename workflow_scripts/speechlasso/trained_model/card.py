@@ -6,7 +6,6 @@ same run gives the same bytes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from speechlasso import __version__
 from speechlasso.data.settings import Folds
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.language_model.token_text import token_text
+from speechlasso.pages import markdown_table, markdown_text
 
 SPLITS = ("train", "validation", "test")
 _INPUTS = {"text": "words", "audio": "sound"}
@@ -85,7 +85,7 @@ def render_model_card(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["as_it_is"] = _as_it_is
+    environment.filters["as_it_is"] = markdown_text
     return environment.get_template("model_card.md.jinja").render(
         name=name,
         version=__version__,
@@ -158,7 +158,7 @@ def _data_name(table: Mapping[str, Any]) -> str:
 
 def _data(table: Mapping[str, Any]) -> str:
     if table["path"]:
-        return f"The utterances of {_as_it_is(_data_name(table))}. "
+        return f"The utterances of {markdown_text(_data_name(table))}. "
     return (
         "Speech synthesised with espeak-ng: speechlasso's demo corpus, whose labels depend on "
         "words and prosody by a known rule. "
@@ -168,7 +168,7 @@ def _data(table: Mapping[str, Any]) -> str:
 def _folds(stages: Mapping[str, Any]) -> str:
     folds = stages["divide_folds"]["folds"]
     return _FOLDS[folds["method"]].format(
-        fold=_as_it_is(stages["token_texts"]["fold"]), n_folds=folds["n_folds"]
+        fold=markdown_text(stages["token_texts"]["fold"]), n_folds=folds["n_folds"]
     )
 
 
@@ -306,15 +306,8 @@ def _limits(
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return markdown_table(map(_cell, header), (map(_cell, line) for line in rows))
 
 
 def _cell(value: Any) -> str:
-    return _as_it_is(str(value))
-
-
-def _as_it_is(name: str) -> str:
-    """A name of the user's in Markdown that shows it and reads no markup, HTML or formula in it."""
-    name = " ".join(name.split())
-    return re.sub(r"[\\`*\[\]<>$|~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", name)
+    return markdown_text(str(value))
