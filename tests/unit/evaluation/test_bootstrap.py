@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
-from speechlasso.evaluation import bootstrap
+from speechlasso.evaluation import bootstrap, ranking
 from speechlasso.evaluation.bootstrap import (
     N_RESAMPLES,
     TestRows,
     resample_weights,
+    resampled_rankings,
     resampled_scores,
     score_sums,
 )
@@ -53,6 +54,9 @@ def test_scores_of_drawn_rows_equal_scikit_learn(seed, n, n_present):
         ),
         "positive_f1": metrics.f1_score(labels == "b", predicted == "b", zero_division=0),
         "loss": metrics.log_loss(labels, sample[["p_a", "p_b", "p_c"]], labels=CLASSES),
+        "micro_f1": metrics.f1_score(labels, predicted, average="micro", zero_division=0),
+        "weighted_f1": metrics.f1_score(labels, predicted, average="weighted", zero_division=0),
+        "ece": evaluate(sample, None)["splits"]["test"]["ece"],
         "cut_share": sample["cut"].mean(),
     }
     assert {name: value.item() for name, value in scores.items()} == pytest.approx(expected)
@@ -74,6 +78,38 @@ def test_all_rows_once_have_the_scores_of_the_evaluation():
     assert {name: value.item() for name, value in found.items()} == pytest.approx(
         {name: expected[name] for name in found}
     )
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(40) % 8])
+def test_rankings_of_resamples_equal_those_of_the_rows_they_draw(groups, monkeypatch):
+    runs = [made_rows(seed, groups=groups, positive_label="b") for seed in (1, 2)]
+    for run in runs[1:]:
+        run.predictions["label"] = runs[0].predictions["label"]
+    monkeypatch.setattr(bootstrap, "N_RESAMPLES", 20)
+    monkeypatch.setattr(bootstrap, "PIECE", 40 * 3)
+    monkeypatch.setattr(ranking, "PIECE", 40 * 2)
+    found = resampled_rankings(runs)
+    units = runs[0].units
+    weights = np.concatenate(list(resample_weights(units.max() + 1))).astype(int)[:, units]
+    for number, times in enumerate(weights):
+        drawn = [run.predictions.loc[np.repeat(np.arange(40), times)] for run in runs]
+        pairs = [(rows["label"] == "b", rows["p_b"]) for rows in drawn]
+        for name, score in (
+            ("average_precision", metrics.average_precision_score),
+            ("roc_auc", metrics.roc_auc_score),
+        ):
+            expected = np.mean([score(*pair) for pair in pairs])
+            assert found[name][number] == pytest.approx(expected)
+    assert resampled_rankings([made_rows()]) == {}
+
+
+def test_resamples_without_a_positive_row_have_no_ranking(monkeypatch):
+    rows = made_rows(n=12, positive_label="b")
+    rows.predictions["label"] = ["b", *"ac" * 5, "b"]
+    for name, values in resampled_rankings([rows]).items():
+        undefined = np.isnan(values)
+        assert 0 < undefined.sum() < N_RESAMPLES / 4, name
+        assert ((values[~undefined] >= 0) & (values[~undefined] <= 1)).all()
 
 
 @pytest.mark.parametrize("groups", [None, np.arange(40) % 8])

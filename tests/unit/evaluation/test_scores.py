@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,12 @@ from sklearn import metrics
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.report import render_report
-from speechlasso.evaluation.scores import classification_scores, evaluate, predictions_frame
+from speechlasso.evaluation.scores import (
+    N_BINS,
+    classification_scores,
+    evaluate,
+    predictions_frame,
+)
 from speechlasso.evaluation.summary import (
     RunResult,
     chosen_on_validation,
@@ -49,6 +55,54 @@ def test_scores_equal_scikit_learn(seed, n, n_present):
     assert scores["loss"] == pytest.approx(
         metrics.log_loss(labels, probabilities, labels=[0, 1, 2])
     )
+    for average in ("micro", "weighted"):
+        expected = metrics.f1_score(labels, predicted, average=average, zero_division=0)
+        assert scores[f"{average}_f1"] == pytest.approx(expected)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 3), st.booleans())
+def test_scores_of_ranks_equal_scikit_learn(seed, n, n_present, has_ties):
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(0, n_present, n), rng.dirichlet(np.ones(3), n)
+    if has_ties:
+        probabilities = probabilities.round(1)
+    scores = classification_scores(labels, probabilities, CLASSES, positive_label="b")
+    positive, of_b = labels == 1, probabilities[:, 1]
+    if positive.any():
+        precision = metrics.average_precision_score(positive, of_b)
+        assert scores["average_precision"] == pytest.approx(precision)
+    else:
+        assert scores["average_precision"] is None
+    if positive.any() and not positive.all():
+        assert scores["roc_auc"] == pytest.approx(metrics.roc_auc_score(positive, of_b))
+    else:
+        assert scores["roc_auc"] is None
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60))
+def test_the_calibration_error_is_that_of_bins_one_by_one(seed, n):
+    rng = np.random.default_rng(seed)
+    # Many lie on the edge of a bin, which belongs to the bin below it.
+    first = rng.choice([*np.linspace(0, 1, N_BINS + 1), *rng.random(9)], n)
+    probabilities = np.stack([first, 1 - first], axis=1)
+    labels, predicted = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    confidence = np.where(predicted == 0, first, 1 - first)
+    error = 0.0
+    for low, high in pairwise(np.linspace(0, 1, N_BINS + 1)):
+        inside = (confidence > low) & (confidence <= high) | ((low == 0) & (confidence == 0))
+        if inside.any():
+            right = (labels == predicted)[inside].mean()
+            error += inside.mean() * abs(right - confidence[inside].mean())
+    scores = classification_scores(labels, probabilities, ["a", "b"], predicted=predicted)
+    assert scores["ece"] == pytest.approx(error)
+
+
+def test_the_calibration_error_of_a_threshold_is_about_the_class_it_decides_on():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
+    decided = np.array([0, 1, 1])
+    scores = classification_scores(np.array([0, 1, 0]), probabilities, ["a", "b"], None, decided)
+    # 0.1 too low for the first, 0.6 too low for the second, 0.3 too high for the third.
+    assert scores["ece"] == pytest.approx((0.1 + 0.6 + 0.3) / 3)
 
 
 def test_one_stray_prediction_of_a_class_without_test_rows():
@@ -141,6 +195,9 @@ def test_what_a_threshold_decided_is_scored_by_hand():
             "support": 3,
         },
     ]
+    # Of probabilities, whatever was decided by them: 5 of 6 pairs are in order.
+    assert scores["roc_auc"] == pytest.approx(5 / 6)
+    assert scores["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
     assert (scores["mean_text_tokens"], scores["mean_audio_tokens"]) == (5.0, 0.2)
     assert scores["cut_share"] == 0
 

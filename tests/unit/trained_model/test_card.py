@@ -43,6 +43,7 @@ def test_the_hub_reads_the_scores_of_the_run():
             ("accuracy", "accuracy"),
             ("macro_f1", "macro F1"),
             ("uar", "unweighted average recall"),
+            ("weighted_f1", "weighted F1"),
         )
     }
     assert found == expected

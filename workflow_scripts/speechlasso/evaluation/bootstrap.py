@@ -1,22 +1,28 @@
 """The bootstrap over a test part: how a score moves when other test rows are drawn.
 
 What belongs together is drawn together: all rows of a group (speaker) where groups are known, else
-single rows. The project's own scores follow from how many rows of each class there are, are
-predicted and are right, and from the summed loss; sums of units make those of a resample, so all
-resamples are one product of matrices. Other metrics are computed from the rows of each resample.
+single rows. Most of the project's own scores follow from how many rows of each class there are, are
+predicted and are right, from the summed loss and the like; sums of units make those of a resample,
+so all resamples are one product of matrices. Those of ranks sort the rows once for all resamples.
+Other metrics are computed from the rows of each resample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from speechlasso.evaluation.ranking import ranking_scores
 from speechlasso.evaluation.scores import (
+    N_BINS,
+    calibration_gaps,
     classes_of,
     positive_index,
+    ranked_by,
     score_of_rows,
     scored_rows,
     scores_of_sums,
@@ -78,8 +84,7 @@ def resampled_scores(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        Score -> (N_RESAMPLES,); `cards.USUAL` (positive_f1 where there is a positive label) and
-        cut_share.
+        Score -> (N_RESAMPLES,); those that `scores_of_sums` makes.
     """
     units = runs[0].units
     sums = [_sums_by_unit(run, units) for run in runs]
@@ -92,6 +97,25 @@ def resampled_scores(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
         for run, resampled in zip(runs, by_run, strict=True)
     ]
     return {name: np.mean([of_run[name] for of_run in scores], axis=0) for name in scores[0]}
+
+
+def resampled_rankings(runs: Sequence[TestRows]) -> dict[str, np.ndarray]:
+    """As `resampled_scores`, those that `ranking_scores` makes; none without a positive class.
+
+    NaN where a resample lacks positive rows, or for roc_auc others.
+    """
+    if runs[0].positive_label is None:
+        return {}
+    units = runs[0].units
+    ranked = [ranked_by(scored_rows(run.predictions, run.positive_label)) for run in runs]
+    size = max(1, PIECE // len(units))
+    pieces = []
+    for weights in resample_weights(units.max() + 1):
+        for begin in range(0, len(weights), size):
+            of_rows = weights[begin : begin + size][:, units]
+            of_runs = [pd.DataFrame(ranking_scores(*of_run, of_rows)) for of_run in ranked]
+            pieces.append(sum(of_runs) / len(runs))
+    return {name: values.to_numpy() for name, values in pd.concat(pieces).items()}
 
 
 def resampled_from_rows(runs: Sequence[TestRows], metric: str) -> np.ndarray:
@@ -112,39 +136,51 @@ def resampled_from_rows(runs: Sequence[TestRows], metric: str) -> np.ndarray:
     return np.array(scores)
 
 
-def resample_weights(n_units: int) -> Iterator[np.ndarray]:
+def resample_weights(n_units: int) -> Iterable[np.ndarray]:
     """How often each unit is drawn in each resample, float (some resamples, n_units), in pieces
     that together are `N_RESAMPLES`."""
+    if n_units * N_RESAMPLES > PIECE:
+        return _drawn(n_units, N_RESAMPLES, max(1, PIECE // n_units))
+    return _kept(n_units, N_RESAMPLES)
+
+
+@lru_cache(maxsize=1)
+def _kept(n_units: int, n_resamples: int) -> tuple[np.ndarray, ...]:
+    """All arms of an experiment ask for the same."""
+    return tuple(_drawn(n_units, n_resamples, n_resamples))
+
+
+def _drawn(n_units: int, n_resamples: int, size: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(SEED)
-    size = max(1, PIECE // n_units)
-    for begin in range(0, N_RESAMPLES, size):
-        n = min(size, N_RESAMPLES - begin)
+    for begin in range(0, n_resamples, size):
+        n = min(size, n_resamples - begin)
         drawn = rng.integers(n_units, size=(n, n_units)) + n_units * np.arange(n)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=n * n_units)
         yield counts.reshape(n, n_units).astype(np.float64)
 
 
 def score_sums(run: TestRows) -> np.ndarray:
-    """What `scores_of_sums` sums up, of each row: float (n_rows, 3 * n_classes + 2).
+    """What `scores_of_sums` sums up, of each row: float (n_rows, 3 * n_classes + N_BINS + 2).
 
-    Of each class: whether the row has it, is predicted to have it, and both; then the row's loss
-    (nats) and whether it was cut.
+    Of each class: whether the row has it, is predicted to have it, and both; the row's gap, in the
+    column of its bin; its loss (nats) and whether it was cut.
     """
-    rows = run.predictions
-    classes = classes_of(rows)
-    labels, predicted = (
-        rows[name].to_numpy()[:, None] == np.array(classes, dtype=object)
-        for name in ("label", "predicted")
+    rows = scored_rows(run.predictions, run.positive_label)
+    one_hot = np.eye(len(rows.classes), dtype=bool)
+    labels, predicted = one_hot[rows.labels], one_hot[rows.predicted]
+    bins, gaps = calibration_gaps(rows)
+    likelihood = np.maximum(rows.probabilities[labels], np.finfo(np.float64).tiny)
+    cut = run.predictions["cut"].to_numpy(dtype=float)
+    by_bin = np.eye(N_BINS)[bins] * gaps[:, None]
+    return np.column_stack(
+        [labels, predicted, labels & predicted, by_bin, -np.log(likelihood), cut]
     )
-    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy()
-    likelihood = np.maximum(probabilities[labels], np.finfo(np.float64).tiny)
-    cut = rows["cut"].to_numpy(dtype=float)
-    return np.column_stack([labels, predicted, labels & predicted, -np.log(likelihood), cut])
 
 
 def _sums_by_unit(run: TestRows, units: np.ndarray) -> np.ndarray:
-    sums = np.zeros((units.max() + 1, 3 * len(classes_of(run.predictions)) + 2))
-    np.add.at(sums, units, score_sums(run))
+    of_rows = score_sums(run)
+    sums = np.zeros((units.max() + 1, of_rows.shape[1]))
+    np.add.at(sums, units, of_rows)
     return sums
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from speechlasso.registry import Card, NameOf, Registry
 
 _SUMS = "speechlasso.evaluation.scores"
+_RANKS = "speechlasso.evaluation.ranking"
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,15 @@ class MetricCard(Card):
     bounds
         The smallest and the largest score that are possible; intervals end there.
     needs_probabilities
-        It scores probabilities, not decisions, so it cannot choose a decision threshold.
+        It scores probabilities, so no decision threshold is chosen by it.
     needs_positive_class
         It is about the class `evaluate.positive_label`.
     aggregation
-        rows: by the module's `score`. sums: by `scores.scores_of_sums`, from sums over rows, which
-        makes a bootstrap one product of matrices; this project's own are made so.
+        rows: by the module's `score`. This project's own are faster in a bootstrap: sums, by
+        `scores.scores_of_sums`, whose samples are one product of matrices; ranks, by
+        `ranking.ranking_scores`, which sorts rows once for all samples.
+    in_narrow_tables
+        Whether tables for people show it; the files have every metric.
     title
         In model cards; empty leaves it out of them.
     hub_metric
@@ -77,7 +81,8 @@ class MetricCard(Card):
     bounds: tuple[float, float] = (0.0, 1.0)
     needs_probabilities: bool = False
     needs_positive_class: bool = False
-    aggregation: Literal["sums", "rows"] = "rows"
+    aggregation: Literal["sums", "ranks", "rows"] = "rows"
+    in_narrow_tables: bool = True
     title: str = ""
     hub_metric: str | None = None
 
@@ -132,10 +137,57 @@ _OWN = (
         needs_probabilities=True,
         title="loss (nats)",
     ),
+    MetricCard(
+        name="micro_f1",
+        description="F1 of all classes' decisions together; of one class a row it is the accuracy.",
+        implementation=_SUMS,
+        aggregation="sums",
+        in_narrow_tables=False,
+    ),
+    MetricCard(
+        name="weighted_f1",
+        description="Mean F1 of the classes, each by its share of the labels.",
+        implementation=_SUMS,
+        aggregation="sums",
+        in_narrow_tables=False,
+        title="weighted F1",
+        hub_metric="f1",
+    ),
+    MetricCard(
+        name="ece",
+        description="Expected calibration error: how far probabilities of what was decided are "
+        "from the share that is right, mean over rows in 15 equally wide bins (Guo et al. 2017).",
+        implementation=_SUMS,
+        aggregation="sums",
+        larger_is_better=False,
+        needs_probabilities=True,
+        title="expected calibration error",
+    ),
+    MetricCard(
+        name="average_precision",
+        description="Mean precision over the recall of the class evaluate.positive_label, whose "
+        "rows its probability ranks; None without rows of it.",
+        implementation=_RANKS,
+        aggregation="ranks",
+        needs_probabilities=True,
+        needs_positive_class=True,
+        title="average precision",
+    ),
+    MetricCard(
+        name="roc_auc",
+        description="How often a row of the class evaluate.positive_label has a larger probability "
+        "of it than another row, ties one half; None without both kinds of rows.",
+        implementation=_RANKS,
+        aggregation="ranks",
+        needs_probabilities=True,
+        needs_positive_class=True,
+        title="area under the ROC curve",
+        hub_metric="roc_auc",
+    ),
 )
 METRICS = Registry(MetricCard, "speechlasso.metrics", _OWN)
-USUAL = tuple(card.name for card in _OWN if card.aggregation == "sums")
-"""This project's own from sums over rows, which every table has."""
+USUAL = tuple(card.name for card in _OWN)
+"""This project's own, which every table has."""
 
 MetricName = Annotated[str, NameOf(METRICS)]
 

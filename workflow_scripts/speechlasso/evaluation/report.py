@@ -96,14 +96,14 @@ def render_report(
 
 
 def arm_table(summary: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm: each score's mean with its interval, folds, the spread over seeds, size of
-    the audio vocabulary, share cut, and what a run costs."""
+    """One row per arm: mean and interval of each score that narrow tables show, folds, the spread
+    over seeds, size of the audio vocabulary, share cut, and what a run costs."""
     rows = []
     for arm, of_arm in summary.groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
         row = {"arm": arm}
         for score in sorted(METRICS, key=lambda name: name != MAIN):
-            if score in of_arm.index:
+            if score in of_arm.index and METRICS[score].in_narrow_tables:
                 row[score] = with_interval(*of_arm.loc[score, ["mean", "ci_low", "ci_high"]])
         arm_runs = test[test["arm"] == arm]
         row["folds"] = of_arm["n"].max()

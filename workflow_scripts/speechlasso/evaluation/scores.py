@@ -16,7 +16,10 @@ import pandas as pd
 from speechlasso.errors import InputError
 from speechlasso.evaluation.cards import METRICS, USUAL, ScoredRows
 from speechlasso.evaluation.decision import Threshold, decide
+from speechlasso.evaluation.ranking import ranking_scores
 
+N_BINS = 15
+"""Of the expected calibration error, as in the tables of Guo et al."""
 SIZES = ("n_text_tokens", "n_audio_tokens", "cut")
 """Columns of predictions that say how much of an example was read."""
 
@@ -41,7 +44,7 @@ def classification_scores(
     classes
         Names of the classes.
     positive_label
-        The class whose F1 is `positive_f1`; None leaves that score out.
+        The class of `positive_f1`, `average_precision` and `roc_auc`; None leaves these out.
     predicted
         Index of each example's predicted class; None takes the likeliest.
     more_metrics
@@ -54,8 +57,12 @@ def classification_scores(
         predictions, so one stray prediction of a class without examples counts as much as a class
         that is always missed); macro_f1_present (over classes that occur in the labels); uar
         (unweighted average recall over classes that occur in the labels); positive_f1 or None;
-        loss (mean negative log-likelihood, nats); then those of `more_metrics`, None where one is
-        not defined.
+        loss (mean negative log-likelihood, nats); micro_f1 (the accuracy, as each row has one
+        class); weighted_f1 (by the classes' shares of the labels, so a class that is only predicted
+        counts nothing); ece (`calibration_gaps`); average_precision and roc_auc of the positive
+        class against all others (`ranking.ranking_scores`); then those of `more_metrics`. None
+        where one is not defined: average_precision without a positive row, roc_auc without rows of
+        both kinds.
 
     Raises
     ------
@@ -73,9 +80,33 @@ def _scores(rows: ScoredRows, more_metrics: Iterable[str]) -> dict[str, float | 
     likelihood = rows.probabilities[np.arange(len(rows.labels)), rows.labels]
     loss = -np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).sum()
     counts = np.concatenate(_class_counts(rows.labels, rows.predicted, len(rows.classes)))
-    found = scores_of_sums(np.array([[*counts, loss, 0.0]]), rows.positive)
-    usual = {name: found[name].item() if name in found else None for name in USUAL}
+    bins, gaps = calibration_gaps(rows)
+    gaps = np.bincount(bins, gaps, N_BINS)
+    found = scores_of_sums(np.array([[*counts, *gaps, loss, 0.0]]), rows.positive)
+    if rows.positive is not None:
+        found |= ranking_scores(*ranked_by(rows), np.ones((1, len(rows.labels))))
+    usual = {name: _none_for_nan(found[name].item()) if name in found else None for name in USUAL}
     return usual | {name: _none_for_nan(score_of_rows(rows, name)) for name in more_metrics}
+
+
+def calibration_gaps(rows: ScoredRows) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's bin and gap, both (n_rows,): what the expected calibration error is made of.
+
+    Confidence is the probability of the class that was decided on; the bins are `N_BINS` of equal
+    width, ((m - 1) / N_BINS, m / N_BINS]. The error is the mean over rows of how far the mean
+    confidence of a row's bin is from the share of the bin that is right: the sum of each bin's
+    gaps, right (1) or not (0) minus confidence, without its sign, summed over bins and divided by
+    the rows (Guo et al. 2017, "On calibration of modern neural networks", arXiv 1706.04599,
+    section 2, equation 3).
+    """
+    confidence = rows.probabilities[np.arange(len(rows.labels)), rows.predicted]
+    bins = np.digitize(confidence, np.linspace(0, 1, N_BINS + 1)[1:-1], right=True)
+    return bins, (rows.labels == rows.predicted) - confidence
+
+
+def ranked_by(rows: ScoredRows) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each row is of the positive class, and its probability of it."""
+    return rows.labels == rows.positive, rows.probabilities[:, rows.positive]
 
 
 def positive_index(classes: Sequence[str], positive_label: str | None) -> int | None:
@@ -105,19 +136,20 @@ def scores_of_sums(sums: np.ndarray, positive: int | None) -> dict[str, np.ndarr
     Parameters
     ----------
     sums
-        (n, 3 * n_classes + 2), each over at least one row: how many rows each class has, is
-        predicted to have, and has and is predicted to have; the loss (nats); how many rows were
-        cut.
+        (n, 3 * n_classes + N_BINS + 2), each over at least one row: how many rows each class has,
+        is predicted to have, and has and is predicted to have; the gaps of each bin
+        (`calibration_gaps`); the loss (nats); how many rows were cut.
     positive
         Index of the class that positive_f1 is about.
 
     Returns
     -------
     dict
-        Score -> (n,); as `classification_scores` says, and cut_share. positive_f1 only where there
-        is a positive class.
+        Score -> (n,); as `classification_scores` says, but for those of ranks, and cut_share.
+        positive_f1 only where there is a positive class.
     """
-    labelled, predicted, right = np.split(sums[:, :-2], 3, axis=1)
+    counts, gaps = np.split(sums[:, :-2], [-N_BINS], axis=1)
+    labelled, predicted, right = np.split(counts, 3, axis=1)
     n_rows = labelled.sum(axis=1)
     f1 = 2 * right / np.maximum(labelled + predicted, 1)
     recall = right / np.maximum(labelled, 1)
@@ -128,6 +160,9 @@ def scores_of_sums(sums: np.ndarray, positive: int | None) -> dict[str, np.ndarr
         "macro_f1_present": _mean_where(f1, present),
         "uar": _mean_where(recall, present),
         "loss": sums[:, -2] / n_rows,
+        "micro_f1": right.sum(axis=1) / n_rows,
+        "weighted_f1": (f1 * labelled).sum(axis=1) / n_rows,
+        "ece": np.abs(gaps).sum(axis=1) / n_rows,
         "cut_share": sums[:, -1] / n_rows,
     }
     return scores if positive is None else scores | {"positive_f1": f1[:, positive]}

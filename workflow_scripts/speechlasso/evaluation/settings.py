@@ -24,7 +24,7 @@ class Criterion(Section):
     """Chooses the best epoch and C on validation rows (`dataset.folds.choose_on`), and with alpha:
     cv the lasso's alpha; `speechlasso metrics` describes each."""
     positive_label: str | None = None
-    """The class that positive_f1 is about (binary tasks)."""
+    """The class that positive_f1, average_precision and roc_auc are about (binary tasks)."""
 
     def as_read(self, chooses: bool) -> Criterion:
         """As a stage reads it that chooses something by a score, or nothing."""

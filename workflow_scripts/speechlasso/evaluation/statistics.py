@@ -18,7 +18,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from speechlasso.evaluation.bootstrap import TestRows, resampled_from_rows, resampled_scores
+from speechlasso.evaluation.bootstrap import (
+    TestRows,
+    resampled_from_rows,
+    resampled_rankings,
+    resampled_scores,
+)
 from speechlasso.evaluation.cards import METRICS
 
 CONFIDENCE = 0.95
@@ -190,8 +195,12 @@ class Statistics:
         rows = self._rows(arm)
         of_arm = self._resampled.setdefault(arm, {})
         if rows and metric not in of_arm:
-            if metric in METRICS and METRICS[metric].aggregation == "rows":
-                of_arm[metric] = resampled_from_rows(rows, metric)
-            else:
+            # The share of cut rows is no metric.
+            aggregation = METRICS[metric].aggregation if metric in METRICS else "sums"
+            if aggregation == "sums":
                 of_arm |= resampled_scores(rows)
+            elif aggregation == "ranks":
+                of_arm |= resampled_rankings(rows)
+            else:
+                of_arm[metric] = resampled_from_rows(rows, metric)
         return of_arm.get(metric)

@@ -362,7 +362,7 @@ class Predict(Stage):
 
 class Evaluate(Stage):
     name = "evaluate"
-    version = 2
+    version = 3
     positive_label: str | None = None
     more_metrics: list[MetricName] = []
     """Those from outside this project; all others are always there."""
