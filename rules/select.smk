@@ -91,6 +91,7 @@ rule describe_selection:
         ),
         tokens="results/describe_selection/{describe_selection}/tokens.parquet",
         occurrences="results/describe_selection/{describe_selection}/occurrences.parquet",
+        listening="results/describe_selection/{describe_selection}/listening.parquet",
         spec="results/describe_selection/{describe_selection}/spec.json",
     log:
         "logs/describe_selection/{describe_selection}.log",

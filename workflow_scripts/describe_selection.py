@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from speechlasso.data.recorded_clips import RecordedClips
+from speechlasso.data.recorded_clips import require_unchanged
 from speechlasso.experiment.job import job
 from speechlasso.files import read_json, write_parquet, write_text
 from speechlasso.selection.bag_of_words import BagOfWords
+from speechlasso.selection.listening import listening_examples
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.path import SelectionPath
 from speechlasso.selection.select import lasso_selection_probabilities
@@ -22,8 +23,7 @@ from speechlasso.tokenizers.codes import CodeFiles
 with job(snakemake) as settings:
     bow = BagOfWords.load(Path(snakemake.input.bow[0]).parent)
     selection = TokenSelection.from_json(read_json(snakemake.input.selection))
-    of_path = snakemake.input.path
-    path = SelectionPath.load(Path(of_path[0]).parent) if of_path else None
+    path = SelectionPath.load(Path(of[0]).parent) if (of := snakemake.input.path) else None
     train = bow.rows_in("train")
     tokens = token_evidence(
         selection.tokens,
@@ -36,10 +36,10 @@ with job(snakemake) as settings:
     training_rows = manifest[manifest["id"].isin(bow.rows["id"].iloc[train])]
     codes = CodeFiles(snakemake.input.codes)
     occurrences = top_occurrences(codes, training_rows, selection.tokens)
-    clips = occurrences["clip"].tolist()
-    RecordedClips.read(snakemake.input.clips, clips).require_unchanged(clips)
+    require_unchanged(snakemake.input.clips, occurrences["clip"].tolist())
     write_parquet(snakemake.output.tokens, tokens)
     write_parquet(snakemake.output.occurrences, occurrences)
+    write_parquet(snakemake.output.listening, listening_examples(tokens, occurrences))
     folder = str(Path(snakemake.input.selection).parent)
     page = render_selection(folder, selection, tokens, occurrences, path and path.table)
     write_text(snakemake.output.page, page)

@@ -54,7 +54,7 @@ GOLDEN = {
     "evaluate": (3, "3bc3fb4da787"),
     "manifest": (2, "8c863f04f5eb"),
     "fit_tokenizer": (3, "22a48a0302f8"),
-    "describe_selection": (1, "f09c4a96b90c"),
+    "describe_selection": (2, "f09c4a96b90c"),
     "adapt_lm": (3, "2a1047e79244"),
     "finetune": (3, "a278b3bc17af"),
     "predict": (1, "42d238d9dbc6"),

@@ -85,6 +85,17 @@ class RecordedClips:
             self._verified[clip] = found.status
 
 
+def require_unchanged(path: str | Path, clips: Sequence[str]) -> None:
+    """See that clips are those that the manifest behind a clips.parquet lists, which may be more.
+
+    Raises
+    ------
+    InputError
+        Naming the first clip that holds something else.
+    """
+    RecordedClips.read(path, clips).require_unchanged(clips)
+
+
 def recorded_digests(paths: Iterable[str]) -> dict[str, str | None]:
     """SHA-256 of the clips of several manifests, by their paths."""
     return {

@@ -1,8 +1,7 @@
 """The stages of the pipeline: what each one's settings are and which version its behaviour has.
 
-A stage's settings, its version and the keys of what it reads make its key (see `plan`). Raise
-`version` whenever a stage computes something else from the same settings: finished results of
-the old version then keep their folder and new ones get another.
+They and the keys of what it reads make its key. Raise `version` whenever a stage computes something
+else from the same settings.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Stage(Section):
     files: ClassVar[tuple[str, ...]] = ()
     """What later stages read of it, where they read several files together."""
     shard_suffix: ClassVar[str | None] = None
-    """Of the files that its results are divided into, each made by a job; else None."""
+    """Of the files that its results are divided into, each made by a job."""
 
     @property
     @abstractmethod
@@ -51,10 +50,8 @@ class Stage(Section):
         return self.files
 
     def hashed_settings(self) -> dict[str, Any]:
-        """Settings that differ from their defaults, so that a new optional key changes no hash.
-
-        Whoever changes a default raises the stage's version.
-        """
+        """Those that are not the defaults, so that a new optional key changes no hash. Whoever
+        changes a default raises the version."""
         return self.of_result().model_dump(mode="json", exclude_defaults=True)
 
     def data_files(self) -> dict[str, str]:
@@ -232,6 +229,7 @@ class SelectTokens(Stage):
 
 class DescribeSelection(Stage):
     name = "describe_selection"
+    version = 2
     selection: Selection
 
     @property

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from speechlasso.figures import plain_text, short, svg
+from speechlasso.selection.token_evidence import strongest
 
 _BLUE, _ORANGE, _GREY = "#2f6fab", "#d9772b", "#777777"
 _SIZES = {
@@ -157,8 +158,7 @@ def _left_out(tokens: pd.DataFrame) -> str:
 
 def strongest_tokens(tokens: pd.DataFrame) -> pd.DataFrame:
     """Those of largest weight, as many as are shown, in their order."""
-    strongest = tokens.sort_values("weight", ascending=False, kind="stable").head(MOST_TOKENS)
-    return tokens[tokens.index.isin(strongest.index)]
+    return strongest(tokens, MOST_TOKENS)
 
 
 def strongest_classes(tokens: pd.DataFrame) -> list[str]:

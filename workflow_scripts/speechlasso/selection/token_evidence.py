@@ -77,11 +77,17 @@ def token_evidence(
     return table
 
 
+def strongest(tokens: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Rows of `token_evidence` of largest weight, at most so many, in their order."""
+    heaviest = tokens.sort_values("weight", ascending=False, kind="stable").head(most)
+    return tokens[tokens.index.isin(heaviest.index)]
+
+
 def top_occurrences(
     codes: CodeTable | CodeFiles,
     utterances: pd.DataFrame,
     tokens: Sequence[Token],
-    n: int = 3,
+    n: int = 10,
     window: float = 0.5,
 ) -> pd.DataFrame:
     """Where each audio token is densest: one window from each of the n best utterances.
