@@ -14,10 +14,12 @@ from tests.unit.tiny_models import save_causal, save_masked
 from transformers import BertConfig, LlamaConfig
 
 from speechlasso.errors import InputError
+from speechlasso.evaluation.without_audio import COLUMN
 from speechlasso.features.encoders import open_encoder
 from speechlasso.features.frame_files import FrameKind
 from speechlasso.features.settings import Encoder
 from speechlasso.language_model import speech_finetuning
+from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.settings import LanguageModel
 from speechlasso.systems import learned_model
 from speechlasso.systems.learned import Learned
@@ -244,3 +246,13 @@ def test_what_an_arm_does_not_read_makes_no_other_key():
         system="learned", curriculum="none", transcription={"epochs": 3}, override={"lm": {}}
     ).as_read()
     assert plain == other
+
+
+def test_without_its_speech_the_language_model_reads_the_words_alone(tmp_path, inputs, models):
+    fit(inputs, tmp_path, models["bert"], transcription={"epochs": 1, "warm_up_epochs": 0})
+    found = predictions(inputs, tmp_path)
+    texts = pd.read_parquet(inputs["token_texts"][0]).assign(audio_tokens=None)
+    alone = Classifier.open(tmp_path).predict(texts)
+    test = found["split"] == "test"
+    assert found.loc[test, COLUMN].tolist() == alone.loc[test, "predicted"].tolist()
+    assert found.loc[~test, COLUMN].isna().all()

@@ -346,6 +346,7 @@ class FitLinear(Training):
 
 class Predict(Stage):
     name = "predict"
+    version = 2
     predicts = True
     files = ("predictions.parquet",)
     system: str

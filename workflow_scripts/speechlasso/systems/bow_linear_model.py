@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from speechlasso.evaluation.inner_folds import mean_scores
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.settings import Criterion
+from speechlasso.evaluation.without_audio import with_silence
 from speechlasso.files import read_json, write_arrays
 from speechlasso.selection.bag_of_words import BagOfWords, weighting
 from speechlasso.selection.token_selection import TokenSelection
@@ -86,6 +87,11 @@ class Counts:
             selection = TokenSelection.from_json(read_json(inputs["select"][0]))
         return cls.of(bow, selection, arm.inputs)
 
+    def silent(self, rows: np.ndarray) -> Counts:
+        """Some rows, by bool, as if no audio token had occurred in them."""
+        nothing = sp.csr_array((int(rows.sum()), self.audio.shape[1]), dtype=self.audio.dtype)
+        return Counts(self.rows[rows], nothing, self.text[rows])
+
     @property
     def joint(self) -> sp.csr_array:
         parts = [part for part in (self.audio, self.text) if part is not None]
@@ -102,7 +108,14 @@ class FittedLinear:
     seed: int | None
 
     def predict(self, inputs: Files, threads: int = 1) -> pd.DataFrame:
-        return self.predict_counts(Counts.read(inputs, self.arm))
+        counts = Counts.read(inputs, self.arm)
+        # A dummy listens to nothing.
+        reads_both = counts.audio is not None and counts.text is not None and not self.arm.is_dummy
+        return with_silence(
+            self.predict_counts(counts),
+            pd.Series(reads_both, counts.rows.index),
+            lambda rows: self.predict_counts(counts.silent(rows.to_numpy())),
+        )
 
     def predict_counts(self, counts: Counts) -> pd.DataFrame:
         """As `evaluation.scores.predictions_frame` makes it, rows as in the counts."""

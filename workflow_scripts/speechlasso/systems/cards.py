@@ -94,7 +94,7 @@ SYSTEMS = Registry(
             description="Logistic regression on counts of words and selected audio tokens.",
             rule="fit_linear",
             files=("model.npz",),
-            version=2,
+            version=3,
         ),
         SystemCard(
             name="pooled_linear",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from speechlasso.evaluation.scores import predictions_frame, sizes_of
-from speechlasso.features.frame_files import FrameFiles
+from speechlasso.evaluation.without_audio import with_silence
+from speechlasso.features.frame_files import FrameFiles, FramesById
 from speechlasso.files import read_json, write_json
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.speech_adapter import SpeechAdapter
@@ -63,13 +64,20 @@ class FittedLearned:
     def predict(self, inputs: Files, threads: int) -> pd.DataFrame:
         """As `evaluation.scores.predictions_frame` makes it; n_audio_tokens are vectors."""
         rows = pd.read_parquet(inputs["token_texts"][0])
+        read = rows if "text" in self.arm.inputs else rows.assign(text=None)
         frames = FrameFiles(inputs["frames"]).by_id(self.arm.layers)
+        return with_silence(
+            self._predict(read, frames, threads),
+            read["text"].notna(),
+            lambda silent: self._predict(read[silent].assign(speech=False), frames, threads),
+        )
+
+    def _predict(self, rows: pd.DataFrame, frames: FramesById, threads: int) -> pd.DataFrame:
         classifier = self.classifier
         reader = SpeechReader(classifier.model, self.adapter, frames, rows["id"].tolist())
-        read = rows if "text" in self.arm.inputs else rows.assign(text=None)
         longest = classifier.tokenizer.model_max_length
         with computing(threads, seed=0):
-            encoded = encoded_with_speech(read, reader, classifier.tokenizer, longest)
+            encoded = encoded_with_speech(rows, reader, classifier.tokenizer, longest)
             probabilities = reader.class_probabilities(encoded, 32, show_progress=True)
         decided = {"threshold": classifier.threshold, **sizes_of(encoded)}
         return predictions_frame(rows, probabilities, classifier.classes, **decided)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from speechlasso.evaluation.without_audio import with_silence
 from speechlasso.language_model.finetuning import finetune
 from speechlasso.language_model.prediction import Classifier
 from speechlasso.language_model.token_rows import NewTokens
@@ -42,8 +43,15 @@ class FittedTokenLM:
     classifier: Classifier
 
     def predict(self, inputs: Files, threads: int) -> pd.DataFrame:
-        token_texts = pd.read_parquet(inputs["token_texts"][0])
-        return self.classifier.predict(token_texts, threads=threads)
+        texts = pd.read_parquet(inputs["token_texts"][0])
+        has_both = texts["text"].notna() & texts["audio_tokens"].notna()
+        return with_silence(
+            self.classifier.predict(texts, threads=threads),
+            has_both,
+            lambda rows: self.classifier.predict(
+                texts[rows].assign(audio_tokens=None), threads=threads
+            ),
+        )
 
 
 def open(folder: Path) -> FittedTokenLM:
