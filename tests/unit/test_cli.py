@@ -169,7 +169,7 @@ def _chunk(terminal):
         ["predict", "model", "--text", b"caf\xe9"],
         ["predict", "model", "--audio", b"caf\xe9.wav"],
         ["plan", "--config", b"experiment={name: caf\xe9}"],
-        ["compare", b"caf\xe9.csv", "lasso"],
+        ["compare", b"caf\xe9.csv"],
     ],
 )
 def test_bytes_that_are_no_text_are_refused(folder, arguments):

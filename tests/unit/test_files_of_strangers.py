@@ -322,7 +322,7 @@ def test_a_module_that_an_experiment_names_is_not_imported(sprung, tmp_path, mon
     runs.write_text("arm,fold,seed,split,hits\na,0,1,test,0.5\na,1,1,test,0.5\n")
     runs.with_name("index.tsv").write_text("arm\tevaluation\na\tresults/evaluate/a\n")
     monkeypatch.setattr(sys, "path", [*sys.path])
-    command = ["compare", str(runs), "a", "--metric", "hits"]
+    command = ["compare", str(runs), "--metric", "hits"]
     assert main(command) == 1
     told = capsys.readouterr().err
     assert f"{runs}: the metric 'hits' comes from" in told and "--plugin own_scores" in told

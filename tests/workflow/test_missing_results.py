@@ -65,7 +65,7 @@ def test_predictions_that_compare_misses(workspace):
     index = pd.read_csv(workspace.folder / "results/experiments/tiny/index.tsv", sep="\t")
     for folder in set(index["predictions"]):
         shutil.rmtree(workspace.folder / folder)
-    refused = speechlasso(workspace, "compare", "results/experiments/tiny/runs.csv", "lasso")
+    refused = speechlasso(workspace, "compare", "tiny")
     assert refused.returncode == 1
     named = files_to_name(refused.stderr)
     (rule,) = workspace.planned_rules(*named, "--configfile", "tiny.yaml")

@@ -77,7 +77,7 @@ def test_their_metric_chooses_and_is_compared(plugged):
 
     # From elsewhere, where the module does not lie.
     program = "from speechlasso.cli import main; raise SystemExit(main())"
-    command = [interpreter(), "-c", program, "compare", experiment / "runs.csv", "means"]
+    command = [interpreter(), "-c", program, "compare", experiment]
     options = ["--metric", "brier", "--plugin", "my_methods"]
     compared = subprocess.run([*command, *options], cwd=REPOSITORY, capture_output=True, text=True)
     assert f"{found:.3f} ±" in compared.stdout, compared.stderr

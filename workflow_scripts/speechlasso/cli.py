@@ -7,12 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from speechlasso import __version__
 from speechlasso.catalogue import add_catalogue_commands
 from speechlasso.errors import InputError, refused_by_disk
+from speechlasso.experiment.compare import add_comparison
 from speechlasso.trained_model.commands import add_model_commands
 
 
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--delete", action="store_true", help="delete them instead of listing")
     prune.set_defaults(command=prune_results)
 
-    _add_comparison(commands)
+    add_comparison(commands)
     add_model_commands(commands)
     add_catalogue_commands(commands)
 
@@ -109,44 +109,6 @@ def _parser() -> argparse.ArgumentParser:
             "--debug", action="store_true", help="tell also where in the program an error arose"
         )
     return parser
-
-
-def _add_comparison(commands: Any) -> None:
-    compare = commands.add_parser(
-        "compare",
-        help="compare the arms of a finished experiment with one of them, within folds",
-        description="Prints a Markdown table: mean scores of each arm, and the mean difference to "
-        "ARM on the same test rows. Seeds of a fold are averaged first. 95 % intervals: over "
-        "several folds by the corrected resampled t, over one fold by a paired bootstrap over its "
-        "test rows (whole groups where known). docs/statistics.md says how far to trust them.",
-    )
-    compare.add_argument("runs", metavar="RUNS", help="results/experiments/NAME/runs.csv")
-    compare.add_argument("arm", metavar="ARM", help="the arm to compare the others with")
-    compare.add_argument("--metric", default="macro_f1", help="a score of RUNS (default: macro_f1)")
-    compare.add_argument(
-        "--choose",
-        nargs="+",
-        default=[],
-        metavar="ARM",
-        help="add a row: of these arms, in each fold the one with the best validation score",
-    )
-    compare.add_argument(
-        "--average-seeds",
-        nargs="+",
-        default=[],
-        metavar="ARM",
-        help="add a row for each of these arms: the mean of its seeds' probabilities decides, at "
-        "the mean of their decision thresholds where these were tuned",
-    )
-    compare.add_argument(
-        "--plugin",
-        metavar="MODULE",
-        action="append",
-        default=[],
-        help="import this module, from the experiment's folder or an installed one, which a metric "
-        "of your own comes from; may be repeated",
-    )
-    compare.set_defaults(command=print_comparison)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -244,97 +206,6 @@ def prune_results(options: argparse.Namespace) -> int:
     verb = "deleted" if options.delete else "unreached; --delete removes them"
     print(f"{len(sizes)} folders, {sum(sizes) / 1e6:.1f} MB: {verb}")
     return 0
-
-
-def print_comparison(options: argparse.Namespace) -> int:
-    """Print a table of arms with their distance to one of them."""
-    from speechlasso.evaluation.comparison import compare_arms
-    from speechlasso.evaluation.summary import chosen_on_inner_folds
-
-    runs, test_rows = _compared(options)
-    found = compare_arms(runs, options.arm, options.metric, test_rows)
-    columns = ["arm", "folds", "validation", "test", "sd over seeds", f"test, minus {options.arm}"]
-    rows = [
-        (
-            row.arm,
-            str(row.n),
-            f"{row.validation:.3f}",
-            _with_margin(row.test, row.test_margin),
-            "" if row.seed_sd != row.seed_sd else f"{row.seed_sd:.3f}",
-            _with_margin(row.difference, row.difference_margin, sign="+"),
-        )
-        for row in found.itertuples()
-    ]
-    print(_markdown(columns, rows))
-    methods = ", ".join(method for method in found["interval"].unique() if method)
-    print(f"\n±: half of the 95 % interval, {methods}" if methods else "\nNo interval: one fold.")
-    for sentence in chosen_on_inner_folds(runs):
-        print(sentence)
-    return 0
-
-
-def _compared(options: argparse.Namespace) -> tuple[Any, dict[tuple[str, str, str], Any]]:
-    """All runs to compare, and the test rows of those of a single fold."""
-    import pandas as pd
-
-    from speechlasso.evaluation.cards import METRICS, not_usual
-    from speechlasso.evaluation.run_predictions import modules_of_metrics, read_test_rows
-    from speechlasso.evaluation.seed_average import with_seeds_averaged
-    from speechlasso.evaluation.summary import chosen_among, read_table
-    from speechlasso.experiment.plugins import not_imported, use_plugins
-
-    path = Path(options.runs)
-    runs = read_table(path)
-    if missing := {"arm", "fold", "seed", "split", options.metric} - set(runs):
-        raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a runs.csv?")
-    if unknown := {*options.choose, *options.average_seeds} - set(runs["arm"]):
-        arms = ", ".join(runs["arm"].unique())
-        raise InputError(f"{path}: no arm {', '.join(sorted(unknown))}; the arms are {arms}")
-    is_one_fold = runs["fold"].nunique() == 1
-    added, test_rows = [], {}
-    if is_one_fold or options.average_seeds or options.metric not in METRICS:
-        index = read_table(path.with_name("index.tsv"))
-        # Folders in the index start from that of results/experiments/NAME/.
-        root = path.resolve().parent.parent.parent.parent
-    if options.metric not in METRICS:
-        modules = modules_of_metrics(index.to_dict("records")[0], root)
-        if others := [name for name in modules if name not in options.plugin]:
-            what = f"{path}: the metric {options.metric!r}"
-            raise InputError(not_imported(what, "the experiment", others))
-        use_plugins(options.plugin, root)
-    if is_one_fold:
-        test_rows = read_test_rows(index, root)
-    if options.choose:
-        added.append(chosen_among(runs, options.choose, options.metric))
-    for arm in options.average_seeds:
-        of_arm, of_rows = with_seeds_averaged(index, arm, root, not_usual([options.metric]))
-        added.append(of_arm)
-        test_rows |= of_rows
-    return pd.concat([runs, *added], ignore_index=True), test_rows
-
-
-def _markdown(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table whose columns are aligned, as wide as it is, terminal or not."""
-    from rich.box import MARKDOWN
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=MARKDOWN)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(width=1000, markup=False, emoji=False)
-    with console.capture() as printed:
-        console.print(table)
-    # Without rich's empty first and last line.
-    return "\n".join(line for line in printed.get().splitlines() if line.strip())
-
-
-def _with_margin(value: float, margin: float, sign: str = "") -> str:
-    if value != value:
-        return ""
-    return f"{value:{sign}.3f}" + ("" if margin != margin else f" ± {margin:.3f}")
 
 
 def print_schema(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -58,3 +58,24 @@ def latex_text(name: str) -> str:
     """A name of the user's in LaTeX that shows it and has no command in it."""
     printable = "".join(letter for letter in " ".join(name.split()) if letter.isprintable())
     return "".join(_LATEX.get(letter, letter) for letter in printable)
+
+
+def latex_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str | None = None
+) -> str:
+    """A floating table, for the package booktabs, of cells and a caption that are LaTeX already."""
+    text = (
+        pd.DataFrame(rows, columns=list(header))
+        .style.hide(axis="index")
+        .to_latex(
+            hrules=True,
+            column_format="l" + "c" * (len(header) - 1),
+            position_float="centering",
+            caption=caption,
+            label=label,
+        )
+    )
+    head = "% \\usepackage{booktabs}\n"
+    if not text.isascii():
+        head += "% Letters that pdfLaTeX has not: compile with LuaLaTeX or XeLaTeX.\n"
+    return head + text

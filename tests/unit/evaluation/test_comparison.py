@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_experiment import CLASSES, write_experiment
 from scipy import stats
 from sklearn.metrics import log_loss, recall_score
 
@@ -30,6 +31,17 @@ def made_runs(folds=("03", "08", "09"), seeds=(1, 2)):
         accuracy=0.5,
         positive_f1=np.nan,
     )
+
+
+def compare(runs, reference, *options):
+    """The command's exit code; tables in Markdown."""
+    arguments = [runs, "--reference", reference, *options, "--format", "markdown"]
+    return main(["compare", *map(str, arguments)])
+
+
+def cells(line):
+    """Of a row of such a table."""
+    return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
 def test_differences_are_paired_within_folds():
@@ -89,22 +101,20 @@ def test_what_is_not_there_is_named_with_what_is(arm, metric, message):
 def test_the_command_prints_markdown(tmp_path, capsys):
     path = tmp_path / "runs.csv"
     made_runs(folds=["03", "NA"]).to_csv(path, index=False)
-    assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
-    # Square brackets are markup to rich, and NA is nothing to pandas.
-    *lines, _, note = capsys.readouterr().out.strip().splitlines()
+    assert compare(path, "lasso", "--metric", "uar") == 0
+    # NA is nothing to pandas, and square brackets are a link to Markdown.
+    title, _, *lines, _, note = capsys.readouterr().out.strip().splitlines()
+    assert title == "runs: uar of the test rows, 2 folds, 2 seeds".replace("runs", tmp_path.name)
     assert note == "±: half of the 95 % interval, corrected t over 2 folds"
-    assert lines[0].split("|")[1].strip() == "arm" and "minus lasso" in lines[0]
-    assert {line.split("|")[2].strip() for line in lines[2:]} == {"2"}
-    assert lines[-1].split("|")[1].strip() == "bow[rank=1]" and lines[-1].count("±") == 2
+    assert cells(lines[0]) == ["arm", "validation", "test", "sd over seeds", "minus lasso"]
+    assert cells(lines[-1])[0] == r"bow\[rank=1\]" and lines[-1].count("±") == 2
 
     made_runs().assign(chosen_on="4 inner folds").to_csv(path, index=False)
-    assert main(["compare", str(path), "lasso", "--metric", "uar"]) == 0
+    assert compare(path, "lasso", "--metric", "uar") == 0
     assert "\nSettings were chosen on 4 inner folds of all rows but" in capsys.readouterr().out
 
-    assert main(["compare", str(tmp_path / "other.csv"), "lasso"]) == 1
-    assert "no such file" in capsys.readouterr().err
-    assert main(["compare", str(path), "lasso", "--metric", "f2"]) == 1
-    assert "no column f2" in capsys.readouterr().err
+    assert compare(path, "lasso", "--metric", "f2") == 1
+    assert "no score 'f2'; it has" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("metric", ["uar", "loss"])
@@ -118,69 +128,29 @@ def test_validation_rows_choose_between_arms_fold_by_fold(tmp_path, capsys, metr
 
     path = tmp_path / "runs.csv"
     runs.to_csv(path, index=False)
-    assert main(["compare", str(path), "lasso", "--metric", metric, "--choose", *candidates]) == 0
-    last = table_lines(capsys)[-1].split("|")
-    assert last[1].strip() == "random or bow[rank=1], chosen on validation"
+    assert compare(path, "lasso", "--metric", metric, "--choose", *candidates) == 0
+    last = cells(table_lines(capsys)[-1])
+    assert last[0] == r"random or bow\[rank=1\], chosen on validation"
     sign = -1 if metric == "loss" else 1
     expected = sign * scores.loc[best].mean()
-    assert float(last[3]) == pytest.approx(expected["validation"], abs=5e-4)
-    assert float(last[4].split("±")[0]) == pytest.approx(expected["test"], abs=5e-4)
+    assert float(last[1]) == pytest.approx(expected["validation"], abs=5e-4)
+    assert float(last[2].split("±")[0]) == pytest.approx(expected["test"], abs=5e-4)
 
-    assert main(["compare", str(path), "lasso", "--choose", "randm"]) == 1
+    assert compare(path, "lasso", "--choose", "randm") == 1
     assert "no arm randm" in capsys.readouterr().err
-
-
-CLASSES = ["joy", "anger", "fear"]
 
 
 def table_lines(capsys):
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
 
 
-def write_experiment(project, folds, seeds, group=None):
-    """Runs of an arm with drawn probabilities; returns runs.csv and the probabilities by fold."""
-    rng = np.random.default_rng(3)
-    runs, index, drawn = [], [], {}
-    ids = [f"u{i}" for i in range(90)]
-    manifest = pd.DataFrame({"id": ids[::-1]})
-    if group:
-        manifest["group"] = [group(int(name[1:])) for name in manifest["id"]]
-    write_parquet(project / "results/manifest/table/manifest.parquet", manifest)
-    for fold in folds:
-        rows = pd.DataFrame({"id": ids})
-        rows["split"] = np.repeat(["train", "validation", "test"], 30)
-        rows["label"] = rng.choice(CLASSES, 90)
-        for seed in seeds:
-            probabilities = rng.dirichlet(np.ones(3), 90)
-            drawn.setdefault(fold, (rows, []))[1].append(probabilities)
-            # No file promises an order of rows.
-            frame = predictions_frame(rows, probabilities, CLASSES).sample(
-                frac=1, random_state=seed
-            )
-            predict, scored = f"results/predict/{fold}-{seed}", f"results/evaluate/{fold}-{seed}"
-            write_parquet(project / predict / "predictions.parquet", frame)
-            write_json(project / scored / "spec.json", {"settings": {"positive_label": "joy"}})
-            run = {"arm": "lasso", "fold": fold, "seed": seed}
-            write_json(project / predict / "training.json", {})
-            folders = {"predictions": predict, "training": predict, "evaluation": scored}
-            index.append({**run, "manifest": "results/manifest/table", **folders})
-            for split, scores in evaluate(frame, "joy")["splits"].items():
-                runs.append({**run, "split": split, **scores})
-    table = project / "results/experiments/mine/runs.csv"
-    table.parent.mkdir(parents=True)
-    pd.DataFrame(runs).to_csv(table, index=False)
-    pd.DataFrame(index).to_csv(table.with_name("index.tsv"), sep="\t", index=False)
-    return table, drawn
-
-
 @pytest.mark.parametrize(("metric", "folds"), [("uar", ["03", "NA"]), ("loss", ["given"])])
 def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, folds):
     table, drawn = write_experiment(tmp_path, folds, seeds=[1, 2, 3])
-    command = ["compare", str(table), "lasso", "--metric", metric, "--average-seeds", "lasso"]
-    assert main(command) == 0
-    last = table_lines(capsys)[-1].split("|")
-    assert [last[1].strip(), last[2].strip()] == ["lasso, seeds averaged", str(len(folds))]
-    for column, split in ((3, "validation"), (4, "test")):
+    assert compare(table, "lasso", "--metric", metric, "--average-seeds", "lasso") == 0
+    last = cells(table_lines(capsys)[-1])
+    assert last[0] == "lasso, seeds averaged"
+    for column, split in ((1, "validation"), (2, "test")):
         scores = []
         for rows, probabilities in drawn.values():
             of_split, mean = rows["split"] == split, np.mean(probabilities, axis=0)
@@ -195,24 +165,22 @@ def test_the_mean_probabilities_of_the_seeds_decide(tmp_path, capsys, metric, fo
 
 def test_seeds_whose_predictions_are_gone_are_named(tmp_path, capsys):
     table, _ = write_experiment(tmp_path, ["03"], seeds=[1, 2])
-    missing = tmp_path / "results/predict/03-2/predictions.parquet"
+    missing = tmp_path / "results/predict/mine-03-2/predictions.parquet"
     missing.unlink()
-    assert main(["compare", str(table), "lasso", "--average-seeds", "lasso"]) == 1
+    assert compare(table, "lasso", "--average-seeds", "lasso") == 1
     message = capsys.readouterr().err
     assert f"{missing}: no such file; to make it again, in {tmp_path}: " in message
-    assert "snakemake --cores all results/predict/03-2/predictions.parquet" in message
-    assert main(["compare", str(table), "lasso", "--average-seeds", "lazzo"]) == 1
+    assert "snakemake --cores all results/predict/mine-03-2/predictions.parquet" in message
+    assert compare(table, "lasso", "--average-seeds", "lazzo") == 1
     assert "no arm lazzo; the arms are lasso" in capsys.readouterr().err
 
 
 def difference_of_bootstrap(table, metric, arms, capsys):
     """What `compare` prints for the second arm: its difference to the first, and the margin."""
-    assert (
-        main(["compare", str(table), arms[0], "--metric", metric, "--average-seeds", "lasso"]) == 0
-    )
+    assert compare(table, arms[0], "--metric", metric, "--average-seeds", "lasso") == 0
     printed = capsys.readouterr().out
     (row,) = (line for line in printed.splitlines() if line.startswith(f"| {arms[1]} "))
-    return *map(float, row.split("|")[-2].split("±")), printed.strip().splitlines()[-1]
+    return *map(float, cells(row)[-1].split("±")), printed.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("group", [None, lambda number: number % 5])
@@ -241,10 +209,9 @@ def test_averaged_seeds_of_one_fold_have_a_difference_with_its_interval(tmp_path
 
 def test_an_arm_chosen_on_validation_is_resampled_as_the_arm_it_stands_for(tmp_path, capsys):
     table, _ = write_experiment(tmp_path, ["given"], seeds=[1, 2])
-    arguments = ["compare", str(table), "lasso", "--choose", "lasso"]
-    assert main(arguments) == 0
-    cells = [line.split("|")[4].strip() for line in table_lines(capsys)[2:]]
-    assert cells[0] == cells[1] and "±" in cells[0]
+    assert compare(table, "lasso", "--choose", "lasso") == 0
+    one, other = (cells(line)[2] for line in table_lines(capsys)[2:])
+    assert one == other and "±" in one
 
 
 def test_tuned_thresholds_are_averaged_with_the_probabilities(tmp_path, capsys):

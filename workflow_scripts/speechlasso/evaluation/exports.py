@@ -14,7 +14,7 @@ import pandas as pd
 from speechlasso.evaluation.cards import METRICS, USUAL
 from speechlasso.evaluation.costs import arm_costs, readable
 from speechlasso.evaluation.summary import with_interval
-from speechlasso.pages import latex_text, markdown_table, markdown_text
+from speechlasso.pages import latex_table, latex_text, markdown_table, markdown_text
 
 MARKS = {
     "better": ("†", r"$^{\dagger}$"),
@@ -74,24 +74,13 @@ class ScoreTable:
             mark = MARKS[cell.mark][1] if cell.mark else ""
             return (rf"\textbf{{{text}}}" if cell.is_best else text) + mark
 
-        frame = pd.DataFrame(
-            [[shown(cell) for cell in row] for row in self.rows],
-            columns=list(map(latex_text, self.header)),
-        )
+        rows = [[shown(cell) for cell in row] for row in self.rows]
         caption = latex_text(" ".join(self.notes))
         for symbol, command in MARKS.values():
             caption = caption.replace(symbol, command)
-        text = frame.style.hide(axis="index").to_latex(
-            hrules=True,
-            column_format="l" + "c" * (len(self.header) - 1),
-            position_float="centering",
-            caption=caption,
-            label=f"tab:{self.experiment}",
+        return latex_table(
+            list(map(latex_text, self.header)), rows, caption, f"tab:{self.experiment}"
         )
-        head = "% \\usepackage{booktabs}"
-        if not text.isascii():
-            head += "\n% Letters that pdfLaTeX has not: compile with LuaLaTeX or XeLaTeX."
-        return f"{head}\n{text}"
 
 
 def score_table(
@@ -143,7 +132,7 @@ def _shown(names: Iterable[str]) -> list[str]:
     return [
         card.name
         for card in METRICS.cards()
-        if card.name in names and (card.title or card.name not in USUAL)
+        if card.name in names and card.in_narrow_tables and (card.title or card.name not in USUAL)
     ]
 
 
