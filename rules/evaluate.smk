@@ -30,6 +30,7 @@ rule model_card:
         adapt=upstream("finetune", "adapt", "spec.json"),
         overlap=upstream("finetune", "adapt", "overlap.json"),
         finetune="results/finetune/{finetune}/spec.json",
+        training="results/finetune/{finetune}/training.json",
         training_log="results/finetune/{finetune}/training_log.csv",
         config="results/finetune/{finetune}/config.json",
         selection=upstream("finetune", "select", "selection.json"),

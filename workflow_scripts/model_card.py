@@ -22,6 +22,7 @@ with job(snakemake):
         read_json(adapt) if adapt else None,
         metrics=read_json(snakemake.input.metrics),
         training_log=pd.read_csv(snakemake.input.training_log),
+        faithfulness=read_json(snakemake.input.training).get("faithfulness"),
         config=read_json(snakemake.input.config),
         selection=read_json(selection) if selection else None,
         page=snakemake.params.page,

@@ -70,6 +70,7 @@ def card(
     adapt=None,
     corpus=None,
     overlap=None,
+    faithfulness=None,
     **data,
 ):
     lm = LanguageModel(name=lm)
@@ -95,4 +96,5 @@ def card(
         selection=SELECTION if reads_audio else None,
         page="results/describe_selection/lasso-1/page.html" if reads_audio else None,
         overlap=overlap,
+        faithfulness=faithfulness,
     )

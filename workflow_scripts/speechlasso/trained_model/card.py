@@ -47,6 +47,7 @@ def render_model_card(
     selection: Mapping[str, Any] | None = None,
     page: str | None = None,
     overlap: Mapping[str, Any] | None = None,
+    faithfulness: Mapping[str, float] | None = None,
 ) -> str:
     """Markdown with YAML front matter.
 
@@ -70,6 +71,8 @@ def render_model_card(
         Path of the page of evidence, where the selection has one.
     overlap
         As `corpus_overlap.corpus_overlap` returns it, of a model that was adapted to a corpus.
+    faithfulness
+        As `faithfulness.faithfulness` returns it.
     """
     specs = [*specs, finetune, *([adapt] if adapt else [])]
     stages = {spec["stage"]: spec["settings"] for spec in specs}
@@ -112,6 +115,7 @@ def render_model_card(
         score_table=_score_table(splits),
         last_split=list(splits)[-1],
         class_table=_class_table(list(splits.values())[-1]),
+        faithfulness=faithfulness,
         limits=list(_limits(stages, splits, overlap or {})),
         example=token_text(
             words["text"] if "text" in inputs else None, [1, 0, 1] if selection else None
