@@ -15,6 +15,7 @@ include: "rules/select.smk"
 include: "rules/language_model.smk"
 include: "rules/linear.smk"
 include: "rules/evaluate.smk"
+include: "rules/analyse.smk"
 include: "rules/provenance.smk"
 include: "rules/report.smk"
 
@@ -25,6 +26,14 @@ rule all:
         f"{EXPERIMENT}/summary.csv",
         f"{EXPERIMENT}/tables/scores.md",
         f"{EXPERIMENT}/tables/scores.tex",
+        multiext(
+            f"{EXPERIMENT}/",
+            "audio_effect.csv",
+            "errors.csv",
+            "errors_by_group.csv",
+            "groups.csv",
+            "example_clips.parquet",
+        ),
         f"{EXPERIMENT}/report.html",
         f"{EXPERIMENT}/provenance.json",
         PLAN.description_files(),

@@ -41,7 +41,8 @@ def leave_results(a_plan):
 
 TABLES = (
     *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
-    *("provenance.json", "report.html"),
+    *("audio_effect.csv", "errors.csv", "errors_by_group.csv", "groups.csv"),
+    *("example_clips.parquet", "provenance.json", "report.html"),
 )
 
 

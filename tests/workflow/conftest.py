@@ -19,7 +19,7 @@ from .warm_python import interpreter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORES = "2"
-TABLES = {"summarise", "provenance", "report", "all"}
+TABLES = {"summarise", "analyse", "provenance", "report", "all"}
 """Rules that run whenever a run of the experiment is another one."""
 
 # A few voices and epochs: enough for every rule to do its real work.

@@ -31,3 +31,22 @@ def test_an_arm_adds_the_variants_that_it_reads_and_changes_no_other(folds, orde
         assert together == {stage: before[stage] | alone[stage] for stage in before}, arm
         assert len(together["evaluate"]) > len(before["evaluate"]), arm
         before = together
+
+
+def test_what_arms_decide_by():
+    """Not by what they learn from, where they predict from less, and through other arms."""
+    arms = {
+        "asked": {"system": "token_lm", "select": "lasso", "predict_inputs": ["text"]},
+        "chance": {"system": "bow_linear", "select": "lasso", "classifier": "dummy"},
+        "of_text": {"system": "late_fusion", "arms": ["text_only", "asked"]},
+    }
+    names = ["fused", "of_text", "asked", "chance", "lasso", "mfcc_linear", "text_only"]
+    assert plan(arms=arms, experiment={"arms": names}).reads() == {
+        "fused": ["audio", "text"],
+        "of_text": ["text"],
+        "asked": ["text"],
+        "chance": [],
+        "lasso": ["audio", "text"],
+        "mfcc_linear": ["audio"],
+        "text_only": ["text"],
+    }

@@ -30,6 +30,8 @@ from speechlasso.errors import InputError
 logger = logging.getLogger(__name__)
 
 SEGMENT_COLUMNS = ("start", "end")
+COLUMNS = ("id", "text", "label", "audio", "split", "group", "language", *SEGMENT_COLUMNS)
+"""That a manifest can have by their names here; all others are `columns.more` of the table."""
 NEVER_EMPTY = ("label", "group", "language")
 _MADE_EQUAL = "once blanks around it are removed and accents composed"
 

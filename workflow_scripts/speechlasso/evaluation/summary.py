@@ -45,6 +45,8 @@ COUNTS = {"trainable_parameters": "Int64"}  # whole numbers, some of them missin
 TEXT_COLUMNS = (
     *("arm", "fold", "split", "metric", "label", "predicted", "interval"),
     *("chosen", "chosen_on"),
+    *("reference", "kind", "id", "group", "text", "reference_predicted", "clip"),
+    *("column", "value"),
 )
 OF_ADAPTATION = " of the adaptation"
 """Ends the names of what the language model was adapted with, in `RunResult.environment`."""
@@ -86,7 +88,7 @@ def read_run(arm: str, fold: str, seed: int, **folders: str) -> RunResult:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read runs.csv, summary.csv, index.tsv or confusion.csv as they were written.
+    """Read a table of an experiment (runs.csv, index.tsv, ...) as it was written.
 
     Names are texts; an empty cell of another column is missing.
 

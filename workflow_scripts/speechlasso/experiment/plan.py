@@ -65,6 +65,14 @@ class Plan:
             return []
         return list(dict.fromkeys(path for run in self.runs for path in run.test_row_files()))
 
+    def tested_files(self) -> list[str]:
+        """What the analysis of errors reads of all runs."""
+        return list(dict.fromkeys(path for run in self.runs for path in run.tested_files()))
+
+    def reads(self) -> dict[str, list[str]]:
+        """Of text and audio what each arm predicts by."""
+        return {run.arm: sorted(run.reads) for run in self.runs}
+
     def clip_records(self) -> list[str]:
         """Where manifests recorded their clips."""
         return [f"{variant.folder}/{CLIPS}" for variant in self.variants["manifest"].values()]
@@ -85,7 +93,7 @@ class Plan:
     def files_of_tables(self) -> list[str]:
         """What the tables, the report and provenance.json read of variants."""
         others = (*self.overlap_files().values(), *self.anchor_bias_files().values())
-        files = [*self.run_files(), *self.test_row_files(), *chain.from_iterable(others)]
+        files = [*self.run_files(), *self.tested_files(), *chain.from_iterable(others)]
         files += self.clip_records()
         return list(dict.fromkeys(files))
 
@@ -223,11 +231,13 @@ def _require_layers(bows: Iterable[Variant], selections: Iterable[Variant]) -> N
 
 
 def _run(artifacts: Artifacts, label: str) -> Run:
-    arm = artifacts.settings.arms[artifacts.arms[-1]]
+    arms = artifacts.settings.arms
+    arm = arms[artifacts.arms[-1]]
     selection = getattr(arm, "select", None)
     description = artifacts.description(selection) if selection else None
     evaluation = artifacts.evaluation(arm)
-    return Run(label, artifacts.fold, artifacts.seed, evaluation, description)
+    reads = frozenset(arm.predicts_by(arms))
+    return Run(label, artifacts.fold, artifacts.seed, evaluation, description, reads)
 
 
 def _fold_names(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from speechlasso.data.recorded_clips import CLIPS
 from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations, with_content
 from speechlasso.pipeline.variants import Variant
@@ -19,6 +20,8 @@ class Run:
     seed: int
     evaluation: Variant
     description: Variant | None
+    reads: frozenset[str] = frozenset()
+    """Of text and audio what it predicts by."""
 
     def with_ancestors(self) -> Iterator[Variant]:
         """Every variant the run needs; its own selection after one that gave the size."""
@@ -79,6 +82,12 @@ class Run:
         if adapt is None or adapt.settings.adapt.objective != "self_powered":
             return None
         return f"{adapt.folder}/anchor_bias.json"
+
+    def tested_files(self) -> list[str]:
+        """What `tested_arms` and `without_audio` read of the run, and what its clips were."""
+        folders = self.folders()
+        training, clips = f"{folders['training']}/training.json", f"{folders['manifest']}/{CLIPS}"
+        return [*self.test_row_files(), training, clips]
 
     def test_row_files(self) -> list[str]:
         """What the run's test rows are read from (`run_predictions`)."""

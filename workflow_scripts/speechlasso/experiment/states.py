@@ -19,7 +19,8 @@ CACHED, TO_BE_RUN, NOT_NEEDED = "cached", "would run", "missing, not needed"
 
 _TABLES = (
     *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
-    *("provenance.json", "report.html"),
+    *("audio_effect.csv", "errors.csv", "errors_by_group.csv", "groups.csv"),
+    *("example_clips.parquet", "provenance.json", "report.html"),
 )
 _ON_CARDS = ("manifest", "divide_folds", "tokenize_audio", "token_texts", "adapt_lm")
 

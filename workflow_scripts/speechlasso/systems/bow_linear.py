@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from speechlasso.section import ORDERED_NUMBERS, PositiveFloat
-from speechlasso.systems.settings import Reads, SystemOfTokens
+from speechlasso.systems.settings import Reads, System, SystemOfTokens
 
 
 class BowLinear(SystemOfTokens):
@@ -41,3 +42,6 @@ class BowLinear(SystemOfTokens):
     @property
     def is_dummy(self) -> bool:
         return self.classifier == "dummy"
+
+    def predicts_by(self, arms: Mapping[str, System]) -> set[str]:
+        return set() if self.is_dummy else super().predicts_by(arms)

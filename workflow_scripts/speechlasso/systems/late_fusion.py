@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator
@@ -48,3 +49,6 @@ class LateFusion(System):
                 for role, arm in zip(self.roles, self.arms, strict=True)
             }
         return Reads(upstream, chooses=True, draws=False)
+
+    def predicts_by(self, arms: Mapping[str, System]) -> set[str]:
+        return set().union(*(arms[name].predicts_by(arms) for name in self.arms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -93,6 +94,10 @@ class System(Section):
         """What it predicts from, by role, where that is not what it has learned from."""
         return {}
 
+    def predicts_by(self, arms: Mapping[str, System]) -> set[str]:
+        """Of text and audio what it decides by, itself or through other arms."""
+        return {"audio"} if self.reads_audio else set()
+
 
 class SystemOfInputs(System):
     """A system that reads words, audio or both."""
@@ -106,6 +111,9 @@ class SystemOfInputs(System):
     @property
     def reads_audio(self) -> bool:
         return "audio" in self.inputs
+
+    def predicts_by(self, arms: Mapping[str, System]) -> set[str]:
+        return set(self.inputs)
 
     def schedule_read(self, settings: Any) -> Schedule | None:
         reads_both = len(self.inputs) == len(INPUTS)

@@ -5,12 +5,19 @@ Source: arXiv 2512.07571.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from speechlasso.section import INPUTS, ordered
-from speechlasso.systems.settings import FINETUNE_SWEEPS, Reads, SystemOfTokens, reads_to_finetune
+from speechlasso.systems.settings import (
+    FINETUNE_SWEEPS,
+    Reads,
+    System,
+    SystemOfTokens,
+    reads_to_finetune,
+)
 
 
 class TokenLM(SystemOfTokens):
@@ -59,3 +66,6 @@ class TokenLM(SystemOfTokens):
         if self.predict_inputs is None:
             return {}
         return {"token_texts": artifacts.token_texts(self.predict_inputs, self.select)}
+
+    def predicts_by(self, arms: Mapping[str, System]) -> set[str]:
+        return set(self.predict_inputs or self.inputs)
