@@ -11,8 +11,9 @@ from typing import Any
 
 from speechlasso import __version__
 from speechlasso.catalogue import add_catalogue_commands
-from speechlasso.errors import InputError, refused_by_disk
+from speechlasso.errors import InputError, is_out_of_memory, refused_by_disk
 from speechlasso.experiment.compare import add_comparison
+from speechlasso.experiment.out_of_memory import command_out_of_memory
 from speechlasso.trained_model.commands import add_model_commands
 
 
@@ -30,13 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A reader such as `head` has had enough.
         _drop_what_is_left()
         return 0
-    except OSError as error:
-        refused = refused_by_disk(error)
-        if refused is None:
+    except Exception as error:
+        told = _told(error)
+        if told is None:
             raise
-        _tell(refused, options.debug)
+        _tell(told, options.debug)
         _drop_what_is_left()
         return 1
+
+
+def _told(error: Exception) -> InputError | None:
+    """What a machine did not give, in plain words; None for any other error."""
+    if is_out_of_memory(error):
+        return command_out_of_memory(error)
+    return refused_by_disk(error) if isinstance(error, OSError) else None
 
 
 def _tell(error: InputError, debug: bool) -> None:

@@ -15,6 +15,7 @@ import torch
 from plans import plan
 from rule_jobs import rule_job
 
+from speechlasso.cli import main
 from speechlasso.errors import is_out_of_memory
 from speechlasso.experiment.job import job
 from speechlasso.experiment.out_of_memory import killed_jobs, too_little_memory
@@ -144,3 +145,26 @@ def test_a_killed_job_is_one_whose_log_just_ends(tmp_path, monkeypatch):
         for stage in ("tokenize_audio", "finetune")
     ]
     assert "finetune.micro_batch_size: 1, now 32" in told[1]
+
+
+@pytest.mark.parametrize("library", [bytes, torch.ones])
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_a_command_tells_it_in_one_message(library, debug, monkeypatch, capsys):
+    def predict(options):
+        with little_memory():
+            library(LARGE)
+
+    monkeypatch.setattr("speechlasso.trained_model.commands.predict_new", predict)
+    assert main(["predict", "model", "--text", "a", *debug]) == 1
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("out of memory (") and "--id" in told
+    assert ("Traceback" in told) == bool(debug)
+
+
+def test_other_errors_of_a_command_are_raised(monkeypatch):
+    def predict(options):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("speechlasso.trained_model.commands.predict_new", predict)
+    with pytest.raises(RuntimeError):
+        main(["predict", "model", "--text", "a"])

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from speechlasso.errors import InputError
+from speechlasso.language_model import gguf_file
 from speechlasso.language_model.gguf_file import converted
 from speechlasso.language_model.pretrained import load_model, load_tokenizer, objective
 from speechlasso.language_model.settings import LanguageModel
@@ -60,6 +69,50 @@ def test_a_cache_that_cannot_be_written_is_told_before_the_work(tmp_path, monkey
     with pytest.raises(InputError, match="XDG_CACHE_HOME") as error:
         converted(tmp_path / "any.gguf", "0" * 64)
     assert f"{tmp_path}/cache" in str(error.value)
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "speechlasso"
+    for name in ("tmp", "f" * 16):  # somebody else's, and another model
+        (cache / name).mkdir(parents=True)
+    left = Path(tempfile.mkdtemp(prefix=gguf_file._MADE, dir=cache))
+    (left / "half").touch()
+    at_work, go_on, made = threading.Event(), threading.Event(), []
+
+    def convert(path, folder):
+        assert not left.exists()
+        made.append(Path(folder))
+        at_work.set()
+        assert go_on.wait(60)
+        (Path(folder) / "model").touch()
+
+    monkeypatch.setattr(gguf_file, "_convert", convert)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(converted, tmp_path / "any.gguf", "0" * 64)
+        assert at_work.wait(60)
+        # The other one waits, and neither removes this work nor does it again.
+        other = pool.submit(converted, tmp_path / "any.gguf", "0" * 64)
+        time.sleep(0.1)
+        assert made[0].is_dir() and not other.done()
+        go_on.set()
+        assert one.result() == other.result() == cache / ("0" * 16)
+    assert len(made) == 1 and (cache / ("0" * 16) / "model").is_file()
+    folders = {path.name for path in cache.iterdir() if path.is_dir()}
+    assert folders == {"0" * 16, "f" * 16, "tmp"}
+
+
+def test_a_disk_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(gguf_file.fcntl, "flock", refuse)
+    monkeypatch.setattr(gguf_file, "_convert", lambda path, folder: None)
+    at_work = tmp_path / "speechlasso/tmpabcd0123"
+    at_work.mkdir(parents=True)
+    assert converted(tmp_path / "any.gguf", "0" * 64).is_dir()
+    assert at_work.is_dir(), "it may be another process's"
 
 
 @pytest.mark.slow

@@ -40,9 +40,21 @@ def too_little_memory(error: Exception, folder: Path, settings: Stage | None) ->
     folder
         Of the job's results.
     """
+    return _with_advice(f"{folder}: out of memory ({_reason(error)}).", settings)
+
+
+def command_out_of_memory(error: Exception) -> InputError:
+    """As `too_little_memory`, of a command that a person gave."""
+    return InputError(
+        f"out of memory ({_reason(error)}). To `predict` and `explain` by one model, a part of a "
+        "table (--id, or tables of fewer rows) and shorter clips asks for less; or let the command "
+        "have more: end other programs, or take a larger machine."
+    )
+
+
+def _reason(error: Exception) -> str:
     # Of several processes it is the last line, after a traceback.
-    reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return _with_advice(f"{folder}: out of memory ({reason}).", settings)
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def killed_jobs(plan: Plan, since: float) -> list[InputError]:
