@@ -1,4 +1,4 @@
-"""One self-contained page with the tables and figures of an experiment."""
+"""One self-contained page that says whether speech helped, how sure that is, why, and at what cost."""
 
 
 rule report:
@@ -13,6 +13,12 @@ rule report:
             f"{EXPERIMENT}/report.html",
             caption="report/report.rst",
             category="Results",
+        ),
+        figures=report(
+            directory(f"{EXPERIMENT}/figures"),
+            patterns=["{name}.svg"],
+            caption="report/figures.rst",
+            category="Figures",
         ),
     log:
         f"logs/experiments/{PLAN.experiment}-report.log",

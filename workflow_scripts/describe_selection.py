@@ -26,20 +26,19 @@ with job(snakemake) as settings:
     path = SelectionPath.load(Path(of[0]).parent) if (of := snakemake.input.path) else None
     train = bow.rows_in("train")
     tokens = token_evidence(
-        selection.tokens,
-        bow.audio[train],
-        bow.rows["label"].to_numpy()[train],
+        *(selection.tokens, bow.audio[train], bow.rows["label"].to_numpy()[train]),
         class_weights=selection.class_weights,
         selection_probability=lasso_selection_probabilities(bow, settings.selection, selection),
     )
-    manifest = pd.read_parquet(snakemake.input.manifest)
-    training_rows = manifest[manifest["id"].isin(bow.rows["id"].iloc[train])]
+    rows = pd.read_parquet(snakemake.input.manifest)
+    training_rows = rows[rows["id"].isin(bow.rows["id"].iloc[train])]
     codes = CodeFiles(snakemake.input.codes)
     occurrences = top_occurrences(codes, training_rows, selection.tokens)
     require_unchanged(snakemake.input.clips, occurrences["clip"].tolist())
     write_parquet(snakemake.output.tokens, tokens)
     write_parquet(snakemake.output.occurrences, occurrences)
-    write_parquet(snakemake.output.listening, listening_examples(tokens, occurrences))
-    folder = str(Path(snakemake.input.selection).parent)
-    page = render_selection(folder, selection, tokens, occurrences, path and path.table)
-    write_text(snakemake.output.page, page)
+    heard = listening_examples(tokens, occurrences)
+    write_parquet(snakemake.output.listening, heard)
+    name, table = str(Path(snakemake.input.selection).parent), path and path.table
+    shown = render_selection(name, selection, tokens, occurrences, table, heard)
+    write_text(snakemake.output.page, shown)

@@ -10,13 +10,15 @@ from made_results import TRAINING, page_of, predictions
 from markdown_it import MarkdownIt
 
 from speechlasso.data.settings import Folds
-from speechlasso.evaluation import report as report_module
 from speechlasso.evaluation.scores import evaluate
 from speechlasso.evaluation.summary import RunResult
+from speechlasso.report import evidence as evidence_module
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
 from speechlasso.trained_model.explanation import Explanation
 from speechlasso.trained_model.explanation_figure import explanation_figure, write_figure
+
+CELLS = ("tbody td, tbody th", "svg text", "thead th")
 
 
 def report():
@@ -52,8 +54,12 @@ def inertly(opened):
     """The page, once it is seen that nothing ran in it."""
     page = opened.page
     assert page.evaluate("typeof ran") == "undefined"
-    scripts = "script, img, [src]:not(svg *), [onload], [onerror], [onmouseover]"
+    scripts = "img, [src]:not(svg *):not(audio), [onload], [onerror], [onmouseover]"
     assert page.locator(scripts).count() == 0
+    sources = page.eval_on_selector_all("audio", "found => found.map(e => e.src.slice(0, 16))")
+    assert set(sources) <= {"data:audio/mpeg;"}
+    # Its own, which comes last and sorts tables.
+    assert page.locator("script").count() == page.locator("body > script:last-child").count() <= 1
     links = page.eval_on_selector_all("[href]", "found => found.map(e => e.getAttribute('href'))")
     assert not [link for link in links if link.startswith("javascript")]
     assert opened.complaints == opened.requests == []
@@ -61,12 +67,12 @@ def inertly(opened):
 
 
 def test_a_report(open_page, tmp_path, monkeypatch):
-    monkeypatch.setattr(report_module, "MOST_ARMS", 1)  # figures are slow to draw
+    monkeypatch.setattr(evidence_module, "MOST_ARMS", 1)  # figures are slow to draw
     (tmp_path / "report.html").write_text(report())
     opened = inertly(open_page(tmp_path / "report.html"))
     assert opened.page.title() == f"{NAMES[5]} · speechlasso"
     assert opened.texts("h1") == [NAMES[5]]
-    cells, drawn = opened.texts("td"), opened.texts("svg text")
+    cells, drawn = opened.texts("tbody td, tbody th"), opened.texts("svg text")
     for name in NAMES:
         # As an arm in three tables, and as a fold in one.
         assert cells.count(name) == 4, name
@@ -76,7 +82,7 @@ def test_a_report(open_page, tmp_path, monkeypatch):
 def test_a_page_of_evidence(open_page, tmp_path):
     (tmp_path / "page.html").write_text(evidence())
     opened = inertly(open_page(tmp_path / "page.html"))
-    cells, drawn, heads = (opened.texts(selector) for selector in ("td", "svg text", "th"))
+    cells, drawn, heads = (opened.texts(selector) for selector in CELLS)
     for name in NAMES:
         assert {name, f"{name}.wav"} <= set(cells) and name in drawn
         assert {f"weight_{name}", f"df_{name}"} <= set(heads)

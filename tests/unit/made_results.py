@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.scores import evaluate, predictions_frame
 from speechlasso.evaluation.summary import RunResult, runs_table, summary_table
+from speechlasso.report.evidence import Evidence
+from speechlasso.report.page import render_report
 
 # Pairs of class and predicted class; no number occurs twice in or between the splits.
 CONFUSION = {
@@ -49,7 +50,7 @@ def results(
     return [RunResult(arm, fold, 1, metrics, selection, training) for arm in arms for fold in folds]
 
 
-def page_of(results, experiment="mine", summary=None):
+def page_of(results, experiment="mine", summary=None, **more):
     runs = runs_table(results)
     summary = summary_table(runs) if summary is None else summary
-    return render_report(experiment, runs, summary, results)
+    return render_report(Evidence(experiment, runs, summary, results, **more)).html

@@ -17,6 +17,7 @@ FLOORS = [
     {"pipeline"},
     {"systems"},
     {"language_model"},
+    {"report"},
     {"selection"},
     {"tokenizers"},
     {"features"},
@@ -24,7 +25,8 @@ FLOORS = [
     {"audio", "lasso", "training", "evaluation"},
     {"hub", "registry", "packaged_models"},
     {"section", "digests", "integrity", "pages"},
-    {"files", "figures"},
+    {"files", "blocks"},
+    {"figures"},
     {"errors", "__init__"},
 ]
 FLOOR_OF = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}

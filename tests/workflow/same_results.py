@@ -22,6 +22,8 @@ MEASURED = {
     "scores.md": None,
     "scores.tex": None,
     "report.html": None,
+    "quality-against-cost.svg": None,
+    "quality-against-cost.csv": ["train_seconds", "adapt_seconds", "peak_memory_mb", "on_front"],
     "observed.json": None,
     ".digests.json": None,
 }

@@ -1,29 +1,58 @@
-"""Self-contained HTML pages, and tables in HTML, Markdown and LaTeX that show names as they are."""
+"""Self-contained HTML pages, and tables in Markdown and LaTeX that show names as they are."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from speechlasso import __version__
+from speechlasso.blocks import Section
+
+_POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+)
 
 
-def render_page(template: str, **content: Any) -> str:
-    """HTML with everything inside: no script, no link to another file."""
-    environment = Environment(loader=PackageLoader("speechlasso"), autoescape=True)
-    return environment.get_template(template).render(version=__version__, **content)
+def render_page(title: str, sections: Sequence[Section], heading: str = "", about: str = "") -> str:
+    """HTML with everything inside: it asks for no other file, and runs no script but its own.
 
-
-def html_table(frame: pd.DataFrame) -> Markup:
-    """Every cell escaped, and in full."""
-    return Markup(
-        frame.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.4g}")
+    Parameters
+    ----------
+    title
+        Of the window.
+    heading
+        Above the page; by default the title.
+    about
+        A line below the heading.
+    """
+    environment = Environment(
+        loader=PackageLoader("speechlasso"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"data_link": data_link, "inline": Markup}
+    script = environment.loader.get_source(environment, "page.js")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html").render(
+        title=title,
+        heading=heading or title,
+        about=about,
+        sections=sections,
+        script=Markup(script),
+        policy=_POLICY.format(digest=digest),
+        version=__version__,
+    )
+
+
+def data_link(content: str | bytes, kind: str) -> str:
+    """An address that is the content itself."""
+    content = content.encode() if isinstance(content, str) else content
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def markdown_text(name: str) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechlasso.evaluation import report_figures
 from speechlasso.evaluation.costs import COSTS, arm_costs, in_units, readable, run_costs
+from speechlasso.report import figures as report_figures
 
 TRAINING = {
     "C": 0.1,

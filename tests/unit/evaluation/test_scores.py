@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from speechlasso.errors import InputError
-from speechlasso.evaluation.report import render_report
 from speechlasso.evaluation.scores import (
     N_BINS,
     classification_scores,
@@ -27,6 +26,8 @@ from speechlasso.evaluation.summary import (
     score_lines,
     summary_table,
 )
+from speechlasso.report.evidence import Evidence
+from speechlasso.report.page import render_report
 
 CLASSES = ["a", "b", "c"]
 
@@ -295,9 +296,10 @@ def test_the_terminal_shows_a_line_per_arm():
 def test_the_report_is_one_self_contained_reproducible_page():
     results = run_results()
     runs = runs_table(results)
-    pages = [render_report("trial & error", runs, summary_table(runs), results) for _ in range(2)]
+    evidence = Evidence("trial & error", runs, summary_table(runs), results)
+    pages = [render_report(evidence).html for _ in range(2)]
     assert pages[0] == pages[1]
-    assert "<script" not in pages[0]
+    assert pages[0].count("<script") == 1, "its own, which sorts tables"
     assert "src=" not in pages[0]
     assert "trial &amp; error" in pages[0]
     assert pages[0].count("<svg") == 5  # scores, costs, two confusion matrices, selected tokens
@@ -307,16 +309,16 @@ def test_the_report_says_what_its_intervals_and_scores_are():
     results = run_results()
     runs = runs_table(results)
     summary = summary_table(runs)
-    page = render_report("trial", runs, summary, results)
+    page = render_report(Evidence("trial", runs, summary, results)).html
     assert "95 % interval" not in page
     assert "macro_f1_present is the mean over classes that have test examples" in page
     row = summary["arm"].eq("lasso") & summary["metric"].eq("macro_f1_present")
     summary.loc[row, ["mean", "ci_low", "ci_high", "interval"]] = 0.5, 0.4, 0.7, "corrected t"
-    page = render_report("trial", runs, summary, results)
+    page = render_report(Evidence("trial", runs, summary, results)).html
     assert "its 95 % interval (corrected t)" in page
-    assert "<td>0.500 [0.400, 0.700]</td>" in page
+    assert '<td class="number" data-key="0.5">0.500 [0.400, 0.700]</td>' in page
     spread = summary.set_index(["arm", "metric"]).loc[("lasso", "macro_f1"), "seed_sd"]
-    assert "<th>macro_f1, sd over seeds</th>" in page and f"<td>{spread:.3f}</td>" in page
+    assert ">macro_f1, sd over seeds</th>" in page and f">{spread:.3f}</td>" in page
 
 
 def test_validation_chooses_among_combinations():

@@ -13,14 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from speechlasso.figures import plain_text, short, svg
+from speechlasso.figures import BLUE, GREY, ORANGE, SIGNED, plain_text, short, svg
 from speechlasso.selection.token_evidence import strongest
 
-_BLUE, _ORANGE, _GREY = "#2f6fab", "#d9772b", "#777777"
 _SIZES = {
-    "n_tokens": ("kept audio tokens", _BLUE, "-"),
-    "n_audio": ("audio features with weight", _BLUE, ":"),
-    "n_text": ("words with weight", _ORANGE, ":"),
+    "n_tokens": ("kept audio tokens", BLUE, "-"),
+    "n_audio": ("audio features with weight", BLUE, ":"),
+    "n_text": ("words with weight", ORANGE, ":"),
 }
 _TOKENS_PER_BAND = 60
 MOST_TOKENS = 300
@@ -52,15 +51,13 @@ def path_figure(table: pd.DataFrame, chosen_alpha: float | None = None) -> str:
     panels[0].set(ylabel="number", ylim=(0, None))
     if score:
         _draw_scores(panels[1], table, score)
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set(xscale="log", xlabel="alpha")
     # The usual labels of a logarithmic axis are formulas, which `plain_text` leaves as they are.
     panels[-1].xaxis.set_major_formatter("{x:g}")
     panels[-1].xaxis.set_minor_formatter(LogFormatter())
     if chosen_alpha is not None:
         _mark_alpha(panels, chosen_alpha)
-    figure.legend(frameon=False, loc="outside upper center", ncols=len(_SIZES))
+    figure.legend(loc="outside upper center", ncols=len(_SIZES))
     return svg(figure)
 
 
@@ -86,7 +83,7 @@ def layer_weight_figure(tokens: pd.DataFrame) -> str:
             place + 0.6 * spread,
             weights,
             "o",
-            color=_BLUE,
+            color=BLUE,
             alpha=0.6,
             markersize=4,
             rasterized=len(tokens) > _MOST_MARKERS,
@@ -94,7 +91,6 @@ def layer_weight_figure(tokens: pd.DataFrame) -> str:
     names = [f"layer {layer}\n{(tokens['layer'] == layer).sum()} kept" for layer in layers]
     axes.set(xticks=range(len(layers)), xticklabels=names, ylabel="weight")
     axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=(min(0, tokens["weight"].min()), None))
-    axes.spines[["top", "right"]].set_visible(False)
     return svg(figure)
 
 
@@ -128,7 +124,7 @@ def class_weight_figure(tokens: pd.DataFrame) -> str:
     for axes, start in zip(panels, starts, strict=True):
         part = slice(start, start + _TOKENS_PER_BAND)
         band = weights[:, part]
-        image = axes.imshow(band, vmin=-limit, vmax=limit, cmap="RdBu_r", aspect="auto")
+        image = axes.imshow(band, vmin=-limit, vmax=limit, cmap=SIGNED, aspect="auto")
         axes.set(xlim=(-0.5, width - 0.5), yticks=range(len(classes)), yticklabels=classes)
         axes.set_xticks(range(band.shape[1]), labels[part], rotation=90, fontsize=7)
         axes.spines[:].set_visible(False)
@@ -173,11 +169,11 @@ def _weights(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_scores(axes: Axes, table: pd.DataFrame, score: str) -> None:
-    axes.plot(table["alpha"], table[score], color=_BLUE)
+    axes.plot(table["alpha"], table[score], color=BLUE)
     if score == "mean":
         low = table["mean"] - table["standard_error"]
         high = table["mean"] + table["standard_error"]
-        axes.fill_between(table["alpha"], low, high, color=_BLUE, alpha=0.2, linewidth=0)
+        axes.fill_between(table["alpha"], low, high, color=BLUE, alpha=0.2, linewidth=0)
         axes.set_ylabel("cross-validated score")
     else:
         axes.set_ylabel(f"held-out {score.removeprefix('holdout_')}")
@@ -185,7 +181,7 @@ def _draw_scores(axes: Axes, table: pd.DataFrame, score: str) -> None:
 
 def _mark_alpha(panels: Sequence[Axes], alpha: float) -> None:
     for axes in panels:
-        axes.axvline(alpha, color=_GREY, linestyle="--", linewidth=1)
+        axes.axvline(alpha, color=GREY, linestyle="--", linewidth=1)
     panels[0].annotate(
         f"alpha = {alpha:.4g}",
         (alpha, 1),

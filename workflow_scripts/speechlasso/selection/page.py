@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from speechlasso.figures import figure_or_sentence
-from speechlasso.pages import html_table, render_page
+from speechlasso.blocks import Figure, Section, SoundBudget, Table, Text
+from speechlasso.pages import render_page
 from speechlasso.selection.figures import (
     MOST_CLASSES,
     MOST_TOKENS,
@@ -15,6 +17,7 @@ from speechlasso.selection.figures import (
     strongest_classes,
     strongest_tokens,
 )
+from speechlasso.selection.players import token_players
 from speechlasso.selection.token_selection import TokenSelection
 
 
@@ -24,6 +27,7 @@ def render_selection(
     tokens: pd.DataFrame,
     occurrences: pd.DataFrame,
     path_table: pd.DataFrame | None,
+    listening: pd.DataFrame | None = None,
 ) -> str:
     """HTML of a selection that was fitted or ranked.
 
@@ -35,33 +39,74 @@ def render_selection(
         As `token_evidence.token_evidence` and `token_evidence.top_occurrences` make them.
     path_table
         As `SelectionPath.table`, where the selection lies on a path.
+    listening
+        rank, place, id, start, end, sound (MP3), where sounds were cut out.
     """
-    evidence = pd.DataFrame(
-        [(key, value) for key, value in selection.evidence.items() if value is not None],
-        columns=["", "value"],
-    )
-    path = None
-    if path_table is not None:
-        path = figure_or_sentence(path_figure, path_table, selection.evidence["alpha"])
-    classes = None
-    if selection.class_weights:
-        classes = figure_or_sentence(class_weight_figure, tokens)
-    shown = strongest_tokens(tokens)
+    sections = [
+        Section("How they were chosen", _choice(selection, path_table)),
+        Section("Where they lie", _layers(tokens)),
+        Section("What they tell", _classes(selection, tokens)),
+        Section("Token by token", _tokens(tokens)),
+        Section("Where to listen", _occurrences(tokens, occurrences, listening)),
+    ]
     return render_page(
-        "selection.html",
-        name=name,
-        method=selection.method,
-        n_tokens=len(selection.tokens),
-        n_features=selection.n_features,
-        evidence_table=html_table(evidence),
-        path_figure=path,
-        layer_figure=figure_or_sentence(layer_weight_figure, tokens),
-        class_figure=classes,
-        most_tokens=MOST_TOKENS,
-        most_classes=MOST_CLASSES,
-        token_table=html_table(_of_shown_classes(shown).round(4)),
-        occurrence_table=html_table(occurrences[occurrences["rank"].isin(shown["rank"])].round(2)),
+        name,
+        [section for section in sections if section.blocks],
+        heading=f"{len(selection.tokens)} audio tokens by {selection.method}",
+        about=f"{name}, of {selection.n_features} audio tokens in all",
     )
+
+
+def _choice(selection: TokenSelection, path_table: pd.DataFrame | None) -> list[Any]:
+    pairs = [(key, value) for key, value in selection.evidence.items() if value is not None]
+    evidence = pd.DataFrame(pairs, columns=["what", "value"], dtype=object)
+    blocks: list[Any] = [Table("What the selection says of itself", evidence)] if pairs else []
+    if path_table is not None:
+        title, alpha = "Size of the selection and score over alpha", selection.evidence["alpha"]
+        is_number = path_table.select_dtypes("number").drop(columns="seconds", errors="ignore")
+        blocks.append(Figure.of("path", title, is_number, path_figure, path_table, alpha))
+    return blocks
+
+
+def _layers(tokens: pd.DataFrame) -> list[Any]:
+    title, columns = "Weights of the kept tokens by codec layer", ["layer", "code", "weight"]
+    return [Figure.of("layers", title, tokens[columns], layer_weight_figure, tokens)]
+
+
+def _classes(selection: TokenSelection, tokens: pd.DataFrame) -> list[Any]:
+    if not selection.class_weights:
+        return []
+    title, data = "Weights of the kept tokens by class", tokens.filter(regex="^(layer|code|weight)")
+    return [
+        Text("Coefficients at the kept tokens: positive ones speak for the class."),
+        Figure.of("classes", title, data, class_weight_figure, tokens),
+    ]
+
+
+def _tokens(tokens: pd.DataFrame) -> list[Any]:
+    shown = _of_shown_classes(strongest_tokens(tokens)).round(4)
+    words = (
+        "df: share of the class's training utterances in which the token occurs. "
+        "selection_probability: share of half-samples of the training rows in which the same fit "
+        f"selects it. The page shows {MOST_TOKENS} tokens at most, those of largest weight, and "
+        f"{MOST_CLASSES} classes; tokens.parquet and occurrences.parquet beside it have all."
+    )
+    return [Text(words), Table("The kept tokens", shown, most_rows=MOST_TOKENS)]
+
+
+def _occurrences(
+    tokens: pd.DataFrame, occurrences: pd.DataFrame, listening: pd.DataFrame | None
+) -> list[Any]:
+    shown = strongest_tokens(tokens)
+    rows = occurrences[occurrences["rank"].isin(shown["rank"])].round(2)
+    budget = SoundBudget()
+    players = [] if listening is None else list(token_players(shown, listening, budget))
+    blocks: list[Any] = [
+        Text("For each token the half seconds of training speech in which it is densest."),
+        *players,
+        *budget.told("listening.parquet beside it has all"),
+    ]
+    return [*blocks, Table("Where the tokens are densest", rows, most_rows=3 * MOST_TOKENS)]
 
 
 def _of_shown_classes(tokens: pd.DataFrame) -> pd.DataFrame:

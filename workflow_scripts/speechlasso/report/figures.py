@@ -1,25 +1,63 @@
-"""Confusion and selections of the arms: as tables in full, as figures of bounded size."""
+"""Scores, costs, confusion and selections of the arms, drawn in bounded size."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
-from cycler import cycler
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from speechlasso.evaluation.summary import RunResult, confusion_table
-from speechlasso.figures import plain_text, short, svg
+from speechlasso.figures import BLUE, GREY, SHADES, plain_text, short, styles, svg
 
 MOST_CLASSES = 20
 MOST_NUMBERS = 600
 """Cells of a figure that have their number written in them."""
+
+
+@plain_text()
+def score_figure(summary: pd.DataFrame, runs: pd.DataFrame, reference: str | None = None) -> str:
+    """Macro-F1 and UAR per arm, with their 95 % intervals and the scores of single runs.
+
+    Parameters
+    ----------
+    summary, runs
+        As `summary.summary_table` and `summary.runs_table` make them, of the arms to be drawn and
+        of test rows.
+    reference
+        An arm whose means are marked.
+    """
+    arms = list(summary["arm"].unique())
+    figure = Figure(figsize=(8, 0.9 + 0.38 * len(arms)), layout="constrained")
+    for axes, score in zip(figure.subplots(1, 2, sharey=True), ("macro_f1", "uar"), strict=True):
+        rows = summary[summary["metric"] == score].set_index("arm").loc[arms]
+        places = np.arange(len(arms))
+        if reference in arms:
+            axes.axvline(rows.loc[reference, "mean"], color=GREY, linestyle="--", linewidth=1)
+        of_runs = runs.set_index("arm")[score].dropna()
+        # Runs of equal scores stand beside each other.
+        heights = rows.index.get_indexer(of_runs.index) + 0.22
+        axes.plot(of_runs, heights, ".", color=GREY, markersize=5, alpha=0.7)
+        axes.errorbar(
+            rows["mean"], places, xerr=_ends(rows), fmt="o", color=BLUE, capsize=3, markersize=6
+        )
+        axes.set(xlabel=score, yticks=places, ylim=(len(arms) - 0.4, -0.6))
+        axes.set_yticklabels([short(arm) for arm in arms])
+        axes.grid(axis="x", alpha=0.25)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    return svg(figure)
+
+
+def _ends(rows: pd.DataFrame) -> np.ndarray:
+    """How far the ends of intervals lie below and above the means; 0 where there are none."""
+    return np.nan_to_num(
+        np.stack([rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]])
+    ).clip(0)
 
 
 @plain_text()
@@ -66,15 +104,16 @@ def sweep_figure(key: str, swept: pd.DataFrame) -> str:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, score in zip(panels, ("macro_f1", "uar"), strict=True):
+        style = styles()
         for family, rows in swept[swept["metric"] == score].groupby("family", sort=False):
-            ends = np.stack([rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]])
             axes.errorbar(
                 rows["value"],
                 rows["mean"],
-                np.nan_to_num(ends),
-                fmt="o-",
+                _ends(rows),
+                linestyle="-",
                 capsize=3,
                 label=short(family),
+                **next(style),
             )
         # Values of a setting mostly go up by factors, maybe from 0 on.
         smallest = swept.loc[swept["value"] > 0, "value"].min()
@@ -82,14 +121,16 @@ def sweep_figure(key: str, swept: pd.DataFrame) -> str:
         values = sorted(swept["value"].unique())
         axes.set(xlabel=key, ylabel=score, xticks=values, xticklabels=[f"{v:g}" for v in values])
         axes.minorticks_off()
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].legend(fontsize="small")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small"
+    )
     return svg(figure)
 
 
 @plain_text()
 def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
     """A score with its interval over the time that arms take to train and the length they read.
+    Of each cost the Pareto front is joined.
 
     Parameters
     ----------
@@ -117,17 +158,61 @@ def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
 
 def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame) -> None:
     """A point with its interval for each arm; an arm without the cost has none."""
-    styles = cycle(cycler(marker=["o", "s", "^"]) * cycler(color=colormaps["tab10"].colors))
-    for arm, style in zip(scores.index, styles, strict=False):
-        mean, low, high = scores.loc[arm, ["mean", "ci_low", "ci_high"]]
-        ends = np.nan_to_num([[mean - low], [high - mean]])
+    front = pareto_front(cost.dropna(), scores["mean"])
+    axes.plot(cost[front], scores.loc[front, "mean"], color=GREY, linewidth=1, zorder=0)
+    for arm, style in zip(scores.index, styles(), strict=False):
+        mean, ends = scores.loc[arm, "mean"], _ends(scores.loc[[arm]])
         axes.errorbar(cost[arm], mean, ends, capsize=3, linestyle="", label=short(arm), **style)
     axes.set_xscale("log")
     is_wide = cost.max() > 100 * cost.min()
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if is_wide else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
+
+
+def pareto_front(cost: pd.Series, score: pd.Series) -> list[str]:
+    """The arms that no other one beats for the same cost or less, the cheapest first.
+
+    Parameters
+    ----------
+    cost
+        By arm.
+    score
+        By arm, more is better; of these arms and maybe others.
+    """
+    scores = pd.DataFrame({"cost": cost, "score": score.reindex(cost.index)}).dropna()
+    ordered = scores.sort_values(["cost", "score"], ascending=[True, False], kind="stable")
+    best_before = ordered["score"].cummax().shift(fill_value=-np.inf)
+    return ordered.index[ordered["score"] > best_before].tolist()
+
+
+@plain_text()
+def group_figure(metric: str, column: str, groups: pd.DataFrame) -> str:
+    """A score of each arm in each group of test rows: the largest groups, at most `MOST_CLASSES`.
+
+    Parameters
+    ----------
+    groups
+        Columns arm, value, n, and the metric.
+    """
+    sizes = groups.groupby("value", sort=False)["n"].max()
+    values = sizes.sort_values(ascending=False, kind="stable").index[:MOST_CLASSES]
+    values = [value for value in sizes.index if value in set(values)]
+    figure = Figure(figsize=(8, 0.9 + 0.38 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    arms = list(groups.groupby("arm", sort=False))
+    for number, (style, (arm, rows)) in enumerate(zip(styles(), arms, strict=False)):
+        scores = rows.groupby("value")[metric].mean().reindex(values)
+        # Arms of equal scores stand below each other.
+        shift = 0.5 * ((number + 0.5) / len(arms) - 0.5)
+        places = np.arange(len(values)) + shift
+        axes.plot(scores, places, linestyle="", label=short(str(arm)), **style)
+    names = [f"{short(str(value))} ({sizes[value]})" for value in values]
+    axes.set(xlabel=metric, yticks=range(len(values)), yticklabels=names)
+    axes.set(ylim=(len(values) - 0.4, -0.6), ylabel=column)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", fontsize="small")
+    return svg(figure)
 
 
 @plain_text()
@@ -166,11 +251,10 @@ def _matrix(numbers: pd.DataFrame, shades: np.ndarray, title: str = "", xlabel: 
     size = margins[0] + 0.55 * max(len(columns), 2), margins[1] + 0.4 * len(rows) + 0.5
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shades, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    axes.imshow(shades, vmin=0, vmax=1, cmap=SHADES, aspect="auto")
     if numbers.size <= MOST_NUMBERS:
         for (row, column), number in np.ndenumerate(numbers.to_numpy()):
-            colour = "white" if shades[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{number:g}", ha="center", va="center", color=colour)
+            axes.text(column, row, f"{number:g}", ha="center", va="center")
     axes.set(xticks=range(len(columns)), yticks=range(len(rows)), yticklabels=rows, xlabel=xlabel)
     axes.set_xticklabels(columns, rotation=45, ha="right")
     axes.set_title(title, fontsize=10)

@@ -1,0 +1,101 @@
+"""Curves: the path of alphas, learning, and scores over sizes and over settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.blocks import Figure, Group, Section, slug
+from speechlasso.report.evidence import MAIN, Evidence
+from speechlasso.report.figures import sweep_figure, swept_scores
+from speechlasso.report.learning_figures import learning_figure, size_figure
+from speechlasso.selection.figures import path_figure
+
+_SCORES = ("macro_f1", "uar")
+
+
+def curve_sections(evidence: Evidence) -> list[Section]:
+    blocks = [*_paths(evidence), *_sizes(evidence), *_sweeps(evidence), *_learning(evidence)]
+    return [Section("Curves", blocks)]
+
+
+def _paths(evidence: Evidence) -> Iterator[Group]:
+    figures = [
+        Figure.of(
+            f"path-{number}-{slug(described.arm)}",
+            f"Path of alphas of {described.arm}, fold {described.fold}",
+            _flat(described.path),
+            path_figure,
+            described.path,
+            described.alpha,
+            caption=f"{described.arm}, fold {described.fold}.",
+        )
+        for number, described in enumerate(evidence.selections, start=1)
+        if described.path is not None
+    ]
+    if figures:
+        yield Group("Size of the selection and score over alpha", figures)
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Without columns that hold lists, and without what differs from run to run."""
+    is_list = [name for name in table if table[name].map(np.ndim).any()]
+    return table.drop(columns=[*is_list, "seconds"], errors="ignore")
+
+
+def _sizes(evidence: Evidence) -> Iterator[Group]:
+    """Where arms keep different numbers of tokens."""
+    sizes = evidence.test.groupby("arm", sort=False)["n_audio_tokens"].mean()
+    scores = evidence.summary[evidence.summary["metric"].isin(_SCORES)]
+    scores = scores[scores["arm"].isin(evidence.shown)]
+    scores = scores.assign(n_audio_tokens=scores["arm"].map(sizes))
+    if scores["n_audio_tokens"].nunique() < 3:
+        return
+    family = scores["arm"].str.replace(r"\[.*\]$", "", regex=True)
+    data = scores.assign(family=family).sort_values("n_audio_tokens", kind="stable")
+    data = data[["family", "arm", "metric", "n_audio_tokens", "mean", "ci_low", "ci_high"]]
+    title = "Test scores over the number of audio tokens"
+    caption = "Arms that one setting makes several of are joined; 0 is text alone."
+    yield Group(
+        "Scores over the number of audio tokens",
+        [Figure.of("audio-tokens", title, data, size_figure, data, caption=caption)],
+    )
+
+
+def _sweeps(evidence: Evidence) -> Iterator[Group]:
+    for key, rows in swept_scores(evidence.summary).items():
+        rows = rows[rows["arm"].isin(evidence.shown)]
+        data = rows.loc[
+            rows["metric"].isin(_SCORES), ["family", "value", "metric", "mean", "ci_low", "ci_high"]
+        ]
+        name = f"over-{slug(key)}"
+        figure = Figure.of(
+            name,
+            f"Test scores over {key}",
+            data,
+            sweep_figure,
+            key,
+            rows,
+            caption="Test split; a line for each arm that ran once for each value.",
+        )
+        yield Group(f"Scores over {key}", [figure])
+
+
+def _learning(evidence: Evidence) -> Iterator[Group]:
+    logs = {arm: logs for arm, logs in evidence.training_logs.items() if arm in evidence.shown}
+    curves = [
+        log[["epoch", "train_loss", MAIN]].assign(arm=arm, run=number)
+        for arm, of_arm in logs.items()
+        for number, log in enumerate(of_arm, start=1)
+        if {"epoch", "train_loss", MAIN} <= set(log)
+    ]
+    if not curves:
+        return
+    data = pd.concat(curves)[["arm", "run", "epoch", "train_loss", MAIN]]
+    title = "Training loss and validation score over epochs"
+    caption = "Lines with markers: means over the arm's runs; thin lines: single runs."
+    figure: Any = Figure.of("learning", title, data, learning_figure, MAIN, data, caption=caption)
+    yield Group("Learning", [figure])

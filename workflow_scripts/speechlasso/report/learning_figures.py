@@ -1,0 +1,78 @@
+"""Figures of learning, and of scores over the size of the selection."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from speechlasso.figures import plain_text, short, styles, svg
+
+_MOST_THIN_LINES = 60
+
+
+@plain_text()
+def learning_figure(metric: str, curves: pd.DataFrame) -> str:
+    """Training loss and a validation score over the epochs of each arm.
+
+    Parameters
+    ----------
+    curves
+        Columns arm, run, epoch, train_loss, and the metric.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    names = {"train_loss": "training loss", metric: f"validation {metric}"}
+    for axes, (column, name) in zip(panels, names.items(), strict=True):
+        for style, (arm, of_arm) in zip(styles(), curves.groupby("arm", sort=False), strict=False):
+            runs = of_arm.pivot_table(index="epoch", columns="run", values=column)
+            if len(curves.groupby(["arm", "run"])) <= _MOST_THIN_LINES:
+                axes.plot(runs, color=style["color"], linewidth=0.8, alpha=0.35)
+            axes.plot(runs.mean(axis=1), label=short(str(arm)), markersize=4, **style)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", alpha=0.25)
+    _legend_of(figure, panels[0])
+    return svg(figure)
+
+
+@plain_text()
+def size_figure(scores: pd.DataFrame) -> str:
+    """Macro-F1 and UAR over the number of kept audio tokens, a line for each family of arms.
+
+    Parameters
+    ----------
+    scores
+        Columns family, metric, n_audio_tokens, mean, ci_low, ci_high, in the order of the numbers.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, metric in zip(panels, ("macro_f1", "uar"), strict=True):
+        of_metric = scores[scores["metric"] == metric]
+        families = of_metric.groupby("family", sort=False)
+        for style, (family, rows) in zip(styles(), families, strict=False):
+            low, high = rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]
+            ends = np.nan_to_num(np.stack([low, high])).clip(0)
+            axes.errorbar(
+                rows["n_audio_tokens"],
+                rows["mean"],
+                ends,
+                capsize=3,
+                linestyle="-",
+                label=short(str(family)),
+                **style,
+            )
+        # Numbers mostly go up by factors, from 0 on.
+        axes.set_xscale("symlog", linthresh=10)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set(xlabel="audio tokens", ylabel=metric)
+        axes.grid(axis="y", alpha=0.25)
+    _legend_of(figure, panels[0])
+    return svg(figure)
+
+
+def _legend_of(figure: Figure, axes: Axes) -> None:
+    lines = axes.get_legend_handles_labels()
+    figure.legend(*lines, loc="outside right upper", fontsize="small")

@@ -1,0 +1,195 @@
+"""Why speech helped or not: tokens and errors to be heard, and what audio changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechlasso.blocks import Figure, Group, Section, SoundBudget, Table, Text
+from speechlasso.report.evidence import Evidence
+from speechlasso.report.figures import group_figure, selection_figure, selection_table
+from speechlasso.report.words import share
+from speechlasso.selection.players import token_players
+
+MOST_TOKENS = 20
+MOST_ERRORS = 20
+MOST_CLASSES = 12
+_KINDS = {"mended": "Errors that audio mended", "broken": "Errors that audio made"}
+
+
+def why_sections(evidence: Evidence) -> list[Section]:
+    budget = SoundBudget()
+    # Errors first: they are few, and each is one of its kind.
+    errors = list(_errors(evidence, budget))
+    groups = [
+        *_heard(evidence, budget),
+        *_kept(evidence),
+        *_lengths(evidence),
+        *_audio_effect(evidence),
+        *errors,
+        *_groups(evidence),
+    ]
+    told = budget.told("example_clips.parquet, and listening.parquet of each selection, have all")
+    return [Section("Why", [*told, *groups])]
+
+
+def _heard(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
+    """Tokens of some selections: what they weigh, and where to hear them."""
+    for described in evidence.selections:
+        tokens = described.tokens.sort_values("weight", ascending=False, kind="stable")
+        shown = tokens.head(MOST_TOKENS)
+        if shown.empty:
+            continue
+        where = f"{described.arm}, fold {described.fold}"
+        frame, n_left = _weights(shown)
+        left = f", {n_left} of the classes left out" if n_left else ""
+        is_part = len(shown) < len(tokens)
+        some = f"the {len(shown)} of {len(tokens)} of largest weight" if is_part else "all"
+        heard = described.listening
+        players = () if heard is None else token_players(shown, heard, budget)
+        yield Group(
+            f"Tokens you can hear: {where}",
+            [
+                Text(
+                    f"The kept audio tokens, {some}{left}. A weight above zero speaks for the "
+                    "class."
+                ),
+                Table("Kept audio tokens, with their weights", frame, whole="tokens.parquet"),
+                *players,
+            ],
+        )
+
+
+def _weights(tokens: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Rank, layer, code and weights, and of how many classes they are left out."""
+    weights = tokens.filter(regex="^weight_")
+    strongest = weights.abs().sum().sort_values(ascending=False, kind="stable").index
+    kept = [name for name in weights if name in set(strongest[:MOST_CLASSES])]
+    frame = tokens[["rank", "layer", "code", "weight", *kept]].round(3)
+    frame = frame.rename(columns={name: f"for {name.removeprefix('weight_')}" for name in kept})
+    return frame.rename(columns={"rank": "token"}), weights.shape[1] - len(kept)
+
+
+def _kept(evidence: Evidence) -> Iterator[Group]:
+    with_audio = {arm: of for arm, of in evidence.by_arm.items() if of[0].selection}
+    if not with_audio:
+        yield Group("Selected audio tokens", [Text("No arm reads audio.")])
+        return
+    table = selection_table(with_audio)
+    drawn = {arm: of_arm for arm, of_arm in with_audio.items() if arm in evidence.shown}
+    blocks: list[Any] = [
+        Text("Number of kept tokens in each codec layer, mean over the arm's runs."),
+        Table("Kept audio tokens by codec layer", table),
+    ]
+    if drawn:
+        title = "Kept audio tokens by arm and codec layer"
+        blocks.insert(
+            1, Figure.of("selected-tokens", title, selection_table(drawn), selection_figure, drawn)
+        )
+    yield Group("Selected audio tokens", blocks)
+
+
+def _lengths(evidence: Evidence) -> Iterator[Group]:
+    means = evidence.test.groupby("arm", sort=False)[["mean_text_tokens", "mean_audio_tokens"]]
+    lengths = means.mean()
+    lengths = lengths[lengths["mean_audio_tokens"] > 0]
+    if lengths.empty:
+        return
+    text, audio = lengths["mean_text_tokens"], lengths["mean_audio_tokens"]
+    frame = pd.DataFrame(
+        {
+            "arm": lengths.index,
+            "text tokens": text.round(1),
+            "audio tokens": audio.round(1),
+            "audio tokens per text token": (audio / text).replace(np.inf, np.nan).round(2),
+        }
+    )
+    table = Table("Tokens of a test example, means over the arm's runs", frame)
+    yield Group("Audio tokens to text tokens", [table])
+
+
+def _audio_effect(evidence: Evidence) -> Iterator[Group]:
+    table = evidence.audio_effect
+    if table is None or table.empty:
+        return
+    numbers = table.columns.difference(["arm", "fold", "seed", "n"], sort=False)
+    means = table.groupby("arm", sort=False)[list(numbers)].mean().reset_index()
+    keys = {name: means[name].tolist() for name in numbers}
+    shown = means.assign(**{name: means[name].map(share) for name in numbers})
+    words = (
+        "Shares of test rows that the arm decides otherwise when the audio tokens are left out of "
+        "what it reads, means over runs: to right, audio turned a wrong decision into a right one; "
+        "to wrong, the other way; other, from one wrong class to another. audio_effect.csv has "
+        "every run."
+    )
+    shown = shown.rename(columns={"flipped": "flipped decisions"})
+    keys = {("flipped decisions" if name == "flipped" else name): keys[name] for name in keys}
+    yield Group(
+        "How much audio changes decisions",
+        [Text(words), Table("Decisions that audio changed", shown, keys)],
+    )
+
+
+def _errors(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
+    errors = evidence.errors
+    if errors is None or errors.empty:
+        return
+    for kind, title in _KINDS.items():
+        of_kind = errors[errors["kind"] == kind]
+        tables = []
+        for (arm, reference), rows in of_kind.groupby(["arm", "reference"], sort=False):
+            if arm in evidence.shown:
+                tables.append(_error_table(evidence, budget, kind, arm, reference, rows))
+        if tables:
+            yield Group(title, tables)
+
+
+def _error_table(
+    evidence: Evidence,
+    budget: SoundBudget,
+    kind: str,
+    arm: str,
+    reference: str,
+    rows: pd.DataFrame,
+) -> Table:
+    rows = rows.sort_values("rank", kind="stable")
+    who = (arm, reference) if kind == "mended" else (reference, arm)
+    hidden = [name for name in ("arm", "reference", "kind", "clip", "rank") if name in rows]
+    frame = rows.drop(columns=hidden).dropna(axis="columns", how="all")
+    clips = [evidence.clips.get(id) for id in frame["id"].astype(str).head(MOST_ERRORS)]
+    sounds = [budget.take(sound) for sound in clips]
+    return Table(
+        f"{who[0]} is right, {who[1]} is wrong",
+        frame.round(3),
+        sounds=sounds if any(sounds) else (),
+        most_rows=MOST_ERRORS,
+        whole="errors.csv",
+    )
+
+
+def _groups(evidence: Evidence) -> Iterator[Group]:
+    groups = evidence.groups
+    if groups is None or groups.empty:
+        return
+    metric = groups.columns[-1]
+    blocks: list[Any] = []
+    for number, (column, rows) in enumerate(groups.groupby("column", sort=False), start=1):
+        rows = rows[rows["arm"].isin(evidence.shown)]
+        wide = rows.pivot_table(index=["value", "n"], columns="arm", values=metric, sort=False)
+        table = wide.round(3).reset_index().rename(columns={"value": str(column)})
+        blocks += [
+            Figure.of(
+                f"groups-{number}",
+                f"Test {metric} by {column}",
+                rows,
+                group_figure,
+                metric,
+                str(column),
+                rows,
+            ),
+            Table(f"Test {metric} by {column}", table, whole="groups.csv"),
+        ]
+    yield Group("Results by group", blocks)

@@ -1,0 +1,17 @@
+"""Numbers as the report writes them: few digits, none where nothing is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def share(number: float) -> str:
+    """0.125 as 12.5%."""
+    return "" if pd.isna(number) else f"{number:.1%}"
+
+
+def p_value(number: float) -> str:
+    """To three decimals; smaller ones as below 0.001."""
+    if pd.isna(number):
+        return ""
+    return f"{number:.3f}" if number >= 0.001 else "< 0.001"
