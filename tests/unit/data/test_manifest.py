@@ -253,3 +253,31 @@ def test_a_table_of_text_alone_needs_neither_ids_nor_clips(tmp_path):
     problems = find_clip_problems(manifest)
     assert problems.empty
     assert drop_bad_clips(manifest, problems, "error", 0.0).equals(manifest)
+
+
+def test_further_columns_are_kept_as_text_under_their_own_names(tmp_path):
+    rows = ROWS.assign(microphone=[" near", None, "far"], room=[7, 8, 7.5])
+    rows.to_parquet(tmp_path / "t.parquet")
+    columns = COLUMNS.model_copy(update={"more": ["room", "microphone"]})
+    manifest = read_manifest(Table(path=str(tmp_path / "t.parquet"), columns=columns))
+    assert list(manifest) == ["id", "text", "label", "audio", "room", "microphone"]
+    assert manifest["microphone"].tolist() == ["near", "", "far"]
+    assert [float(room) for room in manifest["room"]] == [7, 8, 7.5]
+    assert pd.api.types.is_string_dtype(manifest["room"])
+    columns = COLUMNS.model_copy(update={"more": ["rom"]})
+    with pytest.raises(InputError, match=r"columns\.more: no column 'rom'; did you mean 'room'"):
+        read_manifest(Table(path=str(tmp_path / "t.parquet"), columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["label"], "'label' cannot be kept under this name"),
+        (["room", " clip "], "' clip ' cannot be kept under this name"),
+        ([""], "'' cannot be kept"),
+        (["room", "room "], "each column once"),
+    ],
+)
+def test_further_columns_have_names_of_their_own(names, problem):
+    with pytest.raises(ValueError, match=problem):
+        Columns(more=names)

@@ -1,7 +1,8 @@
 """The manifest: a checked table of utterances, whatever file the user brought.
 
 Columns: id (unique), text, label, audio (list of the clips' paths), and where the table has them
-split, group, language, and start and end (seconds in the clip, NaN where the segment is open).
+split, group, language, and start and end (seconds in the clip, NaN where the segment is open); then
+those of `columns.more`, as text.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def read_manifest(
     -------
     pandas.DataFrame
         id, text, label (str, as `text.normalised` gives them), audio (list of paths, str), and
-        split, group and language where configured, in the table's order. start and end (float64,
-        seconds, NaN where open), both where one of them is configured.
+        split, group, language and further columns where configured, in the table's order. start and
+        end (float64, seconds, NaN where open), both where one of them is configured.
 
     Raises
     ------
@@ -218,7 +219,9 @@ def problem_lines(problems: pd.DataFrame) -> Iterator[str]:
 def _configured(table: Table, without: Collection[str] = ()) -> dict[str, str]:
     """The table's column for each column of the manifest."""
     columns = table.columns.model_dump()
-    return {name: column for name, column in columns.items() if column and name not in without}
+    more = {normalised(column): column for column in columns.pop("more")}
+    named = {name: column for name, column in columns.items() if column and name not in without}
+    return named | more
 
 
 def _read_columns(
@@ -249,7 +252,8 @@ def _require_columns(
         if normalised(column) not in names:
             near = difflib.get_close_matches(column, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"{named_by.column}{name}: no column {column!r}{hint}")
+            key = name if name in COLUMNS else "more"
+            problems.append(f"{named_by.column}{key}: no column {column!r}{hint}")
     if problems:
         raise InputError.listing(
             f"{path}: columns are missing:", problems, f"The table has: {', '.join(names)}."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from speechlasso.data.text import normalised
 from speechlasso.section import VALIDATION_ROWS, Section, Seed
 
 # Planning writes down a file for each: a typing error must not take hours and all memory.
@@ -52,6 +53,22 @@ class Columns(Section):
     long recordings."""
     end: str | None = None
     """Column with the second at which the utterance ends in its clip."""
+    more: list[str] = []
+    """Further columns, kept as text under their own names: groups.csv tells the results by each."""
+
+    @field_validator("more")
+    @classmethod
+    def _have_names_of_their_own(cls, names: list[str]) -> list[str]:
+        taken = {*cls.model_fields, "clip"}
+        for name in names:
+            if normalised(name) in taken or not normalised(name):
+                raise ValueError(
+                    f"{name!r} cannot be kept under this name, which the results use for something "
+                    "else; rename the column"
+                )
+        if len({*map(normalised, names)}) < len(names):
+            raise ValueError("each column once")
+        return names
 
 
 class Table(Section):

@@ -37,7 +37,7 @@ def _made_once(method: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-DEMO_COLUMNS = Columns(split="split", group="speaker")
+DEMO_COLUMNS = Columns(split="split", group="speaker", more=["source"])
 
 
 @dataclass(frozen=True)
@@ -336,7 +336,7 @@ class Artifacts:
         without = ["label", "split", "group", "language"]
         manifest = Variant(
             stages.Manifest(
-                table=corpus.as_read(without),
+                table=corpus.as_read([*without, "more"]),
                 on_bad=self.settings.audio.on_bad,
                 max_bad_share=self.settings.audio.max_bad_share,
                 without=without,
