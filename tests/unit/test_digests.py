@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from speechlasso import digests
-from speechlasso.data.recorded_clips import RecordedClips, digest_of_clips
+from speechlasso.data.recorded_clips import RecordedClips, digest_of_clips, summary_of_clips
 from speechlasso.digests import UNSETTLED, DigestCache, fingerprint
 from speechlasso.errors import InputError
 from speechlasso.files import sha256
@@ -146,3 +146,12 @@ def test_clips_are_those_that_were_planned(clips):
 def test_exchanged_clips_are_another_content():
     assert digest_of_clips({"a": "1", "b": "2"}) != digest_of_clips({"a": "2", "b": "1"})
     assert digest_of_clips({"a": "1", "b": "2"}) == digest_of_clips({"b": "2", "a": "1"})
+
+
+def test_clips_in_short_have_the_digest_of_the_key(tmp_path):
+    (tmp_path / "b.wav").write_bytes(b"b")
+    names = [f"{tmp_path}/é.wav", f"{tmp_path}/b.wav", f"{tmp_path}/a.wav"]
+    clips = RecordedClips({name: fingerprint(name) for name in names})
+    clips.write(tmp_path / "clips.parquet")
+    found = summary_of_clips(tmp_path / "clips.parquet")
+    assert found == {"n": 3, "missing": 2, "sha256": digest_of_clips(clips.digests)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,10 @@ def test_every_job_has_the_benchmark_of_its_rule(experiment):
     (key,) = plan.variants["encode_audio"]
     of_frames = [job["benchmark"] for job in found["jobs"] if job["stage"] == "encode_audio"]
     assert of_frames == [f"benchmarks/encode_audio/{key}-{i}-of-2.tsv" for i in (0, 1)]
+    for job in found["jobs"]:
+        key = re.match(r"(.*?)(-\d+-of-\d+|-card)?\.tsv", job["benchmark"].split("/", 1)[1])[1]
+        needed_by = {run.arm for run in plan.runs if f"results/{key}" in run.all_folders()}
+        assert set(job["arms"]) == needed_by != set()
     arms = {job["stage"]: job["arms"] for job in found["jobs"]}
     assert arms["manifest"] == ["text_only", "bow_linear"]
     assert arms["model_card"] == arms["adapt_lm" if "adapt_lm" in arms else "finetune"]

@@ -16,7 +16,9 @@ from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.job_costs import costs_by_arm, costs_by_stage, read_jobs
 from speechlasso.evaluation.summary import OF_ADAPTATION, RunResult
 from speechlasso.experiment.plan import Plan
+from speechlasso.experiment.runs import Run
 from speechlasso.experiment.settings import Settings
+from speechlasso.packaged_models import packaged_digest
 from speechlasso.pipeline.provenance import code_version, environment, installed, machine
 from speechlasso.pipeline.variants import Variant
 from speechlasso.section import Section
@@ -45,7 +47,7 @@ def planned(plan: Plan, settings: Settings) -> dict[str, Any]:
         },
         "configuration": settings.model_dump(mode="json"),
         "files": _each_once(_files(variants)),
-        "models": _each_once(_models(variants)),
+        "models": list(_models(variants)),
         "jobs": list(_jobs(plan)),
         "clips": plan.clip_records(),
     }
@@ -100,17 +102,16 @@ def _files(variants: Sequence[Variant]) -> Iterator[dict[str, Any]]:
 
 def _models(variants: Sequence[Variant]) -> Iterator[dict[str, Any]]:
     """Of a package the published digest; the files of one in a folder are among the files."""
-    for variant in variants:
-        packaged = variant.spec.get("packaged_models", {})
-        for role, (name, revision) in variant.settings.models().items():
-            digest = packaged.get(role)
-            yield {"role": role, "name": name, "revision": revision, "sha256": digest}
+    found = {(role, *model): None for v in variants for role, model in v.settings.models().items()}
+    for role, name, revision in found:
+        digest = packaged_digest(name, revision)
+        yield {"role": role, "name": name, "revision": revision, "sha256": digest}
 
 
 def _jobs(plan: Plan) -> Iterator[dict[str, Any]]:
     arms: dict[str, dict[str, None]] = {}
     for run in plan.runs:
-        for folder in run.all_folders():
+        for folder in _folders(run):
             arms.setdefault(folder, {})[run.arm] = None
     for stage, of_stage in plan.variants.items():
         for variant in of_stage.values():
@@ -120,6 +121,17 @@ def _jobs(plan: Plan) -> Iterator[dict[str, Any]]:
                 yield _job(stage, f"benchmarks/{stage}/{variant.key}{part}.tsv", variant, arms)
     for model in plan.described_models():
         yield _job("model_card", f"benchmarks/{model.stage}/{model.key}-card.tsv", model, arms)
+
+
+def _folders(run: Run) -> set[str]:
+    """As `run.all_folders()`, which comes to shared variants by every way there is."""
+    found, left = set(), [run.evaluation, *([run.description] if run.description else [])]
+    while left:
+        variant = left.pop()
+        if variant.folder not in found:
+            found.add(variant.folder)
+            left.extend(variant.upstream.values())
+    return found
 
 
 def _job(
