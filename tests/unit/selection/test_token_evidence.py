@@ -197,6 +197,20 @@ def test_the_densest_utterances_come_first_and_ties_in_the_given_order(tmp_path)
     assert len(top_occurrences(codes, utterances, tokens, n=9)) == 3
 
 
+def test_several_speakers_are_heard_each_at_its_densest(tmp_path):
+    clip = save_clip(tmp_path / "a.wav", 1.0)
+    counts = {"a5": 5, "b1": 1, "a4": 4, "c2": 2, "a3": 3, "c1": 1}
+    codes = codes_of(**{name: [7] * n + [0] * (10 - n) for name, n in counts.items()})
+    utterances = pd.DataFrame({"id": list(counts), "audio": [[clip]] * 6})
+    of_speakers = utterances.assign(group=utterances["id"].str[0])
+    for n, heard in ((2, "a5 c2"), (3, "a5 c2 b1"), (4, "a5 a4 c2 b1"), (5, "a5 a4 c2 b1 c1")):
+        table = top_occurrences(codes, of_speakers, [Token(1, 7, 7)], n=n)
+        assert " ".join(table["id"]) == heard
+        assert table["place"].tolist() == list(range(1, n + 1))
+    table = top_occurrences(codes, utterances, [Token(1, 7, 7)], n=3)
+    assert " ".join(table["id"]) == "a5 a4 a3"
+
+
 def test_only_the_given_utterances_are_looked_at(tmp_path):
     clip = save_clip(tmp_path / "a.wav", 1.0)
     codes = codes_of(train=[7] + [0] * 9, test=[7] * 10)
@@ -260,6 +274,7 @@ def test_utterances_and_shards_do_not_touch_each_other(drawn, n_frames, n_shards
     with tempfile.TemporaryDirectory() as folder:
         clip = save_clip(Path(folder) / "a.wav", 4.0)
         utterances = pd.DataFrame({"id": names, "audio": [[clip]] * len(names)})
+        utterances["group"] = np.resize(["one", "other", "one"], len(names))
         apart, together = (
             top_occurrences(codes, utterances, tokens, n=2) for codes in (shards, table)
         )

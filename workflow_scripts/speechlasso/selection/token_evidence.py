@@ -98,7 +98,9 @@ def top_occurrences(
         Holds the codes of every utterance.
     utterances
         Columns id and audio (list of clips, joined in this order before they were encoded), and
-        start and end where utterances are segments of a clip; only these are looked at.
+        start and end where utterances are segments of a clip; only these are looked at. With a
+        column group each group's best utterance comes before the second of any group, so that
+        several speakers are heard.
     tokens
         The selection, in its order.
     n
@@ -124,7 +126,7 @@ def top_occurrences(
     frame_rate = codebooks.frame_rate
     n_frames = max(1, round(window * frame_rate))
     ranks = rank_of_code(tokens, codebooks.n_layers, codebooks.codebook_size)
-    best, arrays = _best_windows(codes, utterances["id"], ranks, n_frames, n)
+    best, arrays = _best_windows(codes, utterances, ranks, n_frames, n)
     rows = []
     for rank, utterance, start in best[["rank", "utterance", "start"]].itertuples(index=False):
         token, row = tokens[rank], utterances.iloc[utterance]
@@ -143,11 +145,16 @@ def top_occurrences(
 
 
 def _best_windows(
-    codes: CodeTable | CodeFiles, ids: pd.Series, ranks_of_codes: np.ndarray, n_frames: int, n: int
+    codes: CodeTable | CodeFiles,
+    utterances: pd.DataFrame,
+    ranks_of_codes: np.ndarray,
+    n_frames: int,
+    n: int,
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """The n best of `densest_windows` for each token, and the codes of the utterances they lie in,
-    by their positions among the ids."""
-    wanted = pd.Index(ids)
+    by their positions among all."""
+    wanted = pd.Index(utterances["id"])
+    groups = utterances["group"] if "group" in utterances else pd.Series("", utterances.index)
     best, arrays = pd.DataFrame(columns=WINDOW_COLUMNS, dtype=np.int64), {}
     for part in codes.parts():
         place = wanted.get_indexer(list(part.codes))
@@ -157,15 +164,18 @@ def _best_windows(
         found = densest_windows(list(here.values()), ranks_of_codes, n_frames)
         found["utterance"] = np.array(list(here), dtype=np.int64)[found["utterance"]]
         # Of equal ones the earlier utterance, whichever shard comes first.
-        best = (
-            pd.concat([best, found])
-            .sort_values(["n_occurrences", "utterance"], ascending=[False, True])
-            .groupby("rank")
-            .head(n)
-        )
+        best = _densest_first(pd.concat([best, found]))
+        of_group = groups.to_numpy()[best["utterance"].astype(int)]
+        nth = best.groupby(["rank", of_group]).cumcount().sort_values(kind="stable")
+        best = _densest_first(best.loc[nth.index].groupby("rank").head(n))
         kept = set(best["utterance"])
         arrays = {at: array for at, array in (arrays | here).items() if at in kept}
     return best, arrays
+
+
+def _densest_first(windows: pd.DataFrame) -> pd.DataFrame:
+    order = ["n_occurrences", "utterance"]
+    return windows.sort_values(order, ascending=[False, True], ignore_index=True)
 
 
 def densest_windows(
