@@ -6,8 +6,15 @@ rule report:
         PLAN.run_files(),
         [path for paths in PLAN.overlap_files().values() for path in paths],
         [path for paths in PLAN.anchor_bias_files().values() for path in paths],
+        [path for paths in PLAN.training_logs().values() for path in paths],
+        PLAN.described_files(),
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
+        audio_effect=f"{EXPERIMENT}/audio_effect.csv",
+        errors=f"{EXPERIMENT}/errors.csv",
+        groups=f"{EXPERIMENT}/groups.csv",
+        clips=f"{EXPERIMENT}/example_clips.parquet",
+        provenance=f"{EXPERIMENT}/provenance.json",
     output:
         report=report(
             f"{EXPERIMENT}/report.html",
@@ -35,6 +42,8 @@ rule report:
         transductive_arms=PLAN.transductive_arms(),
         modules=SETTINGS.evaluate.modules,
         overlap_files=PLAN.overlap_files(),
+        described=PLAN.described(),
+        training_logs=PLAN.training_logs(),
         anchor_bias_files=PLAN.anchor_bias_files(),
     message:
         "Writing the report of {PLAN.experiment}"

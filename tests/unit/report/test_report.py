@@ -83,7 +83,7 @@ def written(tmp_path, monkeypatch):
     }
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
-    params |= {"overlap_files": {}, "anchor_bias_files": {}}
+    params |= {"overlap_files": {}, "anchor_bias_files": {}, "described": [], "training_logs": {}}
     for rule in ("summarise", "report"):
         run_script(rule_job(rule, inputs=tables, outputs=tables, params=params))
     return tmp_path / "tables"

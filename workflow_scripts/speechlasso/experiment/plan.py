@@ -59,6 +59,31 @@ class Plan:
                 files.setdefault(run.arm, []).append(path)
         return files
 
+    def described(self) -> list[dict[str, str]]:
+        """For the first run of each arm that has one, what describes its audio tokens."""
+        first = list({run.arm: run for run in reversed(self.runs)}.values())[::-1]
+        return [found for run in first if (found := run.described())]
+
+    def described_files(self) -> list[str]:
+        """What the report reads of these."""
+        names = {"description": ("tokens.parquet", "listening.parquet"), "path": ("path.parquet",)}
+        files = (
+            f"{found[part]}/{name}"
+            for found in self.described()
+            for part in names
+            for name in names[part]
+            if part in found
+        )
+        return list(dict.fromkeys(files))
+
+    def training_logs(self) -> dict[str, list[str]]:
+        """How runs learned their task, by arm."""
+        logs: dict[str, list[str]] = {}
+        for run in self.runs:
+            if path := run.training_log():
+                logs.setdefault(run.arm, []).append(path)
+        return logs
+
     def test_row_files(self) -> list[str]:
         """What is resampled for intervals over a single fold; nothing for several folds."""
         if len({run.fold for run in self.runs}) > 1:
@@ -92,9 +117,10 @@ class Plan:
 
     def files_of_tables(self) -> list[str]:
         """What the tables, the report and provenance.json read of variants."""
-        others = (*self.overlap_files().values(), *self.anchor_bias_files().values())
+        by_arm = (self.overlap_files(), self.anchor_bias_files(), self.training_logs())
+        others = chain.from_iterable(files.values() for files in by_arm)
         files = [*self.run_files(), *self.tested_files(), *chain.from_iterable(others)]
-        files += self.clip_records()
+        files += [*self.clip_records(), *self.described_files()]
         return list(dict.fromkeys(files))
 
     def reached_folders(self) -> set[str]:

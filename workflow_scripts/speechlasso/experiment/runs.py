@@ -83,6 +83,20 @@ class Run:
             return None
         return f"{adapt.folder}/anchor_bias.json"
 
+    def described(self) -> dict[str, str] | None:
+        """Where the evidence for the run's audio tokens lies, and their path if they lie on one."""
+        if self.description is None:
+            return None
+        path = self.description.upstream.get("path")
+        found = {"arm": self.arm, "fold": self.fold, "description": self.description.folder}
+        return found | ({"path": path.folder} if path else {})
+
+    def training_log(self) -> str | None:
+        """How the run learned its task, where its system writes that down."""
+        training = self.parts()["training"]
+        has_log = "training_log.csv" in training.settings.card.records
+        return f"{training.folder}/training_log.csv" if has_log else None
+
     def tested_files(self) -> list[str]:
         """What `tested_arms` and `without_audio` read of the run, and what its clips were."""
         folders = self.folders()

@@ -93,8 +93,9 @@ class Evidence:
 
     @cached_property
     def shown(self) -> list[str]:
-        """The arms of figures: all, or those with the best scores where they are too many."""
+        """The arms of figures: all that ran, or those with the best scores where they are many."""
         scores = self.summary[self.summary["metric"] == MAIN]
+        scores = scores[scores["arm"].isin(self.test["arm"])]
         best = set(scores.nlargest(MOST_ARMS, "mean")["arm"])
         return [arm for arm in scores["arm"] if arm in best]
 

@@ -14,8 +14,9 @@ from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.summary import chosen_on_inner_folds, with_interval
 from speechlasso.report.evidence import MAIN, Evidence
 from speechlasso.report.figures import cost_figure, pareto_front, score_figure
-from speechlasso.report.words import p_value, share
+from speechlasso.report.words import mean_of, p_value, share
 
+_MOST_SENTENCES = 6
 _SCORES = ("macro_f1", "uar")
 ABOUT_F1 = (
     "macro_f1 is scikit-learn's: the mean F1 over classes that occur among the labels or the "
@@ -65,9 +66,6 @@ def _verdict(evidence: Evidence) -> list[Any]:
     ]
 
 
-_MOST_SENTENCES = 6
-
-
 def verdict_table(verdicts: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """The verdicts in few digits, and what their columns are sorted by."""
     ends = verdicts[["difference", "ci_low", "ci_high"]].itertuples(index=False)
@@ -115,7 +113,7 @@ def _scores(evidence: Evidence) -> list[Any]:
         ),
         _score_figure(evidence),
     ]
-    n_arms = summary["arm"].nunique()
+    n_arms = evidence.test["arm"].nunique()
     if len(shown) < n_arms:
         told = f"Figures show {len(shown)} of {n_arms} arms, those with the highest {MAIN}"
         blocks.append(Text(f"{told}; tables and CSV files have all.", "note"))
@@ -161,8 +159,8 @@ def arm_table(
         arm_runs = test[test["arm"] == arm]
         row["folds"] = of_arm["n"].max()
         row |= _spread_over_seeds(of_arm)
-        row["audio vocabulary"] = f"{arm_runs['n_audio_tokens'].mean():.0f}"
-        row["audio tokens per example"] = f"{arm_runs['mean_audio_tokens'].mean():.1f}"
+        row["audio vocabulary"] = mean_of(arm_runs["n_audio_tokens"], 0)
+        row["audio tokens per example"] = mean_of(arm_runs["mean_audio_tokens"], 1)
         row["examples cut"] = share(arm_runs["cut_share"].mean())
         rows.append(row)
         keys.append(key)

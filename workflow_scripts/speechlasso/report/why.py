@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speechlasso.blocks import Figure, Group, Section, SoundBudget, Table, Text
-from speechlasso.report.evidence import Evidence
+from speechlasso.report.evidence import MAIN, Evidence
 from speechlasso.report.figures import group_figure, selection_figure, selection_table
 from speechlasso.report.words import share
 from speechlasso.selection.players import token_players
 
 MOST_TOKENS = 20
 MOST_ERRORS = 20
+MOST_ARMS_WITH_ERRORS = 3
+MOST_GROUPINGS = 4
 MOST_CLASSES = 12
 _KINDS = {"mended": "Errors that audio mended", "broken": "Errors that audio made"}
 
@@ -141,10 +143,16 @@ def _errors(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
         of_kind = errors[errors["kind"] == kind]
         tables = []
         for (arm, reference), rows in of_kind.groupby(["arm", "reference"], sort=False):
-            if arm in evidence.shown:
+            if arm in _best(evidence, of_kind["arm"].unique()):
                 tables.append(_error_table(evidence, budget, kind, arm, reference, rows))
         if tables:
             yield Group(title, tables)
+
+
+def _best(evidence: Evidence, arms: Sequence[str]) -> list[str]:
+    """Of some arms the few whose errors are shown."""
+    scores = evidence.summary[evidence.summary["metric"] == MAIN].set_index("arm")["mean"]
+    return scores[scores.index.isin(arms)].nlargest(MOST_ARMS_WITH_ERRORS).index.tolist()
 
 
 def _error_table(
@@ -174,9 +182,9 @@ def _groups(evidence: Evidence) -> Iterator[Group]:
     groups = evidence.groups
     if groups is None or groups.empty:
         return
-    metric = groups.columns[-1]
+    metric, divided = groups.columns[-1], list(groups.groupby("column", sort=False))
     blocks: list[Any] = []
-    for number, (column, rows) in enumerate(groups.groupby("column", sort=False), start=1):
+    for number, (column, rows) in enumerate(divided[:MOST_GROUPINGS], start=1):
         rows = rows[rows["arm"].isin(evidence.shown)]
         wide = rows.pivot_table(index=["value", "n"], columns="arm", values=metric, sort=False)
         table = wide.round(3).reset_index().rename(columns={"value": str(column)})

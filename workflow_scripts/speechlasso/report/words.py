@@ -15,3 +15,8 @@ def p_value(number: float) -> str:
     if pd.isna(number):
         return ""
     return f"{number:.3f}" if number >= 0.001 else "< 0.001"
+
+
+def mean_of(numbers: pd.Series, decimals: int) -> str:
+    """The mean of what there is."""
+    return "" if pd.isna(numbers.mean()) else f"{numbers.mean():.{decimals}f}"

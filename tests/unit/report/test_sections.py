@@ -1,0 +1,144 @@
+"""Sections: there where their files are, in their order, and of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_report import SOUND, full_evidence, made_errors, made_selection, made_verdicts
+from made_results import results
+
+from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
+from speechlasso.evaluation.summary import runs_table, summary_table
+from speechlasso.files import write_parquet
+from speechlasso.report import reading, scores, why
+from speechlasso.report.evidence import Evidence
+from speechlasso.report.figures import pareto_front
+from speechlasso.report.page import render_report
+from speechlasso.report.scores import verdict_table
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Drawing takes most of the time."""
+    monkeypatch.setattr("speechlasso.blocks.drawn_or_none", lambda *content: None)
+
+
+def titles(section):
+    return [block.title for block in section.blocks if isinstance(block, Group)]
+
+
+def test_what_is_not_there_has_no_section(undrawn):
+    made = results(["text_only"], training={})
+    made = [result.__class__(**result.__dict__ | {"selection": None}) for result in made]
+    runs = runs_table(made)
+    html = render_report(Evidence("mine", runs, summary_table(runs), made)).html
+    for title in ("Verdict", "Quality against cost", "Curves", "Provenance", "Speech anchor bias"):
+        assert f">{title}<" not in html
+    assert "No arm reads audio." in html
+
+
+def test_why_has_its_groups_in_order(undrawn):
+    (section,) = why.why_sections(full_evidence())
+    assert titles(section) == [
+        "Tokens you can hear: lasso, fold 01",
+        "Selected audio tokens",
+        "Audio tokens to text tokens",
+        "How much audio changes decisions",
+        "Errors that audio mended",
+        "Errors that audio made",
+        "Results by group",
+    ]
+
+
+def test_errors_are_shown_by_rank_with_their_sounds(undrawn):
+    errors = made_errors().assign(rank=[3, 1, 2, 2, 1])
+    evidence = full_evidence(errors=errors, clips={"a": SOUND, "b": None})
+    mended, broken = (group.blocks[0] for group in why._errors(evidence, SoundBudget()))
+    assert mended.frame["id"].tolist() == ["b", "c", "a"] and broken.frame["id"].tolist() == list(
+        "ed"
+    )
+    assert list(mended.sounds) == [None, None, SOUND] and not broken.sounds
+    assert mended.caption == "lasso is right, text_only is wrong"
+    assert broken.caption == "text_only is right, lasso is wrong"
+
+
+def test_sound_beyond_the_limit_is_left_out_and_the_page_says_so(undrawn, monkeypatch):
+    monkeypatch.setattr(SoundBudget, "left", 7 * len(SOUND))
+    monkeypatch.setattr(SoundBudget.__init__, "__defaults__", (7 * len(SOUND), 0, 0))
+    (section,) = why.why_sections(full_evidence())
+    told, heard = section.blocks[:2]
+    assert isinstance(told, Text) and told.words.startswith("38 of 45 recordings are left out")
+    # All five errors, and of the tokens the first places.
+    players = [block for block in heard.blocks if isinstance(block, Sounds)]
+    assert [len(player.sounds) for player in players] == [1, 1]
+    assert all(player.sounds[0][0].startswith("1. u7, 0.25 to 0.75 s") for player in players)
+
+
+def test_many_tokens_and_classes_show_the_strongest(undrawn):
+    names = [f"class {number}" for number in range(40)]
+    made = made_selection(n=90, names=names)
+    group = next(iter(why._heard(full_evidence(selections=[made]), SoundBudget())))
+    table = next(block for block in group.blocks if isinstance(block, Table))
+    assert table.frame.shape == (why.MOST_TOKENS, 4 + why.MOST_CLASSES)
+    strongest = made.tokens.nlargest(why.MOST_TOKENS, "weight")["rank"]
+    assert table.frame["token"].tolist() == strongest.tolist()
+    assert "20 of 90 of largest weight, 28 of the classes left out" in group.blocks[0].words
+
+
+def test_verdicts_in_few_digits_sort_in_full():
+    verdicts = made_verdicts().assign(p_holm=[0.0416, 1e-9, np.nan, 0.5])
+    verdicts.loc[0, ["difference", "ci_low", "ci_high"]] = -0.0414, -0.1, 0.02
+    verdicts.loc[1, ["ci_low", "ci_high"]] = np.nan
+    frame, keys = verdict_table(verdicts)
+    assert frame["difference"].tolist()[:2] == ["−0.041 [−0.100, +0.020]", "+0.083"]
+    assert frame["p"].tolist() == ["0.042", "< 0.001", "", "0.500"]
+    assert frame["alone right"].tolist()[0] == "14 : 3"
+    assert keys["p"].tolist()[:2] == [0.0416, 1e-9]
+
+
+def test_many_sentences_are_those_of_the_table_then(undrawn):
+    verdicts = pd.concat(5 * [made_verdicts()])
+    blocks = scores._verdict(full_evidence(verdicts=verdicts))
+    assert [type(block).__name__ for block in blocks] == [*6 * ["Text"], "Table", "Text"]
+    assert len(blocks[6].frame) == len(verdicts)
+
+
+NUMBERS = st.integers(0, 5).map(float)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=8))
+def test_the_front_is_what_none_beats(points):
+    names = [f"arm {number}" for number in range(len(points))]
+    table = pd.DataFrame(points, index=names, columns=["cost", "score"], dtype=float)
+    front = pareto_front(table["cost"], table["score"])
+    for name, (cost, score) in table.iterrows():
+        others = table.drop(index=name)
+        beaten = (others["cost"] <= cost) & (others["score"] >= score)
+        beaten &= (others["cost"] < cost) | (others["score"] > score)
+        equal = others[(others["cost"] == cost) & (others["score"] == score)]
+        if name in front:
+            assert not beaten.any()
+        else:
+            assert beaten.any() or set(equal.index) & set(front)
+    assert table.loc[front, "cost"].is_monotonic_increasing
+
+
+def test_selections_of_the_best_arms_are_read_each_once(tmp_path):
+    made = made_selection(n=3)
+    described = []
+    for arm, folder in [("a", "x"), ("b", "x"), ("c", "y"), ("d", "z"), ("e", "w")]:
+        where = str(tmp_path / folder)
+        described.append({"arm": arm, "fold": "01", "description": where})
+        write_parquet(f"{where}/tokens.parquet", made.tokens)
+        write_parquet(f"{where}/listening.parquet", made.listening)
+    described[2]["path"] = described[2]["description"]
+    write_parquet(f"{described[2]['path']}/path.parquet", made.path)
+    ran = results(list("abcde"), folds=("01",))
+    means = {"metric": "macro_f1", "mean": [0.1, 0.5, 0.9, 0.7, 0.2]}
+    summary = pd.DataFrame({"arm": list("abcde"), **means})
+    read = list(reading._selections(described, summary, ran))
+    assert [one.arm for one in read] == ["c", "d", "b"]
+    assert [one.path is not None for one in read] == [True, False, False]
