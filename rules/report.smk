@@ -12,6 +12,7 @@ rule report:
         summary=f"{EXPERIMENT}/summary.csv",
         audio_effect=f"{EXPERIMENT}/audio_effect.csv",
         errors=f"{EXPERIMENT}/errors.csv",
+        errors_by_group=f"{EXPERIMENT}/errors_by_group.csv",
         groups=f"{EXPERIMENT}/groups.csv",
         clips=f"{EXPERIMENT}/example_clips.parquet",
         provenance=f"{EXPERIMENT}/provenance.json",

@@ -81,6 +81,11 @@ def made_errors():
     return errors.assign(clip="clips/a.wav", rank=range(5))
 
 
+def made_errors_by_group():
+    groups = made_groups().query("arm == 'lasso'").drop(columns="macro_f1")
+    return groups.assign(reference="text_only", mended=[0.25, 0.3, 0.125], broken=[0.0, 0.05, 0.25])
+
+
 def made_effect():
     shares = {"flipped": 0.18, "to_right": 0.11, "to_wrong": 0.05, "other": 0.02}
     return pd.DataFrame([{"arm": "lasso", "fold": f, "seed": 1, "n": 48, **shares} for f in "12"])
@@ -115,6 +120,7 @@ def full_evidence(**changed):
         "verdicts": made_verdicts(),
         "audio_effect": made_effect(),
         "errors": made_errors(),
+        "errors_by_group": made_errors_by_group(),
         "groups": made_groups(),
         "clips": dict.fromkeys("abcde", SOUND),
         "selections": [made_selection()],

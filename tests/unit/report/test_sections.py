@@ -65,6 +65,16 @@ def test_errors_are_shown_by_rank_with_their_sounds(undrawn):
     assert broken.caption == "text_only is right, lasso is wrong"
 
 
+def test_shares_of_mended_and_broken_stand_beside_the_scores_of_each_group(undrawn):
+    (group,) = why._groups(full_evidence())
+    scores_of, shares = (block for block in group.blocks if isinstance(block, Table))
+    assert list(shares.frame) == ["group", "n", "lasso: mended", "lasso: broken"]
+    assert shares.frame.iloc[1].tolist() == ["speaker 2", 20, 0.3, 0.05]
+    assert shares.frame["group"].tolist() == scores_of.frame["group"].tolist()
+    (group,) = why._groups(full_evidence(errors_by_group=None))
+    assert sum(isinstance(block, Table) for block in group.blocks) == 1
+
+
 def test_sound_beyond_the_limit_is_left_out_and_the_page_says_so(undrawn, monkeypatch):
     monkeypatch.setattr(SoundBudget, "left", 7 * len(SOUND))
     monkeypatch.setattr(SoundBudget.__init__, "__defaults__", (7 * len(SOUND), 0, 0))

@@ -52,7 +52,7 @@ class Evidence:
         Arms whose language model was adapted to validation or test rows.
     anchor_bias
         As `anchor_bias.bias_by_arm` makes it, if any arm has one.
-    verdicts, audio_effect, errors, groups
+    verdicts, audio_effect, errors, errors_by_group, groups
         The tables of these names.
     clips
         MP3 of utterances, by id.
@@ -73,6 +73,7 @@ class Evidence:
     verdicts: pd.DataFrame | None = None
     audio_effect: pd.DataFrame | None = None
     errors: pd.DataFrame | None = None
+    errors_by_group: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
     clips: Mapping[str, bytes] = field(default_factory=dict)
     selections: Sequence[DescribedSelection] = ()

@@ -13,7 +13,7 @@ from speechlasso.files import read_json, read_parquet
 from speechlasso.report.evidence import MAIN, DescribedSelection, Evidence
 
 MOST_SELECTIONS = 3
-_TABLES = ("verdicts", "audio_effect", "errors", "groups")
+_TABLES = ("verdicts", "audio_effect", "errors", "errors_by_group", "groups")
 
 
 def read_evidence(
@@ -30,8 +30,8 @@ def read_evidence(
     Parameters
     ----------
     files
-        runs and summary; and verdicts, audio_effect, errors, groups, clips, provenance where there
-        are such files.
+        runs and summary; and verdicts, audio_effect, errors, errors_by_group, groups, clips,
+        provenance where there are such files.
     runs
         Arm, fold, seed and folders of each run.
     described

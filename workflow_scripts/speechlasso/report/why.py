@@ -199,5 +199,24 @@ def _groups(evidence: Evidence) -> Iterator[Group]:
                 rows,
             ),
             Table(f"Test {metric} by {column}", table, whole="groups.csv"),
+            *_shares(evidence, str(column)),
         ]
     yield Group("Results by group", blocks)
+
+
+def _shares(evidence: Evidence, column: str) -> Iterator[Table]:
+    """Which share of the test rows of each group audio mends and breaks."""
+    shares = evidence.errors_by_group
+    if shares is None:
+        return
+    rows = shares[shares["column"] == column]
+    arms = dict(list(rows.groupby("arm", sort=False)))
+    best = [of_arm for arm, of_arm in arms.items() if arm in _best(evidence, list(arms))]
+    if not best:
+        return
+    frame = best[0][["value", "n"]].reset_index(drop=True).rename(columns={"value": column})
+    for of_arm in best:
+        for kind in _KINDS:
+            frame[f"{of_arm['arm'].iloc[0]}: {kind}"] = of_arm[kind].to_numpy().round(3)
+    caption = f"Shares of test rows that audio mends and breaks, by {column}"
+    yield Table(caption, frame, whole="errors_by_group.csv")
