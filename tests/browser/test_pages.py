@@ -18,7 +18,7 @@ from speechlasso.selection.token_selection import Token, TokenSelection
 
 SECTIONS = [
     *("Verdict", "Scores", "Quality against cost", "Why", "Curves", "Confusion"),
-    *("Speech anchor bias", "Runs"),
+    *("Speech anchor bias", "Runs", "Provenance"),
 ]
 NARROW = {"width": 360, "height": 740}
 

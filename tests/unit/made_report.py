@@ -108,6 +108,22 @@ def made_logs():
     return {arm: [log(0.0), log(0.05)] for arm in ("text_only", "lasso")}
 
 
+def made_provenance():
+    took = {"jobs": 2, "measured": 1, "seconds": 39.8}
+    return {
+        "written": "2024-05-01T12:00:00+00:00",
+        "versions": {"speechlasso": "0.1.0", "numpy": "2.4.6"},
+        "workflow": {"commit": "d49e953", "changed": True, "told": None},
+        "machine": {"system": "Linux", "processor": "Xeon", "cores": 2, "memory_mb": 24105},
+        "computed_with": {"device": {"Xeon": ["text_only", "lasso"]}},
+        "configuration": {"seeds": [1], "dataset": {"source": "demo"}},
+        "files": [{"name": "table", "path": "corpus.csv", "sha256": "2c0e"}],
+        "models": [{"role": "lm", "name": "a/b", "revision": "main", "sha256": None}],
+        "clips": {"results/manifest/demo": {"n": 360, "missing": 0, "sha256": "a769a"}},
+        "costs": {"stages": [{"stage": "manifest", **took}], "arms": [{"arm": "lasso", **took}]},
+    }
+
+
 def full_evidence(**changed):
     made, runs = made_runs()
     bias = pd.DataFrame({"arm": ["lasso"], "instructions": ["seen"], "pairs": [12]})
@@ -125,5 +141,6 @@ def full_evidence(**changed):
         "clips": dict.fromkeys("abcde", SOUND),
         "selections": [made_selection()],
         "training_logs": made_logs(),
+        "provenance": made_provenance(),
     }
     return Evidence(**whole | changed)

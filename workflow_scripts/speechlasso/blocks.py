@@ -213,6 +213,8 @@ class Group:
     blocks: Sequence[Any]
     beside: bool = False
     """Whether the blocks stand beside each other where there is room."""
+    folded: bool = False
+    """Whether the blocks are hidden until they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -268,4 +270,5 @@ def _in_few_digits(column: pd.Series) -> list[str]:
         decimals -= 1
     if smallest < 0.5 * 10**-decimals:
         return [cell_text(number) for number in column]
-    return ["" if pd.isna(number) else f"{number:.{decimals}f}" for number in column]
+    texts = [f"{number:.{decimals}f}" if number else "0" for number in column]
+    return [text if text != "nan" else "" for text in texts]

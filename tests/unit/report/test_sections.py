@@ -47,8 +47,8 @@ def test_why_has_its_groups_in_order(undrawn):
         "Selected audio tokens",
         "Audio tokens to text tokens",
         "How much audio changes decisions",
-        "Errors that audio mended",
-        "Errors that audio made",
+        "Errors that audio mended (3)",
+        "Errors that audio made (2)",
         "Results by group",
     ]
 
@@ -56,7 +56,7 @@ def test_why_has_its_groups_in_order(undrawn):
 def test_errors_are_shown_by_rank_with_their_sounds(undrawn):
     errors = made_errors().assign(rank=[3, 1, 2, 2, 1])
     evidence = full_evidence(errors=errors, clips={"a": SOUND, "b": None})
-    mended, broken = (group.blocks[0] for group in why._errors(evidence, SoundBudget()))
+    mended, broken = (group.blocks[1] for group in why._errors(evidence, SoundBudget()))
     assert mended.frame["id"].tolist() == ["b", "c", "a"] and broken.frame["id"].tolist() == list(
         "ed"
     )

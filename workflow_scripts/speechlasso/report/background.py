@@ -80,4 +80,6 @@ def _provenance(evidence: Evidence) -> list[Any]:
     told = unmeasured(evidence.provenance)
     tables = provenance_tables(evidence.provenance)
     blocks: list[Any] = [Text(told, "note")] if told else []
-    return blocks + [Table(title, table) for title, table in tables.items() if len(table)]
+    filled = [Table(title, table) for title, table in tables.items() if len(table)]
+    # Long, and of use to those who repeat the experiment.
+    return blocks + [Group(table.caption, [table], folded=True) for table in filled]

@@ -240,5 +240,5 @@ def _costs(evidence: Evidence) -> list[Any]:
         costs,
         caption=caption,
     )
-    words = f"Best for its time: {', '.join(front)}." if len(costs) > 1 else ""
+    words = f"None scores as well in less time than: {', '.join(front)}." if len(costs) > 1 else ""
     return [*([Text(words)] if words else []), figure, Text(ABOUT_COSTS, "note")]

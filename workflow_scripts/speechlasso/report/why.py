@@ -16,7 +16,6 @@ from speechlasso.selection.players import token_players
 
 MOST_TOKENS = 20
 MOST_ERRORS = 20
-MOST_ARMS_WITH_ERRORS = 3
 MOST_GROUPINGS = 4
 MOST_CLASSES = 12
 _KINDS = {"mended": "Errors that audio mended", "broken": "Errors that audio made"}
@@ -139,39 +138,43 @@ def _errors(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
     errors = evidence.errors
     if errors is None or errors.empty:
         return
+    best = _best(evidence, errors["arm"].unique())
+    of_best = errors[errors["arm"] == best].sort_values("rank", kind="stable")
     for kind, title in _KINDS.items():
-        of_kind = errors[errors["kind"] == kind]
-        tables = []
-        for (arm, reference), rows in of_kind.groupby(["arm", "reference"], sort=False):
-            if arm in _best(evidence, of_kind["arm"].unique()):
-                tables.append(_error_table(evidence, budget, kind, arm, reference, rows))
-        if tables:
-            yield Group(title, tables)
+        rows = of_best[of_best["kind"] == kind]
+        if len(rows):
+            table = _error_table(evidence, budget, kind, rows)
+            words = f"Of {best}, the best of the arms that hear; errors.csv has those of all."
+            yield Group(f"{title} ({len(rows)})", [Text(words), table])
 
 
-def _best(evidence: Evidence, arms: Sequence[str]) -> list[str]:
-    """Of some arms the few whose errors are shown."""
+def _best(evidence: Evidence, arms: Sequence[str]) -> str:
     scores = evidence.summary[evidence.summary["metric"] == MAIN].set_index("arm")["mean"]
-    return scores[scores.index.isin(arms)].nlargest(MOST_ARMS_WITH_ERRORS).index.tolist()
+    return str(scores.reindex(arms).idxmax())
 
 
-def _error_table(
-    evidence: Evidence,
-    budget: SoundBudget,
-    kind: str,
-    arm: str,
-    reference: str,
-    rows: pd.DataFrame,
-) -> Table:
-    rows = rows.sort_values("rank", kind="stable")
-    who = (arm, reference) if kind == "mended" else (reference, arm)
-    hidden = [name for name in ("arm", "reference", "kind", "clip", "rank") if name in rows]
-    frame = rows.drop(columns=hidden).dropna(axis="columns", how="all")
+def _error_table(evidence: Evidence, budget: SoundBudget, kind: str, rows: pd.DataFrame) -> Table:
+    arm, reference = rows[["arm", "reference"]].iloc[0]
+    right, wrong = (arm, reference) if kind == "mended" else (reference, arm)
+    first = [name for name in ("id", "text", "label") if name in rows]
+    # That all come from one fold need not be said in every row.
+    hidden = [*("arm", "reference", "kind", "clip", "rank"), *first]
+    hidden += ["fold"] if "fold" in rows and rows["fold"].nunique() == 1 else []
+    frame = rows[first].join(rows.drop(columns=hidden, errors="ignore"))
+    frame = frame.replace("", np.nan).dropna(axis="columns", how="all")
+    frame = frame.rename(
+        columns={
+            "predicted": f"{arm} says",
+            "probability": f"P of the label by {arm}",
+            "reference_predicted": f"{reference} says",
+            "reference_probability": f"P of the label by {reference}",
+        }
+    )
     clips = [evidence.clips.get(id) for id in frame["id"].astype(str).head(MOST_ERRORS)]
     sounds = [budget.take(sound) for sound in clips]
     return Table(
-        f"{who[0]} is right, {who[1]} is wrong",
-        frame.round(3),
+        f"{right} is right, {wrong} is wrong",
+        frame.round(2),
         sounds=sounds if any(sounds) else (),
         most_rows=MOST_ERRORS,
         whole="errors.csv",
@@ -210,13 +213,10 @@ def _shares(evidence: Evidence, column: str) -> Iterator[Table]:
     if shares is None:
         return
     rows = shares[shares["column"] == column]
-    arms = dict(list(rows.groupby("arm", sort=False)))
-    best = [of_arm for arm, of_arm in arms.items() if arm in _best(evidence, list(arms))]
-    if not best:
+    if rows.empty:
         return
-    frame = best[0][["value", "n"]].reset_index(drop=True).rename(columns={"value": column})
-    for of_arm in best:
-        for kind in _KINDS:
-            frame[f"{of_arm['arm'].iloc[0]}: {kind}"] = of_arm[kind].to_numpy().round(3)
+    best = _best(evidence, rows["arm"].unique())
+    rows = rows.loc[rows["arm"] == best, ["value", "n", *_KINDS]].round(3)
+    frame = rows.rename(columns={"value": column} | {kind: f"{best}: {kind}" for kind in _KINDS})
     caption = f"Shares of test rows that audio mends and breaks, by {column}"
     yield Table(caption, frame, whole="errors_by_group.csv")

@@ -17,7 +17,7 @@ def token_players(
     Parameters
     ----------
     tokens
-        Columns rank, layer, code.
+        Columns rank, layer, code; weight_<class> where there are any.
     listening
         rank, place, id, start, end (seconds), sound (MP3).
     budget
@@ -27,10 +27,24 @@ def token_players(
     listening = listening.sort_values(["place", "rank"], kind="stable")
     listening = listening.assign(sound=[budget.take(sound) for sound in listening["sound"]])
     by_rank = dict(list(listening.dropna(subset="sound").groupby("rank")))
+    tells = _tells(tokens)
     for token in tokens.itertuples():
         if token.rank in by_rank:
             sounds = [
                 (f"{row.place}. {row.id}, {row.start:.2f} to {row.end:.2f} s", row.sound)
                 for row in by_rank[token.rank].itertuples()
             ]
-            yield Sounds(f"Token {token.rank}: layer {token.layer}, code {token.code}", sounds)
+            title = f"Token {token.rank}: layer {token.layer}, code {token.code}"
+            yield Sounds(f"{title}{tells[token.Index]}", sounds)
+
+
+def _tells(tokens: pd.DataFrame) -> pd.Series:
+    """The class of each token's largest weight, in words."""
+    weights = tokens.filter(regex="^weight_")
+    if weights.empty:
+        return pd.Series("", index=tokens.index)
+    told = []
+    for token, name in weights.abs().idxmax(axis=1).items():
+        is_for = weights.at[token, name] > 0
+        told.append(f", {'for' if is_for else 'against'} {name.removeprefix('weight_')}")
+    return pd.Series(told, index=tokens.index)
