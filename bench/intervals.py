@@ -6,8 +6,9 @@ Each simulated corpus has utterances of three classes as Gaussian features, move
 speaker's own; a nearest-mean classifier is trained and scored on it, by accuracy. Over folds the
 truth is the expected score of a training on such a corpus (the mean over all simulated corpora);
 over one test part it is the score of the very models, on four hundred other speakers. The second
-classifier reads five of the eight features; the differences are between the two. It prints Markdown
-tables; docs/statistics.md keeps them.
+classifier reads five of the eight features; the differences are between the two. Of one part also
+the other scores are looked at, by the functions that make the tables. It prints Markdown tables;
+docs/statistics.md keeps them.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from speechlasso.evaluation.bootstrap import resample_weights
-from speechlasso.evaluation.statistics import bootstrap_margin, fold_margin
+from speechlasso.evaluation.bootstrap import (
+    TestRows,
+    resample_weights,
+    resampled_rankings,
+    resampled_scores,
+)
+from speechlasso.evaluation.scores import evaluate, predictions_frame
+from speechlasso.evaluation.statistics import bootstrap_error, fold_error, margin_of
 
 N_CLASSES, N_FEATURES = 3, 8
 FEATURES = {"score": slice(0, 8), "other": slice(0, 5)}
@@ -70,9 +76,15 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (n_rows, N_FEATURES) and classes (n_rows,) of so many speakers."""
     classes = rng.integers(N_CLASSES, size=n_speakers * design.rows_each)
+    return draw_rows(rng, design, classes), classes
+
+
+def draw_rows(rng: np.random.Generator, design: Design, classes: np.ndarray) -> np.ndarray:
+    """Features of rows of these classes, speaker by speaker."""
+    n_speakers = len(classes) // design.rows_each
     shifts = rng.normal(0, design.speaker_sd, (n_speakers, N_FEATURES))
     rows = CLASS_MEANS[classes] + rng.normal(size=(len(classes), N_FEATURES))
-    return rows + np.repeat(shifts, design.rows_each, axis=0), classes
+    return rows + np.repeat(shifts, design.rows_each, axis=0)
 
 
 def trained(rng: np.random.Generator, rows: np.ndarray, classes: np.ndarray, design: Design):
@@ -130,23 +142,24 @@ def resampled(units: np.ndarray) -> np.ndarray:
     return weights(len(units)) @ units / len(units)
 
 
-def around(mean: float, margin: float) -> tuple[float, float]:
+def around(mean: float, error: float, n_units: int) -> tuple[float, float]:
+    margin = margin_of(error, n_units)
     return mean - margin, mean + margin
 
 
 def naive(values: np.ndarray, design: Design) -> tuple[float, float]:
     scores = by_fold(values, design).ravel()
-    return around(scores.mean(), fold_margin(scores, 0.0))
+    return around(scores.mean(), fold_error(scores, 0.0), len(scores))
 
 
 def plain(values: np.ndarray, design: Design) -> tuple[float, float]:
     scores = by_fold(values, design).mean(axis=0)
-    return around(scores.mean(), fold_margin(scores, 0.0))
+    return around(scores.mean(), fold_error(scores, 0.0), len(scores))
 
 
 def corrected(values: np.ndarray, design: Design) -> tuple[float, float]:
     scores = by_fold(values, design).mean(axis=0)
-    return around(scores.mean(), fold_margin(scores, design.test_to_train))
+    return around(scores.mean(), fold_error(scores, design.test_to_train), len(scores))
 
 
 def percentile_rows(values: np.ndarray, design: Design) -> tuple[float, float]:
@@ -159,12 +172,13 @@ def percentile_speakers(values: np.ndarray, design: Design) -> tuple[float, floa
 
 def t_rows(values: np.ndarray, design: Design) -> tuple[float, float]:
     rows = values.mean(axis=0)
-    return around(rows.mean(), bootstrap_margin(resampled(rows), len(rows)))
+    return around(rows.mean(), bootstrap_error(resampled(rows), len(rows)), len(rows))
 
 
 def t_speakers(values: np.ndarray, design: Design) -> tuple[float, float]:
     speakers = by_speaker(values, design)
-    return around(speakers.mean(), bootstrap_margin(resampled(speakers), len(speakers)))
+    error = bootstrap_error(resampled(speakers), len(speakers))
+    return around(speakers.mean(), error, len(speakers))
 
 
 def mixed_model(values: np.ndarray, design: Design) -> tuple[float, float]:
@@ -173,7 +187,7 @@ def mixed_model(values: np.ndarray, design: Design) -> tuple[float, float]:
     speakers = by_speaker(values, design)
     between = design.rows_each * speakers.var(ddof=1)
     error = np.sqrt(between / (design.rows_each * len(speakers)))
-    return around(speakers.mean(), stats.t.ppf(0.975, len(speakers) - 1) * error)
+    return around(speakers.mean(), error, len(speakers))
 
 
 METHODS: dict[str, Interval] = {
@@ -189,6 +203,10 @@ METHODS: dict[str, Interval] = {
 OF_FOLDS = [*METHODS][:5] + [*METHODS][6:]
 OF_ONE_PART = [*METHODS][3:]
 
+SCORES = (
+    *("accuracy", "macro_f1", "weighted_f1", "uar", "positive_f1", "loss", "ece"),
+    *("average_precision", "roc_auc"),
+)
 DESIGNS = [
     Design("10 speakers alike, one left out, seeds copies", 10, 40, 0.0, 10),
     Design("10 speakers alike, one left out, seeds differ", 10, 40, 0.0, 10, seed_sd=0.3),
@@ -199,6 +217,7 @@ DESIGNS = [
     Design("one part: 4 of 12 speakers test, they differ", 12, 40, 0.5, 1, 4, seed_sd=0.3),
     Design("one part: 10 of 30 speakers test, they differ", 30, 40, 0.5, 1, 10, seed_sd=0.3),
 ]
+OF_SCORES = DESIGNS[5:]
 
 
 def coverage(design: Design, n_corpora: int, seed: int = 0) -> pd.DataFrame:
@@ -230,6 +249,42 @@ def holds(ends: np.ndarray, truth: np.ndarray | float) -> float:
     return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
 
 
+def predicted(models: np.ndarray, rows: np.ndarray, classes: np.ndarray, speakers) -> TestRows:
+    """What class means say of rows: how likely each class is, all being equally frequent."""
+    distances = ((rows[:, None] - models[0]) ** 2).sum(axis=2)
+    likelihood = np.exp(-(distances - distances.min(axis=1, keepdims=True)) / 2)
+    names = [f"class {one}" for one in range(N_CLASSES)]
+    table = pd.DataFrame({"id": range(len(rows)), "split": "test"})
+    table["label"] = np.array(names)[classes]
+    probabilities = likelihood / likelihood.sum(axis=1, keepdims=True)
+    return TestRows(predictions_frame(table, probabilities, names), speakers, names[0])
+
+
+def coverage_of_scores(design: Design, n_corpora: int, seed: int = 0) -> pd.DataFrame:
+    """Of each score on one test part: how often the printed interval holds what the very model has
+    on 400 other speakers, and the mean half width."""
+    rng = np.random.default_rng(seed)
+    test, speakers = design.folds == 0, design.speakers[design.folds == 0]
+    covers, widths = [], []
+    for _ in range(n_corpora):
+        rows, classes = draw(rng, design, design.n_speakers)
+        models = trained(rng, rows[~test], classes[~test], design)
+        new = predicted(models, *draw(rng, design, 400), None)
+        truth = evaluate(new.predictions, new.positive_label)["splits"]["test"]
+        part = predicted(models, rows[test], classes[test], speakers)
+        found = evaluate(part.predictions, part.positive_label)["splits"]["test"]
+        drawn = resampled_scores([part]) | resampled_rankings([part])
+        n_units = design.n_test_speakers
+        margins = [margin_of(bootstrap_error(drawn[name], n_units), n_units) for name in SCORES]
+        distances = [abs(found[name] - truth[name]) for name in SCORES]
+        covers.append(np.array(distances) <= margins)
+        widths.append(margins)
+    return pd.DataFrame(
+        {"covers": np.mean(covers, axis=0), "half width": np.mean(widths, axis=0)},
+        index=pd.Index(SCORES, name=design.name),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpora", type=int, default=2000, help="of each kind (default: 2000)")
@@ -237,6 +292,8 @@ def main() -> None:
     for design in DESIGNS:
         table = coverage(design, n_corpora)
         print(f"\n{markdown(table, with_refit=design.n_folds == 1)}", flush=True)
+    for design in OF_SCORES:
+        print(f"\n{markdown_of_scores(coverage_of_scores(design, n_corpora))}", flush=True)
 
 
 def markdown(table: pd.DataFrame, with_refit: bool) -> str:
@@ -248,6 +305,13 @@ def markdown(table: pd.DataFrame, with_refit: bool) -> str:
         cells += [f"{row.difference:.1%}", f"{row.difference_width:.3f}"]
         cells += [f"{row.refit:.1%}"] * with_refit
         lines.append(f"| {row.Index} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def markdown_of_scores(table: pd.DataFrame) -> str:
+    lines = [f"| {table.index.name} | covers | half width |", "|---|---|---|"]
+    for name, row in table.iterrows():
+        lines.append(f"| {name} | {row['covers']:.1%} | {row['half width']:.3f} |")
     return "\n".join(lines)
 
 

@@ -253,11 +253,14 @@ def what_is_planned(wildcards, threads):
 
 
 def closing_words():
-    """What a finished run says: the table of arms and where to look further."""
-    summary = Path(EXPERIMENT, "summary.csv")
-    if not summary.exists():
+    """What a finished run says: the table of arms, how they compare and where to look further."""
+    tables = [Path(EXPERIMENT, name) for name in ("summary.csv", "verdicts.csv")]
+    if not all(map(Path.exists, tables)):
         return "Done; the tables of this experiment are not written yet."
-    return f"\n{score_lines(read_table(summary), SETTINGS.evaluate.metric)}\n\n{EXPERIMENT}/report.html"
+    summary, verdicts = map(read_table, tables)
+    scores = score_lines(summary, SETTINGS.evaluate.metric)
+    told = [scores, "\n".join(verdicts["sentence"]), f"{EXPERIMENT}/report.html"]
+    return "\n" + "\n\n".join(filter(None, told))
 
 
 wildcard_constraints:

@@ -69,6 +69,11 @@ rule summarise:
             caption="report/summary.rst",
             category="Results",
         ),
+        verdicts=report(
+            f"{EXPERIMENT}/verdicts.csv",
+            caption="report/verdicts.rst",
+            category="Results",
+        ),
         confusion=f"{EXPERIMENT}/confusion.csv",
         index=f"{EXPERIMENT}/index.tsv",
         markdown=report(
@@ -95,6 +100,8 @@ rule summarise:
         runs=PLAN.index(),
         chosen_on=SETTINGS.dataset.folds.chosen_on,
         metric=SETTINGS.evaluate.metric,
+        reference=SETTINGS.reference,
+        margin=SETTINGS.evaluate.margin,
         more_metrics=SETTINGS.evaluate.outside_metrics,
         modules=SETTINGS.evaluate.modules,
     message:

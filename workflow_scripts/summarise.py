@@ -11,6 +11,8 @@ import pandas as pd
 from speechlasso.evaluation import summary
 from speechlasso.evaluation.exports import score_table
 from speechlasso.evaluation.run_predictions import read_test_rows
+from speechlasso.evaluation.seed_average import seeds_together
+from speechlasso.evaluation.verdicts import verdict_table
 from speechlasso.experiment.job import job
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_csv, write_text
@@ -29,9 +31,14 @@ with job(snakemake):
     index = pd.DataFrame(index)
     is_one_fold = index["fold"].nunique() == 1
     test_rows = read_test_rows(index, Path()) if is_one_fold else {}
+    together, of_seeds = seeds_together(summary.with_chosen(index, chosen), Path())
     scores = summary.summary_table(runs, test_rows)
     write_csv(snakemake.output.summary, scores)
-    table = score_table(params.experiment, runs, scores, params.metric)
+    verdicts = verdict_table(
+        runs, test_rows | of_seeds, params.reference, params.metric, params.margin
+    )
+    write_csv(snakemake.output.verdicts, verdicts)
+    table = score_table(params.experiment, runs, scores, params.metric, verdicts)
     write_text(snakemake.output.markdown, table.markdown())
     write_text(snakemake.output.latex, table.latex())
     write_text(snakemake.output.index, index.to_csv(sep="\t", index=False))

@@ -224,6 +224,12 @@ VALUES: list[tuple[str, str, str, str]] = [
         KEY,
     ),
     (
+        "a reference that does not run",
+        "{experiment: {arms: [lasso, random]}, evaluate: {reference: text_only}}",
+        "evaluate.reference: no arm of experiment.arms is 'text_only'",
+        "known here: lasso, random",
+    ),
+    (
         "a layer that the encoder does not keep",
         "tokenizer: {method: hidden_state_codes, layers: [9]}",
         "tokenizer.layers: [9] are not among the layers [2]",

@@ -40,7 +40,8 @@ def leave_results(a_plan):
 
 
 TABLES = (
-    *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
+    *("runs.csv", "summary.csv", "verdicts.csv", "confusion.csv"),
+    *("tables/scores.md", "tables/scores.tex"),
     *("audio_effect.csv", "errors.csv", "errors_by_group.csv", "groups.csv"),
     *("example_clips.parquet", "provenance.json", "report.html"),
 )

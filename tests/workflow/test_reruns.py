@@ -31,6 +31,11 @@ def test_results_hold_every_arm(finished):
     loss = summary[summary["metric"] == "loss"]
     assert (loss["ci_low"] < loss["mean"]).all() and (loss["mean"] < loss["ci_high"]).all()
     assert list(dict.fromkeys(summary["arm"])) == arms
+    verdicts = pd.read_csv(tables / "verdicts.csv").set_index("arm")
+    assert list(verdicts.index) == arms[1:] and set(verdicts["reference"]) == {"text_only"}
+    for arm, told in verdicts["sentence"].items():
+        two_speakers = "1 seed, one test part of 30 rows by 2 groups, where at least 3 groups"
+        assert told.startswith(f"too little data to compare {arm} with text_only: {two_speakers}")
     runs = pd.read_csv(tables / "runs.csv")
     assert len(runs) == len(arms) * 3
     test = runs[runs["split"] == "test"].set_index("arm")

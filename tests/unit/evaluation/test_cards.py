@@ -15,7 +15,7 @@ from speechlasso.evaluation.bootstrap import TestRows, resampled_from_rows, resa
 from speechlasso.evaluation.cards import METRICS, USUAL
 from speechlasso.evaluation.scores import classification_scores, evaluate, predictions_frame
 from speechlasso.evaluation.settings import Criterion
-from speechlasso.evaluation.statistics import bootstrap_margin
+from speechlasso.evaluation.statistics import bootstrap_error
 from speechlasso.evaluation.summary import (
     RUN_COLUMNS,
     RunResult,
@@ -164,7 +164,7 @@ def test_samples_without_a_score_are_left_out_of_the_interval(outside):
     resampled = resampled_from_rows([TestRows(predictions, None, None)], name)
     left = resampled[~np.isnan(resampled)]
     assert 0 < len(left) < len(resampled)
-    assert bootstrap_margin(resampled, 12) == bootstrap_margin(left, 12)
+    assert bootstrap_error(resampled, 12) == bootstrap_error(left, 12)
 
 
 def test_a_score_that_is_not_defined_is_null_and_chooses_nothing(outside):

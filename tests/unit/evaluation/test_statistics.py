@@ -10,7 +10,12 @@ from scipy import stats
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.run_predictions import make_test_rows
 from speechlasso.evaluation.scores import evaluate, predictions_frame
-from speechlasso.evaluation.statistics import Statistics, bootstrap_margin, fold_margin
+from speechlasso.evaluation.statistics import (
+    Statistics,
+    bootstrap_error,
+    fold_error,
+    margin_of,
+)
 from speechlasso.evaluation.summary import chosen_on_validation, summary_table
 
 CLASSES = ["a", "b"]
@@ -18,22 +23,22 @@ CLASSES = ["a", "b"]
 
 def test_the_interval_over_folds_is_the_corrected_resampled_t():
     # sd 1, three folds, test rows half as many as training rows; t(0.975, 2) = 4.302653.
-    margin = fold_margin(np.array([1.0, 2.0, 3.0]), test_to_train=0.5)
-    assert margin == pytest.approx(4.302653 * np.sqrt(1 / 3 + 0.5), rel=1e-6)
+    error = fold_error(np.array([1.0, 2.0, 3.0]), test_to_train=0.5)
+    assert margin_of(error, 3) == pytest.approx(4.302653 * np.sqrt(1 / 3 + 0.5), rel=1e-6)
     # Without shared training rows it is the ordinary one.
     scores = np.random.default_rng(0).random(7)
     low, high = stats.t.interval(0.95, 6, scores.mean(), stats.sem(scores))
-    assert fold_margin(scores, 0.0) == pytest.approx((high - low) / 2)
-    assert np.isnan(fold_margin(np.array([1.0]), 0.1))
+    assert margin_of(fold_error(scores, 0.0), 7) == pytest.approx((high - low) / 2)
+    assert np.isnan(margin_of(fold_error(np.array([1.0]), 0.1), 1))
 
 
 def test_the_interval_of_a_bootstrapped_mean_is_the_t_interval_of_its_units():
     values = np.random.default_rng(0).normal(size=6)
     drawn = np.random.default_rng(1).integers(6, size=(200_000, 6))
     low, high = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
-    found = bootstrap_margin(values[drawn].mean(axis=1), n_units=6)
-    assert found == pytest.approx((high - low) / 2, rel=0.01)
-    assert np.isnan(bootstrap_margin(np.ones(10), n_units=1))
+    error = bootstrap_error(values[drawn].mean(axis=1), n_units=6)
+    assert margin_of(error, 6) == pytest.approx((high - low) / 2, rel=0.01)
+    assert np.isnan(margin_of(bootstrap_error(np.ones(10), n_units=1), 1))
 
 
 def made_runs(n_folds, seeds, n_copies=1):

@@ -23,6 +23,7 @@ HOW_ONLY = [
     *NUMBER_OF_PROCESSES_AND_MEMORY,
     *("audio.shard_size", "audio.max_bad_share", "adapt.self_powered.batch_size"),
     "evaluate.more_metrics",  # the project's own are always there
+    *("evaluate.reference", "evaluate.margin"),  # which the tables alone read
 ]
 
 # Each experiment, and the settings that nothing in it reads.
@@ -217,6 +218,8 @@ def candidates(path: str, value: Any) -> Iterator[Any]:
         yield [2, 3]
     if path == "dataset.folds.only":
         yield from (["given"], ["s1"], ["2"])
+    if path == "evaluate.reference":
+        yield from ("lasso", "cv", "words")
     if path == "evaluate.more_metrics":
         yield ["uar"]
     if isinstance(value, bool):

@@ -23,7 +23,7 @@ from speechlasso.evaluation.summary import (
     runs_table,
     summary_table,
 )
-from speechlasso.files import write_json
+from speechlasso.files import write_json, write_parquet
 from speechlasso.report import evidence as evidence_module
 from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import MOST_CLASSES, confusion_figure, sweep_figure, swept_scores
@@ -66,15 +66,16 @@ def written(tmp_path, monkeypatch):
     for arm in ("bow", "lasso[alpha=8]"):
         for fold in ("01", "NA"):
             run = {"arm": arm, "fold": fold, "seed": 1}
-            folders = {
-                stage: f"results/{stage}/{arm}-{fold}" for stage in ("evaluation", "training")
-            }
-            write_json(
-                f"{folders['evaluation']}/metrics.json", evaluate(predictions(["01", "NA"]), None)
-            )
+            stages = ("evaluation", "training", "predictions", "manifest")
+            folders = {stage: f"results/{stage}/{arm}-{fold}" for stage in stages}
+            predicted = predictions(["01", "NA"])
+            write_json(f"{folders['evaluation']}/metrics.json", evaluate(predicted, None))
+            write_json(f"{folders['evaluation']}/spec.json", {"settings": {"positive_label": None}})
             write_json(f"{folders['training']}/training.json", {"train_seconds": 1.0})
+            write_parquet(f"{folders['predictions']}/predictions.parquet", predicted)
+            write_parquet(f"{folders['manifest']}/manifest.parquet", predicted[["id"]])
             index.append({**run, **folders})
-    names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "confusion")}
+    names = {name: f"tables/{name}.csv" for name in ("runs", "summary", "verdicts", "confusion")}
     tables = names | {"index": "tables/index.tsv", "report": "tables/report.html"}
     tables |= {
         "figures": "tables/figures",
@@ -83,6 +84,7 @@ def written(tmp_path, monkeypatch):
     }
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
+    params |= {"reference": "bow", "margin": 0.01}
     params |= {"overlap_files": {}, "anchor_bias_files": {}, "described": [], "training_logs": {}}
     for rule in ("summarise", "report"):
         run_script(rule_job(rule, inputs=tables, outputs=tables, params=params))

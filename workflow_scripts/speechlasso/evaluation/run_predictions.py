@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,14 @@ def groups_of_rows(run: Mapping[str, Any], root: Path) -> pd.Series | None:
     return manifest.set_index("id")["group"] if "group" in manifest else None
 
 
+def groups_by_manifest(
+    runs: Sequence[Mapping[str, Any]], root: Path
+) -> dict[str, pd.Series | None]:
+    """`groups_of_rows` of each manifest that runs are of, by its folder."""
+    first = {run["manifest"]: run for run in reversed(runs)}
+    return {folder: groups_of_rows(run, root) for folder, run in first.items()}
+
+
 def make_test_rows(
     predictions: pd.DataFrame, groups: pd.Series | None, positive: str | None
 ) -> TestRows:
@@ -86,18 +94,13 @@ def read_test_rows(index: pd.DataFrame, root: Path) -> dict[tuple[str, str, str]
         What its folders start from.
     """
     runs = index.to_dict("records")
-    groups = {run["manifest"]: groups_of_rows(run, root) for run in _first(runs, "manifest")}
+    groups = groups_by_manifest(runs, root)
     return {
         (run["arm"], str(run["fold"]), str(run["seed"])): make_test_rows(
             read_predictions(run, root), groups[run["manifest"]], positive_label(run, root)
         )
         for run in runs
     }
-
-
-def _first(runs: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """The first run of each value."""
-    return list({run[key]: run for run in reversed(runs)}.values())
 
 
 def how_to_make(path: str) -> str:

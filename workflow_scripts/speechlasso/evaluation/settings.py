@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from speechlasso.errors import InputError
 from speechlasso.evaluation.cards import METRICS, MetricCard, MetricName, not_usual
@@ -87,6 +88,11 @@ class Evaluation(Criterion):
 
     more_metrics: list[MetricName] = []
     """Scores in the tables beside the usual ones."""
+    reference: str | None = None
+    """The arm of `experiment.arms` that verdicts compare the others with; by default the first one
+    that reads text alone, or the first."""
+    margin: Annotated[float, Field(ge=0)] = 0.01
+    """Arms at most so far apart, in the metric, are practically equal."""
 
     @property
     def outside_metrics(self) -> list[str]:

@@ -26,13 +26,15 @@ from speechlasso.evaluation.bootstrap import (
 )
 from speechlasso.evaluation.cards import METRICS
 
-CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Below it a p value tells two arms apart."""
+CONFIDENCE = 1 - LEVEL
 # Scores that differ by less differ by rounding alone.
 _ROUNDING = 1e-12
 
 
-def fold_margin(scores: np.ndarray, test_to_train: float) -> float:
-    """Half the width of the corrected resampled t-interval of a mean over folds.
+def fold_error(scores: np.ndarray, test_to_train: float) -> float:
+    """The standard error of a mean over folds, corrected for the training rows that they share.
 
     Parameters
     ----------
@@ -46,11 +48,11 @@ def fold_margin(scores: np.ndarray, test_to_train: float) -> float:
     n = len(scores)
     if n < 2:
         return np.nan
-    return _t(n - 1) * float(np.std(scores, ddof=1)) * np.sqrt(1 / n + test_to_train)
+    return float(np.std(scores, ddof=1)) * np.sqrt(1 / n + test_to_train)
 
 
-def bootstrap_margin(resampled: np.ndarray, n_units: int) -> float:
-    """Half the width of an interval whose standard error is that of a bootstrap.
+def bootstrap_error(resampled: np.ndarray, n_units: int) -> float:
+    """The standard error of a score by a bootstrap.
 
     With few units the distribution of resampled scores is too narrow by sqrt(1 - 1 / n_units), and
     its quantiles know nothing of how uncertain that width is; Student's t with n_units - 1 degrees
@@ -68,27 +70,43 @@ def bootstrap_margin(resampled: np.ndarray, n_units: int) -> float:
     resampled = resampled[~np.isnan(resampled)]
     if n_units < 2 or len(resampled) < 2:
         return np.nan
-    error = float(np.std(resampled, ddof=1)) * np.sqrt(n_units / (n_units - 1))
-    return _t(n_units - 1) * error
+    return float(np.std(resampled, ddof=1)) * np.sqrt(n_units / (n_units - 1))
 
 
-def _t(degrees_of_freedom: int) -> float:
+def margin_of(error: float, n_units: int) -> float:
+    """Half the width of the interval of Student's t with n_units - 1 degrees of freedom."""
+    if np.isnan(error):
+        return np.nan
     from scipy import stats
 
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n_units - 1)) * error
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over folds, `margin` being half of its 95 % interval."""
+    """A mean over folds, and how sure it is."""
 
     mean: float
     sd: float
     """Sample standard deviation over folds; NaN for one."""
     n: int
     """Folds."""
-    margin: float
-    """NaN where nothing says how sure the mean is."""
+    error: float = np.nan
+    """Standard error of the mean; NaN where nothing says how sure it is."""
+    n_units: int = 0
+    """What it was found from: folds or, for a single one, groups or rows that were resampled."""
+
+    @property
+    def margin(self) -> float:
+        """Half of the 95 % interval."""
+        return margin_of(self.error, self.n_units)
+
+    @property
+    def effect_size(self) -> float:
+        """The mean in standard deviations over folds or, for a single one, in those of a unit's
+        share in it: the standard error times the root of how many there are."""
+        spread = self.sd if self.n > 1 else self.error * np.sqrt(self.n_units)
+        return self.mean / spread if spread else np.nan
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -116,7 +134,7 @@ class Statistics:
         return self.runs[self.runs["split"] == "test"]
 
     @cached_property
-    def _is_one_fold(self) -> bool:
+    def is_one_fold(self) -> bool:
         return self.runs["fold"].nunique() == 1
 
     def score(self, arm: str, metric: str) -> Estimate:
@@ -127,7 +145,7 @@ class Statistics:
         """The mean difference, arm minus reference, over folds that both have, on the same rows."""
         scores = (self._by_fold(arm, metric) - self._by_fold(reference, metric)).dropna()
         if scores.empty:
-            return Estimate(np.nan, np.nan, 0, np.nan)
+            return Estimate(np.nan, np.nan, 0)
         resampled = [self._resamples(name, metric) for name in (arm, reference)]
         paired = None if any(each is None for each in resampled) else resampled[0] - resampled[1]
         return self._estimate(arm, scores, paired)
@@ -139,13 +157,16 @@ class Statistics:
         return float(np.sqrt(variances.mean())) if len(variances) else np.nan
 
     def n_seeds(self, arm: str) -> int:
-        """Seeds of a fold, the largest number where folds differ."""
-        return int(self._of(arm).groupby("fold").size().max())
+        """Seeds of a fold, the largest number where folds differ; of seeds that decide together,
+        how many they are (`seed_average.seeds_together`)."""
+        of_arm = self._of(arm)
+        told = of_arm["n_seeds"].max() if "n_seeds" in of_arm else np.nan
+        return int(of_arm.groupby("fold").size().max() if np.isnan(told) else told)
 
     def method(self, arm: str) -> str:
         """How the arm's intervals are made, for people; empty where there is none."""
         n_folds = self._of(arm)["fold"].nunique()
-        if not self._is_one_fold:
+        if not self.is_one_fold:
             return f"corrected t over {n_folds} folds" if n_folds > 1 else ""
         rows = self._rows(arm)
         return f"bootstrap over {rows[0].description}" if rows else ""
@@ -153,18 +174,18 @@ class Statistics:
     def _estimate(self, arm: str, scores: pd.Series, resampled: np.ndarray | None) -> Estimate:
         """A score or a difference.
 
-        Its margin is NaN where all folds, or all resamples, have the same, as when every prediction
+        Its error is NaN where all folds, or all resamples, have the same, as when every prediction
         is right: such data cannot tell how sure it is.
         """
         values = scores.to_numpy()
         sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
         if resampled is not None:
-            margin = bootstrap_margin(resampled, self._rows(arm)[0].units.max() + 1)
+            n_units = int(self._rows(arm)[0].units.max()) + 1
+            error = bootstrap_error(resampled, n_units)
         else:
-            margin = fold_margin(values, self._test_to_train(arm))
-        return Estimate(
-            float(values.mean()), sd, len(values), np.nan if margin < _ROUNDING else margin
-        )
+            n_units, error = len(values), fold_error(values, self._test_to_train)
+        error = np.nan if error < _ROUNDING else error
+        return Estimate(float(values.mean()), sd, len(values), error, n_units)
 
     def _of(self, arm: str) -> pd.DataFrame:
         return self._test[self._test["arm"] == arm]
@@ -176,9 +197,10 @@ class Statistics:
         """Seeds averaged."""
         return self._scores(arm, metric).groupby(level="fold", sort=False).mean()
 
-    def _test_to_train(self, arm: str) -> float:
-        of_arm = self.runs[self.runs["arm"] == arm]
-        n_rows = of_arm.groupby("split")["n_examples"].mean()
+    @cached_property
+    def _test_to_train(self) -> float:
+        """Arms share their folds."""
+        n_rows = self.runs.groupby("split")["n_examples"].mean()
         return float(n_rows["test"] / n_rows["train"])
 
     def _rows(self, arm: str) -> list[TestRows]:
@@ -190,7 +212,7 @@ class Statistics:
         return [] if any(each is None for each in rows) else rows
 
     def _resamples(self, arm: str, metric: str) -> np.ndarray | None:
-        if not self._is_one_fold:
+        if not self.is_one_fold:
             return None
         rows = self._rows(arm)
         of_arm = self._resampled.setdefault(arm, {})

@@ -44,7 +44,7 @@ COUNTS = {"trainable_parameters": "Int64"}  # whole numbers, some of them missin
 # Names, which stay as they are: 01 is a speaker, and so is NA.
 TEXT_COLUMNS = (
     *("arm", "fold", "split", "metric", "label", "predicted", "interval"),
-    *("chosen", "chosen_on"),
+    *("chosen", "chosen_on", "verdict", "sentence"),
     *("reference", "kind", "id", "group", "text", "reference_predicted", "clip"),
     *("column", "value"),
 )
@@ -195,11 +195,32 @@ def chosen_on_validation(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
         Rows of `runs` under their new names, the old ones in the column `chosen`; none where
         nothing is swept.
     """
-    chosen = runs[~runs["arm"].str.contains(GIVEN)]
-    swept = chosen["arm"].str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
+    of_families = runs.assign(family=sweep_families(runs["arm"])).dropna(subset="family")
+    return _best_of_families(of_families, metric)
+
+
+def sweep_families(arms: pd.Series) -> pd.Series:
+    """What stands in for each arm once validation has chosen; missing for one that sweeps nothing
+    or has a key that is GIVEN."""
+    arms = arms.where(~arms.str.contains(GIVEN))
+    swept = arms.str.extract(r"^(?P<name>.*)\[(?P<pairs>\w+=[^\]]*)\]$")
     keys = swept["pairs"].astype("string").str.replace(r"=[^,]*,?", ", ", regex=True).str[:-2]
-    family = swept["name"] + "[" + keys + " chosen on validation]"
-    return _best_of_families(chosen.assign(family=family).dropna(subset="family"), metric)
+    return swept["name"] + "[" + keys + " chosen on validation]"
+
+
+def with_chosen(index: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """An index with rows for arms that validation chose, those of the runs behind them.
+
+    Parameters
+    ----------
+    index
+        As index.tsv has it.
+    chosen
+        As `chosen_on_validation` returns it.
+    """
+    keys = ["chosen", "fold", "seed"]
+    runs = chosen[["arm", *keys]].drop_duplicates()
+    return pd.concat([index, runs.merge(index.rename(columns={"arm": "chosen"}), on=keys)])
 
 
 def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:

@@ -37,6 +37,7 @@ def cross_problems(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _silent_problems(raw, arms)
     yield from _adapt_problems("", as_mapping(raw.get("adapt")))
     yield from _metric_problems(as_mapping(raw.get("evaluate")))
+    yield from _reference_problems(as_mapping(raw.get("evaluate")), names or Experiment().arms)
     yield from _threshold_problems(raw, arms)
     yield from _language_problems(raw, arms)
 
@@ -113,6 +114,12 @@ def _metric_problems(evaluate: Mapping) -> Iterator[str]:
             yield (f"evaluate.positive_label: metric {card.name} needs to know the positive class")
         if card.name in RUN_COLUMNS and card.name not in USUAL:
             yield f"evaluate: runs.csv has another column {card.name!r}; rename the metric"
+
+
+def _reference_problems(evaluate: Mapping, arms: list) -> Iterator[str]:
+    name = evaluate.get("reference")
+    if name is not None and as_name(name) not in arms:
+        yield f"evaluate.reference: no arm of experiment.arms is {name!r}{did_you_mean(name, arms)}"
 
 
 def _threshold_problems(raw: Mapping, arms: Mapping) -> Iterator[str]:

@@ -85,9 +85,8 @@ class Plan:
         return logs
 
     def test_row_files(self) -> list[str]:
-        """What is resampled for intervals over a single fold; nothing for several folds."""
-        if len({run.fold for run in self.runs}) > 1:
-            return []
+        """What says of each test row how it was decided: for intervals over a single fold, seeds
+        that decide together, and McNemar's test."""
         return list(dict.fromkeys(path for run in self.runs for path in run.test_row_files()))
 
     def tested_files(self) -> list[str]:

@@ -18,7 +18,8 @@ from speechlasso.pipeline.variants import RESULTS, Variant
 CACHED, TO_BE_RUN, NOT_NEEDED = "cached", "would run", "missing, not needed"
 
 _TABLES = (
-    *("runs.csv", "summary.csv", "confusion.csv", "tables/scores.md", "tables/scores.tex"),
+    *("runs.csv", "summary.csv", "verdicts.csv", "confusion.csv"),
+    *("tables/scores.md", "tables/scores.tex"),
     *("audio_effect.csv", "errors.csv", "errors_by_group.csv", "groups.csv"),
     *("example_clips.parquet", "provenance.json", "report.html"),
 )
