@@ -96,17 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpora", type=int, default=1000, help="of each kind (default: 1000)")
     n_corpora = parser.parse_args().corpora
-    alarms = [false_alarms(design, n_corpora) for design in (*DESIGNS, LARGE)]
-    print(markdown(pd.DataFrame(alarms)))
-
-
-def markdown(table: pd.DataFrame) -> str:
     equal = [f"practically equal within {margin:g}" for margin in MARGINS]
     columns = [f"{N_ARMS} equally good arms", "any p < 0.05", "after Holm", *equal]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for name, row in table.iterrows():
-        lines.append(f"| {name} | {' | '.join(f'{share:.1%}' for share in row)} |")
-    return "\n".join(lines)
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
+    for design in (*DESIGNS, LARGE):
+        shares = false_alarms(design, n_corpora)
+        print(f"| {design.name} | {' | '.join(f'{each:.1%}' for each in shares)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ rule analyse:
     params:
         runs=PLAN.index(),
         reads=PLAN.reads(),
+        reference=SETTINGS.evaluate.reference,
         metric=SETTINGS.evaluate.metric,
         modules=SETTINGS.evaluate.modules,
     message:

@@ -25,7 +25,7 @@ with job(snakemake):
     seconds = sounds.utterance_seconds(rows) if "audio" in rows else None
     named = ["group", "language", *(name for name in rows if name not in COLUMNS)]
     groups = errors_by_arm.group_columns(rows, named, seconds)
-    reference = arms[reference_arm(params.reads)]
+    reference = arms[reference_arm(params.reads, params.reference)]
     hearing = errors_by_arm.hearing_arms(arms, params.reads, reference.name)
     if "audio" in rows:
         rows["clip"] = rows["audio"].map("|".join)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from speechlasso.evaluation import summary
 from speechlasso.evaluation.exports import score_table
+from speechlasso.evaluation.reference import reference_arm
 from speechlasso.evaluation.run_predictions import read_test_rows
 from speechlasso.evaluation.seed_average import seeds_together
 from speechlasso.evaluation.verdicts import verdict_table
@@ -34,9 +35,8 @@ with job(snakemake):
     together, of_seeds = seeds_together(summary.with_chosen(index, chosen), Path())
     scores = summary.summary_table(runs, test_rows)
     write_csv(snakemake.output.summary, scores)
-    verdicts = verdict_table(
-        runs, test_rows | of_seeds, params.reference, params.metric, params.margin
-    )
+    reference = reference_arm(params.reads, params.reference)
+    verdicts = verdict_table(runs, test_rows | of_seeds, reference, params.metric, params.margin)
     write_csv(snakemake.output.verdicts, verdicts)
     table = score_table(params.experiment, runs, scores, params.metric, verdicts)
     write_text(snakemake.output.markdown, table.markdown())

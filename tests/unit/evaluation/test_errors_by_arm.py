@@ -162,6 +162,9 @@ def test_the_best_arm_is_that_of_the_best_score(drawn, tmp_path):
 def test_without_an_arm_that_reads_text_alone_the_first_is_the_reference(drawn, tmp_path):
     reads = {"bow": ["audio", "text"], "audio_only": ["audio"]}
     assert reference_arm(reads) == "bow"
+    assert reference_arm(reads, "audio_only") == "audio_only"
+    swept = {"bow": ["text"], "bow_all": ["text"], "x[alpha=1]": ["text"], "x[alpha=2]": ["text"]}
+    assert [reference_arm(swept, name) for name in (None, "bow_all", "x")] == [*swept][:3]
     arms = read_arms(drawn[0], tmp_path)
     assert hearing_arms({"bow": arms["bow"]}, reads, "bow") == []
     assert errors_table([], arms["bow"], pd.DataFrame()).columns.tolist() == ERROR_COLUMNS

@@ -288,7 +288,7 @@ def test_a_swept_arm_is_compared_as_the_one_that_validation_chose():
     chosen = "x[alpha chosen on validation]"
     assert compared_arms(runs) == ["words", *arms[3:], chosen]
     runs = runs.assign(n_examples=9).replace({"split": {"validation": "train"}})
-    for reference, named in (("x", chosen), ("s", arms[3]), ("words", "words")):
+    for reference, named in ((arms[2], chosen), (arms[3], arms[3]), ("words", "words")):
         table = verdict_table(runs, {}, reference, "uar", 0.01)
         assert set(table["reference"]) == {named} and len(table) == 3
 

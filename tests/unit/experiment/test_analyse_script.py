@@ -65,7 +65,7 @@ def runs(tmp_path, monkeypatch):
 
 def analyse(runs, reads, folder):
     outputs = {role: f"{folder}/{name}" for role, name in OUTPUTS.items()}
-    params = {"runs": runs, "reads": reads, "metric": "accuracy", "modules": []}
+    params = {"runs": runs, "reads": reads, "metric": "accuracy", "modules": [], "reference": None}
     run_script(rule_job("analyse", inputs={}, outputs=outputs, params=params))
     return {role: Path(path) for role, path in outputs.items()}
 

@@ -84,7 +84,7 @@ def written(tmp_path, monkeypatch):
     }
     params = {"runs": index, "metric": "macro_f1", "experiment": "mine", "transductive_arms": []}
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
-    params |= {"reference": "bow", "margin": 0.01}
+    params |= {"reference": "bow", "margin": 0.01, "reads": {"lasso[alpha=8]": [], "bow": []}}
     params |= {"overlap_files": {}, "anchor_bias_files": {}, "described": [], "training_logs": {}}
     for rule in ("summarise", "report"):
         run_script(rule_job(rule, inputs=tables, outputs=tables, params=params))

@@ -53,7 +53,7 @@ def verdict_table(
         As `run_predictions.read_test_rows` returns them, for an experiment of a single fold; and
         always those of `seed_average.seeds_together`.
     reference
-        The arm that others are compared with, by its name in the configuration.
+        The arm that others are compared with (`reference.reference_arm`).
     metric
         One of `cards.METRICS`.
     margin
@@ -72,7 +72,8 @@ def verdict_table(
     """
     statistics = Statistics(runs, test_rows)
     arms = compared_arms(runs)
-    reference = _in_the_tables(reference, arms)
+    if reference not in arms:
+        reference = sweep_families(pd.Series([reference])).item()
     pairs = [_Pair(statistics, arm, reference, metric) for arm in arms if arm != reference]
     table = pd.DataFrame([pair.numbers(margin) for pair in pairs], columns=VERDICT_COLUMNS)
     table["p_holm"] = holm(table["p_value"].to_numpy(dtype=float))
@@ -95,11 +96,6 @@ def compared_arms(runs: pd.DataFrame) -> list[str]:
     """
     arms = pd.Series(runs["arm"].unique())
     return arms[~sweep_families(arms).isin(arms)].tolist()
-
-
-def _in_the_tables(name: str, arms: list[str]) -> str:
-    """What an arm is called there: the first of its values where it sweeps one."""
-    return next(arm for arm in arms if arm == name or arm.startswith(f"{name}["))
 
 
 def p_value(difference: Any, error: Any, n_units: Any) -> Any:

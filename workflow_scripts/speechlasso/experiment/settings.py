@@ -66,10 +66,3 @@ class Settings(Section):
     evaluate: Evaluation = Evaluation()
     arms: dict[Name, AnySystem] = Field(default_factory=default_arms)
     """Conditions to compare, by name; experiment.arms says which ones run."""
-
-    @property
-    def reference(self) -> str:
-        """The arm that the others are compared with."""
-        names = self.experiment.arms
-        reads_text_alone = (n for n in names if getattr(self.arms[n], "inputs", []) == ["text"])
-        return self.evaluate.reference or next(reads_text_alone, names[0])
