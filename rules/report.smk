@@ -10,6 +10,7 @@ rule report:
         PLAN.described_files(),
         runs=f"{EXPERIMENT}/runs.csv",
         summary=f"{EXPERIMENT}/summary.csv",
+        verdicts=f"{EXPERIMENT}/verdicts.csv",
         audio_effect=f"{EXPERIMENT}/audio_effect.csv",
         errors=f"{EXPERIMENT}/errors.csv",
         errors_by_group=f"{EXPERIMENT}/errors_by_group.csv",

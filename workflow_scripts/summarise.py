@@ -32,11 +32,14 @@ with job(snakemake):
     index = pd.DataFrame(index)
     is_one_fold = index["fold"].nunique() == 1
     test_rows = read_test_rows(index, Path()) if is_one_fold else {}
-    together, of_seeds = seeds_together(summary.with_chosen(index, chosen), Path())
-    scores = summary.summary_table(runs, test_rows)
+    of_all = summary.with_chosen(index, chosen)
+    together, of_seeds = seeds_together(of_all, Path(), params.more_metrics)
+    test_rows |= of_seeds
+    together = together.assign(chosen="", chosen_on=params.chosen_on)
+    scores = summary.summary_table(pd.concat([runs, together]), test_rows)
     write_csv(snakemake.output.summary, scores)
     reference = reference_arm(params.reads, params.reference)
-    verdicts = verdict_table(runs, test_rows | of_seeds, reference, params.metric, params.margin)
+    verdicts = verdict_table(runs, test_rows, reference, params.metric, params.margin)
     write_csv(snakemake.output.verdicts, verdicts)
     table = score_table(params.experiment, runs, scores, params.metric, verdicts)
     write_text(snakemake.output.markdown, table.markdown())

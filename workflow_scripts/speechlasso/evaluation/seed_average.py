@@ -80,8 +80,15 @@ def ensemble(arm: str, kind: str) -> str:
     return f"{arm}, seeds {kind}"
 
 
+def single(arm: str) -> str:
+    """The arm whose seeds decide together under this name; any other is itself."""
+    for kind in KINDS:
+        arm = arm.removesuffix(ensemble("", kind))
+    return arm
+
+
 def is_ensemble(arm: str) -> bool:
-    return any(arm.endswith(ensemble("", kind)) for kind in KINDS)
+    return single(arm) != arm
 
 
 def seeds_together(
@@ -118,7 +125,8 @@ def seeds_together(
                 predictions, groups[runs[0]["manifest"]], positive
             )
             if several[arm]:
-                scores = evaluate(predictions, positive, more_metrics)["splits"]["test"]
+                found = evaluate(predictions, positive, more_metrics)["splits"]["test"]
+                scores = {key: score for key, score in found.items() if not isinstance(score, list)}
                 run = {"arm": name, "fold": fold, "seed": "all", "n_seeds": len(runs)}
                 rows.append({**run, "split": "test", **scores})
     return pd.DataFrame(rows), test_rows

@@ -14,6 +14,7 @@ from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.cards import METRICS, USUAL, not_usual
 from speechlasso.evaluation.costs import COSTS, run_costs
+from speechlasso.evaluation.seed_average import is_ensemble
 from speechlasso.evaluation.statistics import Statistics
 from speechlasso.files import read_json
 from speechlasso.section import VALIDATION_ROWS
@@ -254,7 +255,8 @@ def summary_table(
     runs
         As `runs_table` makes it.
     test_rows
-        As `run_predictions.read_test_rows` returns them, for an experiment of a single fold.
+        As `run_predictions.read_test_rows` and `seed_average.seeds_together` return them, for an
+        experiment of a single fold.
 
     Returns
     -------
@@ -289,8 +291,9 @@ def _summary_row(statistics: Statistics, arm: str, metric: str) -> list[Any]:
 
 
 def score_lines(summary: pd.DataFrame, metric: str) -> str:
-    """One line per arm with its mean test score, for the terminal."""
-    rows = summary[summary["metric"] == metric]
+    """One line per arm with its mean test score, for the terminal; seeds that decide together are
+    left to summary.csv."""
+    rows = summary[(summary["metric"] == metric) & ~summary["arm"].map(is_ensemble)]
     width = rows["arm"].str.len().max()
     methods = [name for name in rows["interval"].dropna().unique() if name]
     interval = f" [95 % interval: {', '.join(methods)}]" if methods else ""
