@@ -32,7 +32,7 @@ from speechlasso.evaluation.verdicts import holm, p_value, probabilities
 
 N_ARMS = 6
 MARGINS = (0.01, 0.02, 0.05)
-LARGE = Design("one part: 40 of 80 speakers test, 300 rows each", 80, 300, 0.5, 1, 40, seed_sd=0.3)
+LARGE = Design("one part: 40 of 80 speakers test, 150 rows each", 80, 150, 0.5, 1, 40, 1, 0.3)
 
 
 def equal_arms(rng: np.random.Generator, design: Design) -> np.ndarray:

@@ -221,7 +221,8 @@ def with_chosen(index: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["chosen", "fold", "seed"]
     runs = chosen[["arm", *keys]].drop_duplicates()
-    return pd.concat([index, runs.merge(index.rename(columns={"arm": "chosen"}), on=keys)])
+    of_chosen = runs.merge(index.rename(columns={"arm": "chosen"}), on=keys)
+    return pd.concat([index, of_chosen.drop(columns="chosen")])
 
 
 def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:
