@@ -20,21 +20,19 @@ from speechlasso.files import write_csv, write_text
 
 with job(snakemake):
     use_plugins(snakemake.params.modules)
-    index = snakemake.params.runs
-    results = [summary.read_run(**run) for run in index]
     params = snakemake.params
+    results = [summary.read_run(**run) for run in params.runs]
     runs = summary.runs_table(results, params.more_metrics, params.chosen_on)
     chosen = summary.chosen_on_validation(runs, params.metric)
     if len(chosen):
         runs = pd.concat([runs, chosen])
     write_csv(snakemake.output.runs, runs)
     write_csv(snakemake.output.confusion, summary.confusion_table(results))
-    index = pd.DataFrame(index)
-    is_one_fold = index["fold"].nunique() == 1
-    test_rows = read_test_rows(index, Path()) if is_one_fold else {}
+    index = pd.DataFrame(params.runs)
     of_all = summary.with_chosen(index, chosen)
-    together, of_seeds = seeds_together(of_all, Path(), params.more_metrics)
-    test_rows |= of_seeds
+    together, test_rows = seeds_together(of_all, Path(), params.more_metrics)
+    if index["fold"].nunique() == 1:
+        test_rows |= read_test_rows(index, Path())
     together = together.assign(chosen="", chosen_on=params.chosen_on)
     scores = summary.summary_table(pd.concat([runs, together]), test_rows)
     write_csv(snakemake.output.summary, scores)
