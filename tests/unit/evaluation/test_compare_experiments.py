@@ -14,7 +14,9 @@ from scipy import stats
 from speechlasso.cli import main
 from speechlasso.evaluation.comparison_tables import WIDTH
 from speechlasso.evaluation.finished import open_experiment
+from speechlasso.evaluation.scores import evaluate, predictions_frame
 from speechlasso.evaluation.summary import read_table
+from speechlasso.files import write_json, write_parquet
 
 
 @pytest.fixture
@@ -101,11 +103,12 @@ def test_the_reference_is_that_of_the_verdicts_or_the_first_that_reads_text_alon
         path.with_name("verdicts.csv"), index=False
     )
     text = printed(capsys, "mine")
-    assert "minus pooled" in text and text.endswith("\nlasso is worse than pooled.\n")
+    assert "minus pooled" in text and text.endswith("\n- lasso is worse than pooled.\n")
     row = next(line for line in text.splitlines() if line.startswith("lasso "))
     assert row.endswith("  worse")
     other = printed(capsys, "mine", "--reference", "text_only")
     assert "minus text_only" in other and "worse" not in other, "that was another comparison"
+    assert "No verdicts: results/experiments/mine/index.tsv: an older version" in other
 
 
 def test_long_names_are_folded_before_a_row_is_too_long(project, capsys):
@@ -159,8 +162,9 @@ def test_the_same_arm_of_two_experiments_is_paired_over_folds(project, capsys):
     # A paired t-test, but for the training rows that folds share.
     interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     margin = (interval.high - interval.low) / 2 * np.sqrt(1 + 3 * 30 / 30)
-    expected = ["two", f"{differences.mean():+.3f}", "±", f"{margin:.3f}"]
-    assert between(text) == {"lasso": expected}
+    p_value = stats.t.sf(abs(differences.mean()) / (margin / stats.t.ppf(0.975, 2)), 2) * 2
+    expected = ["two", f"{differences.mean():+.3f}", "±", f"{margin:.3f}", "undecided"]
+    assert p_value > 0.05 and between(text) == {"lasso": expected}
     side_by_side = next(line for line in text.splitlines() if line.startswith("lasso"))
     assert [f"{scores[name].mean():.3f}" in side_by_side for name in tables] == [True, True]
     table = pd.read_csv(
@@ -168,6 +172,7 @@ def test_the_same_arm_of_two_experiments_is_paired_over_folds(project, capsys):
     ).set_index("experiment")
     assert table.loc["two", "minus_first"] == pytest.approx(differences.mean())
     assert table.loc["two", "minus_first_margin"] == pytest.approx(margin)
+    assert table.loc["two", "minus_first_p_holm"] == pytest.approx(p_value)
     assert np.isnan(table.loc["one", "minus_first"])
 
 
@@ -186,7 +191,8 @@ def test_over_one_fold_its_rows_are_drawn_together(project, capsys):
     sample = stats.bootstrap((gain,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0))
     margin = stats.t.ppf(0.975, 29) * sample.standard_error * np.sqrt(30 / 29)
     row = next(line for line in reversed(text.splitlines()) if line.startswith("lasso "))
-    _, experiment, difference, _, shown = row.split()
+    _, experiment, difference, _, shown, verdict = row.split()
+    assert verdict == ("undecided" if abs(gain.mean()) < margin else "better")
     assert experiment == "two" and float(difference) == pytest.approx(gain.mean(), abs=5e-4)
     assert float(shown) == pytest.approx(margin, rel=0.08)
     assert "lasso, seeds averaged" in text[text.index("The same arm") :]
@@ -248,3 +254,62 @@ def test_the_root_is_that_of_the_project(project):
     path = write_runs(project)
     assert open_experiment("mine").root == project.resolve()
     assert open_experiment(str(path)).name == "mine"
+
+
+def arms_of(project, name, n_folds, better):
+    """Two arms on the same rows, one of them right more often by the share `better`."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"id": [f"u{i:03}" for i in range(300)]})
+    rows["split"] = np.repeat(["train", "validation", "test"], 100)
+    rows["label"] = np.where(np.arange(300) % 2, "yes", "no")
+    write_parquet(project / f"results/manifest/{name}/manifest.parquet", rows[["id"]])
+    runs, index = [], []
+    for fold in map(str, range(n_folds)):
+        noise = rng.random(300)
+        for arm, share in (("words", 0.6), ("sound", 0.6 + better)):
+            right = (noise < share) == (rows["label"] == "yes")
+            probabilities = np.where(right, 0.9, 0.1)
+            frame = predictions_frame(
+                rows, np.column_stack([1 - probabilities, probabilities]), ["no", "yes"]
+            )
+            run = {"arm": arm, "fold": fold, "seed": 1}
+            folders = {
+                role: f"results/{role}/{name}-{arm}-{fold}"
+                for role in ("predictions", "training", "evaluation")
+            }
+            write_parquet(project / folders["predictions"] / "predictions.parquet", frame)
+            write_json(project / folders["training"] / "training.json", {})
+            spec = {"settings": {"positive_label": None}}
+            write_json(project / folders["evaluation"] / "spec.json", spec)
+            index.append({**run, "manifest": f"results/manifest/{name}", **folders})
+            for split, scores in evaluate(frame, None)["splits"].items():
+                runs.append({**run, "split": split, **scores})
+    path = project / f"results/experiments/{name}/runs.csv"
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(runs).to_csv(path, index=False)
+    pd.DataFrame(index).to_csv(path.with_name("index.tsv"), sep="\t", index=False)
+    return path
+
+
+@pytest.mark.parametrize("n_folds", [1, 4])
+def test_verdicts_are_made_anew_on_any_score_and_reference(project, capsys, n_folds):
+    arms_of(project, "mine", n_folds, 0.3)
+    options = "mine", "--reference", "sound", "--metric", "accuracy"
+    text = printed(capsys, *options)
+    assert next(line for line in text.splitlines() if line.startswith("words")).endswith("worse")
+    assert "\n- words is worse than sound by " in text and "points of accuracy" in text
+    (project / "results/predictions/mine-words-0/predictions.parquet").unlink()
+    if n_folds > 1:
+        text = " ".join(printed(capsys, *options).split())
+        assert "No verdicts: " in text and "no such file; to make it again" in text
+        assert "±" in text, "all else needs no predictions"
+    else:
+        assert "no such file; to make it again" in refused(capsys, *options)
+
+
+def test_arms_of_experiments_get_verdicts_and_equal_ones_are_the_same(project, capsys):
+    arms_of(project, "one", 4, 0.1)
+    arms_of(project, "two", 4, 0.4)
+    arms = between(printed(capsys, "one", "two", "--metric", "loss"))
+    assert arms["sound"][-1] == "better", "of losses the smaller one"
+    assert arms["words"] == ["two", "+0.000", "the", "same"]

@@ -79,21 +79,23 @@ def side_by_side(found: Mapping[str, pd.DataFrame], title: str) -> list[Table]:
 
 
 def between(pairs: pd.DataFrame, title: str) -> Table:
-    """The same arms in several experiments: columns arm, experiment, difference,
-    difference_margin."""
-    rows = list(zip(pairs["arm"], pairs["experiment"], _differences(pairs), strict=True))
-    return Table(title, ["arm", "experiment", "difference"], rows)
+    """The same arms in several experiments, as `pairing.pair_table` compares them."""
+    columns = pairs["arm"], pairs["experiment"], _differences(pairs), pairs["verdict"]
+    header = ["arm", "experiment", "difference", "verdict"]
+    return Table(title, header, list(zip(*columns, strict=True)))
 
 
 def as_notes(sentences: Iterable[str], form: str) -> str:
-    """Sentences below the tables, each after an empty line."""
-    if form == "text":
-        lines = (fill(s, WIDTH, break_long_words=False, break_on_hyphens=False) for s in sentences)
-    elif form == "markdown":
-        lines = map(markdown_text, sentences)
-    else:
-        lines = (f"% {sentence}" for sentence in sentences)
-    return "".join(f"\n{line}\n" for line in lines).rstrip("\n")
+    """Paragraphs below the tables, each after an empty line."""
+    in_form = {"text": _folded, "markdown": markdown_text, "latex": lambda s: f"% {s}"}[form]
+    paragraphs = ("\n".join(map(in_form, s.splitlines())) for s in sentences)
+    return "".join(f"\n{paragraph}\n" for paragraph in paragraphs).rstrip("\n")
+
+
+def _folded(line: str) -> str:
+    indent = "  " * line.startswith("- ")
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return fill(line, WIDTH, subsequent_indent=indent, **options)
 
 
 def with_margin(value: float, margin: float = float("nan"), sign: str = "") -> str:

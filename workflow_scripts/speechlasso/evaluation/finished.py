@@ -1,4 +1,4 @@
-"""Finished experiments: found by name, read from their tables, paired with each other."""
+"""Finished experiments: found by name, and read from their tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speechlasso.errors import InputError
 from speechlasso.evaluation.bootstrap import TestRows
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.run_predictions import read_test_rows
-from speechlasso.evaluation.statistics import Statistics
+from speechlasso.evaluation.settings import Evaluation
 from speechlasso.evaluation.summary import read_table
 
 EXPERIMENTS = Path("results/experiments")
@@ -69,11 +69,20 @@ class Finished:
         return list(dict.fromkeys(self.runs["fold"]))
 
     @property
+    def own_arms(self) -> list[str]:
+        """Those of runs.csv as it was written."""
+        return list(dict.fromkeys(_read(self.path)["arm"]))
+
+    @property
+    def has_index(self) -> bool:
+        return self.path.with_name("index.tsv").is_file()
+
+    @property
     def design(self) -> str:
         """Folds, and seeds of an arm in each."""
         of_test = self.runs[self.runs["split"] == "test"]
         n_seeds = int(of_test.groupby(["arm", "fold"]).size().max())
-        return f"{_number(len(self.folds), 'fold')}, {_number(n_seeds, 'seed')}"
+        return f"{number(len(self.folds), 'fold')}, {number(n_seeds, 'seed')}"
 
     @property
     def reference(self) -> str:
@@ -81,7 +90,7 @@ class Finished:
         the first one."""
         if self.verdicts is not None and len(self.verdicts):
             return str(self.verdicts["reference"].iloc[0])
-        if len(self.arms) > 1 and self.path.with_name("index.tsv").is_file():
+        if len(self.arms) > 1 and self.has_index:
             of_sound = self.index.reindex(columns=[*_OF_SOUND]).replace("", None)
             reads_text = self.index.loc[of_sound.isna().all(axis="columns"), "arm"]
             return next((arm for arm in self.arms if arm in set(reads_text)), self.arms[0])
@@ -93,20 +102,29 @@ class Finished:
         has_verdicts = self.verdicts is not None and len(self.verdicts)
         return str(self.verdicts["metric"].iloc[0]) if has_verdicts else "macro_f1"
 
-    def verdicts_on(self, metric: str, reference: str) -> pd.DataFrame:
-        """Those of its verdicts that are by this score and against this arm."""
-        found = self.verdicts
-        if found is None:
-            return pd.DataFrame(columns=["arm", "verdict", "sentence"])
-        return found[(found["metric"] == metric) & (found["reference"] == reference)]
+    @property
+    def margin(self) -> float:
+        """How far apart arms count as practically equal in its verdicts."""
+        has_verdicts = self.verdicts is not None and len(self.verdicts)
+        return float(self.verdicts["margin"].iloc[0]) if has_verdicts else Evaluation().margin
 
     def with_test_rows(self) -> Finished:
         """With those of all runs of a single fold, which are resampled."""
         if len(self.folds) > 1:
             return self
-        if missing := {"predictions", "manifest", "evaluation"} - set(self.index):
-            raise older_version(self.path.with_name("index.tsv"), sorted(missing))
+        self.require_predictions()
         return replace(self, rows=read_test_rows(self.index, self.root) | self.rows)
+
+    def require_predictions(self) -> None:
+        """See that its index tells where predictions are.
+
+        Raises
+        ------
+        InputError
+            If not, since a version wrote it that did not.
+        """
+        if missing := {"predictions", "training", "manifest", "evaluation"} - set(self.index):
+            raise older_version(self.path.with_name("index.tsv"), sorted(missing))
 
     def require_score(self, metric: str) -> None:
         """See that its runs have a score.
@@ -176,56 +194,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
 
 
-def why_unpaired(one: Finished, other: Finished) -> str | None:
-    """Why scores of two experiments are not of the same test rows, in plain words; None if they
-    are: the same folds test the same ids, of the same classes."""
-    if set(one.folds) != set(other.folds):
-        return " and ".join(f"{each.name} has {_folds(each.folds)}" for each in (one, other))
-    of_one, of_other = one.ids_and_labels(), other.ids_and_labels()
-    for fold, labels in of_one.items():
-        others = of_other[fold]
-        alone = [len(labels.index.difference(others.index))]
-        alone.append(len(others.index.difference(labels.index)))
-        if any(alone):
-            return (
-                f"in fold {fold} they test other rows: {alone[0]} ids are in {one.name} alone, "
-                f"{alone[1]} in {other.name} alone"
-            )
-        if (n := int((labels != others.loc[labels.index]).sum())) > 0:
-            return f"in fold {fold} {n} of {len(labels)} rows have another class"
-    return None
-
-
-def paired(one: Finished, other: Finished) -> tuple[Statistics, dict[str, tuple[str, str]]]:
-    """Statistics of two experiments on the same test rows, and how they call the arms of both.
-
-    Returns
-    -------
-    statistics
-        Of all arms under new names.
-    names
-        Of each arm that both have: its name in `one` and in `other`.
-    """
-    runs, rows = [], {}
-    for each in (one, other):
-        runs.append(each.runs.assign(arm=[_named(each, arm) for arm in each.runs["arm"]]))
-        if "chosen" in each.runs:
-            chosen = [arm and _named(each, arm) for arm in each.runs["chosen"].fillna("")]
-            runs[-1]["chosen"] = chosen
-        rows |= {(_named(each, arm), *key): found for (arm, *key), found in each.rows.items()}
-    both = [arm for arm in one.arms if arm in other.arms]
-    names = {arm: (_named(one, arm), _named(other, arm)) for arm in both}
-    return Statistics(pd.concat(runs, ignore_index=True), rows), names
-
-
-def _named(experiment: Finished, arm: str) -> str:
-    return f"{experiment.path}: {arm}"
-
-
-def _number(n: int, what: str) -> str:
+def number(n: int, what: str) -> str:
+    """With what is counted."""
     return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _folds(folds: Sequence[str]) -> str:
-    shown = ", ".join(folds[:5]) + (", ..." if len(folds) > 5 else "")
-    return f"{_number(len(folds), 'fold')} ({shown})"

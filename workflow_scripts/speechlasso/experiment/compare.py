@@ -121,15 +121,29 @@ def _tables(
     title = f"{metric} of the test rows"
     if len(experiments) == 1:
         (experiment,), (found,) = experiments, compared.values()
-        verdicts = experiment.verdicts_on(metric, found["reference"].iloc[0])
-        by_arm = dict(zip(verdicts["arm"], verdicts["verdict"], strict=True))
+        by_arm, sentences = _verdicts(experiment, metric, found["reference"].iloc[0])
         title = f"{experiment.name}: {title}, {experiment.design}"
-        return [arms_of_one(found, title, by_arm)], verdicts["sentence"].tolist()
+        return [arms_of_one(found, title, by_arm)], sentences
     tables = side_by_side(compared, title)
     if pairs is not None:
         first = f"The same arm in other experiments, minus {experiments[0].name}"
         tables.append(between(pairs, first))
     return tables, []
+
+
+def _verdicts(
+    experiment: Finished, metric: str, reference: str
+) -> tuple[dict[str, str], list[str]]:
+    """The verdict on each arm, and what it says in one paragraph."""
+    from speechlasso.evaluation.pairing import verdicts_on
+
+    try:
+        found = verdicts_on(experiment, metric, reference)
+    except InputError as error:
+        # Scores and their differences are there all the same.
+        return {}, [f"No verdicts: {error}"]
+    told = ["\n".join(f"- {line}" for line in found["sentence"])] if len(found) else []
+    return dict(zip(found["arm"], found["verdict"], strict=True)), told
 
 
 def _methods(compared: Mapping[str, pd.DataFrame], pairs: pd.DataFrame | None) -> Iterator[str]:
@@ -164,14 +178,11 @@ def _table_for_programs(
     table = table[["experiment", *(name for name in table if name != "experiment")]]
     if pairs is None:
         return table
-    between = pairs.rename(
-        columns={
-            "difference": "minus_first",
-            "difference_margin": "minus_first_margin",
-            "interval": "minus_first_interval",
-        }
-    )
-    return table.merge(between.drop(columns="n"), on=["arm", "experiment"], how="left")
+    keys = ["arm", "experiment"]
+    between = pairs.drop(columns="n").set_index(keys).add_prefix("minus_first_").reset_index()
+    between = between.rename(columns={"minus_first_difference": "minus_first"})
+    between = between.rename(columns={"minus_first_difference_margin": "minus_first_margin"})
+    return table.merge(between, on=keys, how="left")
 
 
 def _opened(names: Sequence[str]) -> list[Finished]:
@@ -242,26 +253,18 @@ def _prepared(experiment: Finished, metric: str, options: argparse.Namespace) ->
 
 def _across(experiments: Sequence[Finished], metric: str) -> tuple[pd.DataFrame | None, list[str]]:
     """Each arm of the others against the same arm of the first one; and why some have no pairs."""
-    import pandas as pd
+    from speechlasso.evaluation.pairing import pair_table, why_unpaired
 
-    from speechlasso.evaluation.finished import paired, why_unpaired
-
-    rows, sentences = [], []
+    alike, sentences = [], []
     first, *others = experiments
     for other in others:
         if not set(first.arms) & set(other.arms):
             sentences.append(f"{first.name} and {other.name} have no arm in common.")
-            continue
-        if reason := why_unpaired(first, other):
+        elif reason := why_unpaired(first, other):
             sentences.append(
                 f"{first.name} and {other.name} cannot be paired: {reason}. Their scores stand "
                 "side by side, but their differences have no interval."
             )
-            continue
-        statistics, names = paired(first, other)
-        for arm, (of_first, of_other) in names.items():
-            found = statistics.difference(of_other, of_first, metric)
-            method = statistics.method(of_other)
-            rows.append([arm, other.name, found.n, found.mean, found.margin, method])
-    columns = ["arm", "experiment", "n", "difference", "difference_margin", "interval"]
-    return (pd.DataFrame(rows, columns=columns) if rows else None), sentences
+        else:
+            alike.append(other)
+    return (pair_table(first, alike, metric) if alike else None), sentences
