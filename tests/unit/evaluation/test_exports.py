@@ -37,6 +37,8 @@ def runs_of(arms, **costs):
 def table():
     f1 = dict(zip(ARMS, [0.7, 0.80004, 0.8, np.nan], strict=True))
     loss = dict(zip(ARMS[:3], [0.9, 0.4, 0.5], strict=True))
+    # No arms, and so not the best of any column.
+    of_seeds = summary_of({"text_only, seeds averaged": 0.9, "text_only, seeds voted": 0.9}, "loss")
     verdicts = pd.DataFrame(
         {
             "arm": ARMS[1:],
@@ -48,7 +50,7 @@ def table():
     return score_table(
         "mine",
         runs_of(ARMS, trainable_parameters=[22_700_000.0, 402.0, np.nan, 5.0]),
-        pd.concat([summary_of(loss, "loss"), summary_of(f1, "macro_f1")]),
+        pd.concat([summary_of(loss, "loss"), summary_of(f1, "macro_f1"), of_seeds]),
         "macro_f1",
         verdicts,
     )

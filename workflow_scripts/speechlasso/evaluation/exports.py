@@ -13,6 +13,7 @@ import pandas as pd
 
 from speechlasso.evaluation.cards import METRICS, USUAL
 from speechlasso.evaluation.costs import arm_costs, readable
+from speechlasso.evaluation.seed_average import is_ensemble
 from speechlasso.evaluation.summary import with_interval
 from speechlasso.pages import latex_table, latex_text, markdown_table, markdown_text
 
@@ -92,6 +93,8 @@ def score_table(
 ) -> ScoreTable:
     """The scores of all arms, the one that chooses first, and what was measured of their costs.
 
+    Seeds that decide together are no arms; summary.csv has them.
+
     Parameters
     ----------
     runs, summary
@@ -101,6 +104,7 @@ def score_table(
     verdicts
         On arms against a reference arm, by a metric: columns arm, reference, metric, verdict.
     """
+    summary = summary[~summary["arm"].map(is_ensemble)]
     found = set(summary["metric"])
     metrics = [metric, *(name for name in _shown(found) if name != metric)]
     scored = summary.dropna(subset="mean")
