@@ -170,7 +170,7 @@ def _notes(experiment: str, summary: pd.DataFrame, references: list[str]) -> Ite
         told = ", ".join(f"{symbol} {verdict}" for verdict, (symbol, _) in MARKS.items())
         yield (
             f"Verdicts against {', '.join(references)}, on the same test rows and corrected for "
-            f"several comparisons (Holm): {told}; without a mark, undecided or too few data."
+            f"several comparisons (Holm): {told}; without a mark, undecided or too little data."
         )
 
 
