@@ -62,12 +62,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="corpora and results go here")
     parser.add_argument("--until", help="the last stage to run")
     parser.add_argument("--shards", type=int, help="shards to tokenise")
+    parser.add_argument(
+        "--inputs", default="joint", help="audio: the lasso reads audio tokens alone (select.lasso)"
+    )
     options = parser.parse_args()
     found = {}
     for n_rows in options.rows:
         folder = options.folder / str(n_rows)
-        if not (folder / "load.yaml").exists():
+        if not (folder / "corpus.parquet").exists():
             make_corpus(folder, n_rows)
+        write_configuration(folder, n_rows, options.inputs)
         found[n_rows] = measured(folder, options.until, options.shards)
         print(f"\n{n_rows} rows\n{pd.DataFrame(found[n_rows]).to_string(index=False)}", flush=True)
     print(json.dumps(found))
@@ -102,11 +106,12 @@ def make_corpus(folder: Path, n_rows: int) -> None:
     )
     table.to_parquet(folder / "corpus.parquet")
     shutil.copy(REPOSITORY / "config.yaml", folder)
+
+
+def write_configuration(folder: Path, n_rows: int, inputs: str) -> None:
     # As strong for each row as in the default experiment.
-    alpha = 8 * n_rows * 0.8 / 320
-    (folder / "load.yaml").write_text(
-        yaml.safe_dump(CONFIGURATION | {"select": {"lasso": {"alpha": alpha}}})
-    )
+    lasso = {"alpha": 8 * n_rows * 0.8 / 320, "inputs": inputs}
+    (folder / "load.yaml").write_text(yaml.safe_dump(CONFIGURATION | {"select": {"lasso": lasso}}))
 
 
 def make_sound(path: Path, i: int, random: np.random.Generator) -> Path:
