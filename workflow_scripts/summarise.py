@@ -24,7 +24,7 @@ with job(snakemake):
     results = [summary.read_run(**run) for run in params.runs]
     runs = summary.runs_table(results, params.more_metrics, params.chosen_on)
     chosen = summary.chosen_on_validation(runs, params.metric)
-    runs = pd.concat([runs, chosen]) if len(chosen) else runs
+    runs = summary.stacked(runs, chosen)
     write_csv(snakemake.output.runs, runs)
     write_csv(snakemake.output.confusion, summary.confusion_table(results))
     index = pd.DataFrame(params.runs)
@@ -33,8 +33,7 @@ with job(snakemake):
     if index["fold"].nunique() == 1:
         test_rows |= read_test_rows(index, Path())
     together = together.assign(chosen="", chosen_on=params.chosen_on)
-    scored = [runs, together] if len(together) else [runs]  # empty, it makes floats of seeds
-    scores = summary.summary_table(pd.concat(scored), test_rows)
+    scores = summary.summary_table(summary.stacked(runs, together), test_rows)
     write_csv(snakemake.output.summary, scores)
     reference = reference_arm(params.reads, params.reference)
     verdicts = verdict_table(runs, test_rows, reference, params.metric, params.margin)

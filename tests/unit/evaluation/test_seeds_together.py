@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss
 
+from speechlasso.evaluation.cards import USUAL
 from speechlasso.evaluation.run_predictions import read_test_rows
 from speechlasso.evaluation.scores import predictions_frame
 from speechlasso.evaluation.seed_average import is_ensemble, seeds_together, single, voted
-from speechlasso.evaluation.summary import summary_table, with_chosen
+from speechlasso.evaluation.summary import stacked, summary_table, with_chosen
 from speechlasso.files import write_json, write_parquet
 
 CLASSES = ["a", "b", "c"]
@@ -159,3 +160,24 @@ def test_names_tell_whose_seeds_they_are():
         "x[alpha=1]"
     ] * 2
     assert single("x") == "x" and not is_ensemble("x") and is_ensemble("x, seeds voted")
+
+
+def test_without_several_seeds_an_arm_of_one_fold_keeps_its_interval(index, tmp_path):
+    once = index[(index["arm"] == "once") & (index["fold"] == "2")]
+    together, test_rows = seeds_together(once[once["seed"] != 1], tmp_path)
+    assert together.empty
+    made = pd.DataFrame(
+        {
+            "arm": "once",
+            "fold": "2",
+            "seed": [1, 1],
+            "split": ["train", "test"],
+            **dict.fromkeys([*USUAL, "cut_share"], 0.5),
+            "n_examples": 15,
+            "chosen": "",
+            "chosen_on": "z",
+        }
+    )
+    everyone = stacked(made, together.assign(chosen="", chosen_on="z"))
+    summary = summary_table(everyone, test_rows | read_test_rows(once, tmp_path))
+    assert summary.set_index("metric").loc["uar", "interval"] == "bootstrap over 15 rows"

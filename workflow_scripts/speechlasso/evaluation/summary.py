@@ -222,7 +222,13 @@ def with_chosen(index: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     keys = ["chosen", "fold", "seed"]
     runs = chosen[["arm", *keys]].drop_duplicates()
     of_chosen = runs.merge(index.rename(columns={"arm": "chosen"}), on=keys)
-    return pd.concat([index, of_chosen.drop(columns="chosen")])
+    return stacked(index, of_chosen.drop(columns="chosen"))
+
+
+def stacked(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables one below the other; with an empty one among them pandas would make floats of seeds,
+    by whose names test rows are found."""
+    return pd.concat([table for table in tables if len(table)])
 
 
 def chosen_among(runs: pd.DataFrame, arms: list[str], metric: str) -> pd.DataFrame:
