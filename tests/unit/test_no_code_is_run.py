@@ -21,6 +21,7 @@ MEANT = {
     "training.processes: pickle.loads",  # what the process itself has just written
     "training.processes: pickle.dumps",
     "experiment.config_sources: yaml.load",  # by a loader of texts alone
+    "pipeline.provenance: subprocess.run",  # git alone, in the workflow's own folder, no shell
 }
 
 

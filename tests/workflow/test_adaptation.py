@@ -99,7 +99,7 @@ def test_answers_are_made_from_words_alone_and_adapted_to(finished, tmp_path):
     (bias, *_) = read_json(workspace.folder / run["adapt"] / "anchor_bias.json")
     assert {*bias} == {"group", "kind", "n_pairs", "before", "after", "with_transcript"}
     report = (tables / "report.html").read_text()
-    assert "<h2>Speech anchor bias</h2>" in report and "<td>unrelated</td>" in report
+    assert ">Speech anchor bias</h2>" in report and ">unrelated</td>" in report
     summary = workspace.run("--detailed-summary", *options)
     lines = summary[summary.index("output_file\t") :].splitlines()
     rows = csv.DictReader(lines, delimiter="\t")

@@ -85,7 +85,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("dataset.table.*", "dataset.folds.validation_share"),
             # Of a codec that learned nothing here, new rows start near the mean either way.
             *("adapt.splits", "adapt.corpus.columns.label", "lm.new_rows", "adapt.self_powered.*"),
-            *(f"adapt.corpus.columns.{name}" for name in ("split", "group", "language")),
+            *(f"adapt.corpus.columns.{name}" for name in ("split", "group", "language", "more")),
             "arms.asked.transcription.mask_probability",
             *("select.sized.alpha", "select.sized.top_k", "select.*.one_standard_error"),
             *(
@@ -201,7 +201,7 @@ def keys_of_other(before: Settings, path: str, value: Any) -> set[tuple[str, str
 
 def candidates(path: str, value: Any) -> Iterator[Any]:
     if ".columns." in path:
-        yield from ("other", "speaker")
+        yield from ("other", "speaker", ["other"])
     if path == "adapt.corpus":
         yield {"path": "table.csv"}
     if path == "finetune.schedule":
