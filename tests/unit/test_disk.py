@@ -21,7 +21,7 @@ from speechlasso.cli import main
 from speechlasso.data import demo_corpus
 from speechlasso.digests import DigestCache
 from speechlasso.errors import InputError, refused_by_disk
-from speechlasso.experiment.job import job
+from speechlasso.experiment.job import _remove_unfinished, job
 
 FULL = 10_000
 MANY = np.random.default_rng(0).standard_normal(5_000)
@@ -109,10 +109,13 @@ def test_a_job_says_it_without_a_traceback(tmp_path, logging_as_before, kind):
 
 
 @pytest.mark.parametrize(
-    ("output", "wildcards", "unfinished", "kept"),
+    ("spec", "output", "wildcards", "unfinished", "kept"),
     [
-        (["model.json"], {}, ["model.json", "clips/a.wav", "of-others.csv"], []),
+        (True, ["model.json"], {}, ["model.json", "clips/a.wav", "of-others.csv"], []),
+        # The tables of an experiment are written at the same time, in one folder.
+        (False, ["errors.csv"], {}, ["errors.csv"], ["summary.csv", "errors_by_group.csv"]),
         (
+            True,
             ["shard-1-of-12.parquet", "shard-1-of-12.spec.json"],
             {"shard": "1"},
             ["shard-1-of-12.parquet", "shard-1-of-12.spec.json"],
@@ -121,18 +124,18 @@ def test_a_job_says_it_without_a_traceback(tmp_path, logging_as_before, kind):
     ],
 )
 def test_a_job_removes_what_a_killed_one_left_and_nothing_of_others(
-    tmp_path, logging_as_before, output, wildcards, unfinished, kept
+    tmp_path, spec, output, wildcards, unfinished, kept
 ):
     # As long as it is not ended, each is as if killed.
     writers = [files.written_whole(tmp_path / "results" / name) for name in unfinished + kept]
     left = [writer.__enter__() for writer in writers]
     finished = tmp_path / "results/.notes.txt"
     finished.touch()
-    rule = SimpleNamespace(params={}, input={}, wildcards=wildcards, rule="any")
-    rule.output, rule.log = [tmp_path / "results" / name for name in output], [tmp_path / "a.log"]
-    with job(rule):
-        assert [path for path in left if path.exists()] == left[len(unfinished) :]
-        assert finished.exists()
+    rule = SimpleNamespace(params={"spec": spec}, wildcards=wildcards)
+    rule.output = [tmp_path / "results" / name for name in output]
+    _remove_unfinished(rule)
+    assert [path for path in left if path.exists()] == left[len(unfinished) :]
+    assert finished.exists()
 
 
 def test_digests_that_cannot_be_kept_stop_nothing(tmp_path, caplog):

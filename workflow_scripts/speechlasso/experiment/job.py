@@ -111,14 +111,15 @@ def _results_read(snakemake: Any) -> Iterator[str | Path]:
 
 
 def _remove_unfinished(snakemake: Any) -> None:
-    """Of shards its own one alone, as other jobs write theirs beside it."""
+    """In a folder of its own all that is left there. Of a shard, and of an experiment's tables and
+    page, its own files alone, as other jobs write theirs beside them."""
     outputs = list(map(Path, snakemake.output))
-    if snakemake.wildcards.get("shard"):
-        for path in outputs:
-            remove_unfinished(path.parent, path.stem)
-    else:
+    if snakemake.params.get("spec") and not snakemake.wildcards.get("shard"):
         for folder in {path.parent for path in outputs}:
             remove_unfinished(folder)
+    else:
+        for path in outputs:
+            remove_unfinished(path.parent, path.stem)
 
 
 class _DataFiles:
