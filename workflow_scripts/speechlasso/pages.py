@@ -35,7 +35,7 @@ def render_page(title: str, sections: Sequence[Section], heading: str = "", abou
     environment = Environment(
         loader=PackageLoader("speechlasso"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"data_link": data_link, "inline": Markup, "breakable": breakable}
+    environment.filters |= {"data_link": data_link, "inline": Markup}
     script = environment.loader.get_source(environment, "page.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
@@ -53,11 +53,6 @@ def data_link(content: str | bytes, kind: str) -> str:
     """An address that is the content itself."""
     content = content.encode() if isinstance(content, str) else content
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def breakable(name: str) -> Markup:
-    """A name that may break after its underscores where lines do."""
-    return Markup("_<wbr>").join(name.split("_"))
 
 
 def markdown_text(name: str) -> str:
