@@ -4,6 +4,7 @@
 rule analyse:
     input:
         PLAN.tested_files(),
+        summary=f"{EXPERIMENT}/summary.csv",
         corpus=[f"{v.folder}/wav" for v in PLAN.variants["demo_corpus"].values()],
     output:
         audio_effect=f"{EXPERIMENT}/audio_effect.csv",

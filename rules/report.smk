@@ -42,6 +42,7 @@ rule report:
         experiment=PLAN.experiment,
         runs=PLAN.index(),
         transductive_arms=PLAN.transductive_arms(),
+        metric=SETTINGS.evaluate.metric,
         modules=SETTINGS.evaluate.modules,
         overlap_files=PLAN.overlap_files(),
         described=PLAN.described(),

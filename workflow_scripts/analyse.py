@@ -9,9 +9,10 @@ from pathlib import Path
 from speechlasso.data import utterance_sounds as sounds
 from speechlasso.data.manifest import COLUMNS
 from speechlasso.evaluation import errors_by_arm
+from speechlasso.evaluation.audio_effect import audio_effect
 from speechlasso.evaluation.reference import reference_arm
-from speechlasso.evaluation.tested_arms import best_arm, read_arms
-from speechlasso.evaluation.without_audio import audio_effect
+from speechlasso.evaluation.summary import best_first, read_table
+from speechlasso.evaluation.tested_arms import read_arms
 from speechlasso.experiment.job import job
 from speechlasso.experiment.plugins import use_plugins
 from speechlasso.files import write_csv, write_parquet
@@ -30,9 +31,10 @@ with job(snakemake):
     if "audio" in rows:
         rows["clip"] = rows["audio"].map("|".join)
     errors = errors_by_arm.errors_table(hearing, reference, rows.filter([*named, "text", "clip"]))
-    best = best_arm(hearing, params.metric)
-    heard = errors[(errors["arm"] == best) & (errors["rank"] <= sounds.MOST_SOUNDS)]
-    write_csv(output.audio_effect, audio_effect(params.runs, Path()))
+    ranked = best_first(read_table(snakemake.input.summary), params.metric)
+    names = [arm for arm in ranked if arm in {arm.name for arm in hearing}]
+    heard = errors[errors["arm"].isin(names[:1]) & (errors["rank"] <= sounds.MOST_SOUNDS)]
+    write_csv(output.audio_effect, audio_effect(arms.values()))
     write_csv(output.errors, errors)
     by_group = errors_by_arm.errors_by_group(hearing, reference, groups)
     write_csv(output.errors_by_group, by_group)

@@ -25,6 +25,7 @@ with job(snakemake):
             params.training_logs,
             params.anchor_bias_files,
             [*params.transductive_arms, *overlapping_arms(params.overlap_files)],
+            params.metric,
         )
     )
     for name, content in report.figures.items():

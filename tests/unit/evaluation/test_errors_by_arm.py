@@ -19,7 +19,7 @@ from speechlasso.evaluation.errors_by_arm import (
 )
 from speechlasso.evaluation.reference import reference_arm
 from speechlasso.evaluation.scores import predictions_frame
-from speechlasso.evaluation.tested_arms import best_arm, read_arms
+from speechlasso.evaluation.tested_arms import read_arms
 from speechlasso.files import write_json, write_parquet
 
 CLASSES = ["calm", "sad", "tense"]
@@ -146,17 +146,6 @@ def test_a_column_of_very_many_values_shows_those_of_most_rows(drawn, tmp_path, 
     assert len(group_scores([arm], groups, "accuracy")) == 32
     monkeypatch.setattr(errors_by_arm, "MOST_VALUES", 2)
     assert group_scores([arm], groups, "accuracy")["value"].tolist() == ["y", "z"]
-
-
-def test_the_best_arm_is_that_of_the_best_score(drawn, tmp_path):
-    index, rows, probabilities = drawn
-    arms = read_arms(index, tmp_path)
-    losses = {
-        arm: -np.log([own for _, own in seed_means(rows, probabilities, arm).values()]).mean()
-        for arm in arms
-    }
-    assert best_arm(arms.values(), "loss") == min(losses, key=losses.get)
-    assert best_arm([], "loss") is None
 
 
 def test_without_an_arm_that_reads_text_alone_the_first_is_the_reference(drawn, tmp_path):

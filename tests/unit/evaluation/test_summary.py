@@ -11,6 +11,7 @@ from speechlasso.evaluation.summary import (
     CONFUSION_COLUMNS,
     RUN_COLUMNS,
     RunResult,
+    best_first,
     chosen_among,
     chosen_on_validation,
     confusion_table,
@@ -202,3 +203,13 @@ def test_lines_of_arms_that_were_made_surer_in_several_ways():
     inner = score_lines(summary.assign(chosen_on="3 inner folds"), "uar")
     assert inner.startswith(f"{lines}\nSettings were chosen on 3 inner folds of all rows but")
     assert inner.count("\n") == lines.count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"), [("uar", ["b", "c", "a"]), ("loss", ["a", "b", "c"])]
+)
+def test_the_best_arm_is_that_of_the_best_score(metric, expected):
+    other = "uar" if metric == "loss" else "loss"
+    rows = [("a", metric, 0.2), ("b", metric, 0.7), ("c", metric, 0.7), ("c", other, 0.0)]
+    assert best_first(pd.DataFrame(rows, columns=["arm", "metric", "mean"]), metric) == expected
+    assert best_first(pd.DataFrame(columns=["arm", "metric", "mean"]), metric) == []

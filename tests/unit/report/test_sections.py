@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from made_report import SOUND, full_evidence, made_errors, made_selection, made_
 from made_results import results
 
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
-from speechlasso.evaluation.summary import runs_table, summary_table
+from speechlasso.evaluation.summary import best_first, runs_table, summary_table
 from speechlasso.files import write_parquet
 from speechlasso.report import reading, scores, why
 from speechlasso.report.evidence import Evidence
@@ -149,6 +151,21 @@ def test_selections_of_the_best_arms_are_read_each_once(tmp_path):
     ran = results(list("abcde"), folds=("01",))
     means = {"metric": "macro_f1", "mean": [0.1, 0.5, 0.9, 0.7, 0.2]}
     summary = pd.DataFrame({"arm": list("abcde"), **means})
-    read = list(reading._selections(described, summary, ran))
+    read = list(reading._selections(described, best_first(summary, "macro_f1"), ran))
     assert [one.arm for one in read] == ["c", "d", "b"]
     assert [one.path is not None for one in read] == [True, False, False]
+
+
+def test_the_score_that_the_experiment_is_judged_by_leads_the_page(monkeypatch):
+    made = full_evidence(metric="loss")
+    best = best_first(made.summary, "loss")
+    means = made.summary[made.summary["metric"] == "loss"].set_index("arm")["mean"]
+    assert means[best].is_monotonic_increasing
+    columns = list(scores.arm_table(made.summary, made.test, "loss")[0])
+    assert columns[:2] == ["arm", "loss"] and "loss, sd over seeds" in columns
+    found = render_report(full_evidence(metric="loss", groups=None))
+    assert "Test loss over the time that arms take to train" in found.html
+    assert "could not be drawn" not in found.html
+    assert set(pd.read_csv(StringIO(found.figures["scores.csv"]))["metric"]) == {"loss", "macro_f1"}
+    monkeypatch.setattr("speechlasso.report.evidence.MOST_ARMS", 1)
+    assert full_evidence(metric="loss").shown == best[:1]

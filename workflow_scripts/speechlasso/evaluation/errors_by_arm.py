@@ -140,7 +140,7 @@ def group_scores(arms: Iterable[TestedArm], groups: pd.DataFrame, metric: str) -
     for arm in arms:
         of_seeds = [
             (RowScores(of_seed, arm.positive_label, metric), groups.loc[of_seed["id"]])
-            for of_seed in arm.seeds
+            for of_seed in arm.seeds.values()
         ]
         # Of each group its place in all seeds.
         for places in zip(*(_divided(of_rows) for _, of_rows in of_seeds), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.run_predictions import read_test_rows
 from speechlasso.evaluation.settings import Evaluation
 from speechlasso.evaluation.summary import read_table
+from speechlasso.evaluation.words import counted
 
 EXPERIMENTS = Path("results/experiments")
 RUNS = "runs.csv"
@@ -82,14 +84,14 @@ class Finished:
         """Folds, and seeds of an arm in each."""
         of_test = self.runs[self.runs["split"] == "test"]
         n_seeds = int(of_test.groupby(["arm", "fold"]).size().max())
-        return f"{number(len(self.folds), 'fold')}, {number(n_seeds, 'seed')}"
+        return f"{counted(len(self.folds), 'fold')}, {counted(n_seeds, 'seed')}"
 
     @property
     def reference(self) -> str:
         """The arm that its verdicts compare with; else the first one that reads text alone, else
         the first one."""
-        if self.verdicts is not None and len(self.verdicts):
-            return str(self.verdicts["reference"].iloc[0])
+        if named := self._of_verdicts("reference"):
+            return named
         if len(self.arms) > 1 and self.has_index:
             of_sound = self.index.reindex(columns=[*_OF_SOUND]).replace("", None)
             reads_text = self.index.loc[of_sound.isna().all(axis="columns"), "arm"]
@@ -99,14 +101,18 @@ class Finished:
     @property
     def metric(self) -> str:
         """The score that its verdicts are about."""
-        has_verdicts = self.verdicts is not None and len(self.verdicts)
-        return str(self.verdicts["metric"].iloc[0]) if has_verdicts else "macro_f1"
+        return self._of_verdicts("metric") or Evaluation().metric
 
     @property
     def margin(self) -> float:
         """How far apart arms count as practically equal in its verdicts."""
-        has_verdicts = self.verdicts is not None and len(self.verdicts)
-        return float(self.verdicts["margin"].iloc[0]) if has_verdicts else Evaluation().margin
+        margin = self._of_verdicts("margin")
+        return Evaluation().margin if margin is None else float(margin)
+
+    def _of_verdicts(self, column: str) -> Any:
+        """What is the same in all of them; None where there are none."""
+        has_some = self.verdicts is not None and len(self.verdicts)
+        return self.verdicts[column].iloc[0] if has_some else None
 
     def with_test_rows(self) -> Finished:
         """With those of all runs of a single fold, which are resampled."""
@@ -192,8 +198,3 @@ def _read(path: Path) -> pd.DataFrame:
         return read_table(path)
     except ValueError as error:  # also what pandas raises of a file that is no table
         raise InputError(f"{path}: cannot be read as a table ({error})") from error
-
-
-def number(n: int, what: str) -> str:
-    """With what is counted."""
-    return f"{n} {what}{'' if n == 1 else 's'}"

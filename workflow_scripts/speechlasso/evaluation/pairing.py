@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.evaluation.cards import METRICS
-from speechlasso.evaluation.finished import Finished, number
+from speechlasso.evaluation.finished import Finished
 from speechlasso.evaluation.seed_average import seeds_together
 from speechlasso.evaluation.statistics import Statistics
 from speechlasso.evaluation.summary import with_chosen
@@ -22,6 +22,7 @@ from speechlasso.evaluation.verdicts import (
     verdict,
     verdict_table,
 )
+from speechlasso.evaluation.words import counted
 
 PAIR_COLUMNS = [
     *("arm", "experiment", "n", "difference", "difference_margin", "interval"),
@@ -139,4 +140,4 @@ def _named(experiment: Finished, arm: str) -> str:
 
 def _folds(folds: Sequence[str]) -> str:
     shown = ", ".join(folds[:5]) + (", ..." if len(folds) > 5 else "")
-    return f"{number(len(folds), 'fold')} ({shown})"
+    return f"{counted(len(folds), 'fold')} ({shown})"

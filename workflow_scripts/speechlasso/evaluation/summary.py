@@ -225,6 +225,13 @@ def with_chosen(index: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     return stacked(index, of_chosen.drop(columns="chosen"))
 
 
+def best_first(summary: pd.DataFrame, metric: str) -> list[str]:
+    """The arms by their mean of a metric, the best one first; of equal ones the first."""
+    scores = summary[summary["metric"] == metric]
+    is_best_small = not METRICS[metric].larger_is_better
+    return scores.sort_values("mean", ascending=is_best_small, kind="stable")["arm"].tolist()
+
+
 def stacked(*tables: pd.DataFrame) -> pd.DataFrame:
     """Tables one below the other; with an empty one among them pandas would make floats of seeds,
     by whose names test rows are found."""

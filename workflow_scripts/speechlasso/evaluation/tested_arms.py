@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechlasso.evaluation.cards import METRICS, not_usual
+from speechlasso.evaluation.cards import not_usual
 from speechlasso.evaluation.run_predictions import (
     decision_threshold,
     positive_label,
@@ -28,7 +28,8 @@ class TestedArm:
     Attributes
     ----------
     seeds
-        For each seed a table as `scores.predictions_frame` makes it, with the column fold.
+        For each seed a table as `scores.predictions_frame` makes it, with the column fold; more
+        columns where the system predicts more.
     averaged
         The same with the mean probabilities over seeds, and what is decided by these
         (`seed_average.averaged`).
@@ -37,13 +38,9 @@ class TestedArm:
     __test__ = False  # for pytest, which takes it for a test
 
     name: str
-    seeds: list[pd.DataFrame]
+    seeds: dict[Any, pd.DataFrame]
     averaged: pd.DataFrame
     positive_label: str | None
-
-    def score(self, metric: str) -> float:
-        """Of the averaged probabilities; NaN where it is not defined."""
-        return RowScores(self.averaged, self.positive_label, metric).of(slice(None))
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -64,7 +61,7 @@ class RowScores:
     def __init__(self, rows: pd.DataFrame, positive: str | None, metric: str) -> None:
         self._rows, self._positive, self._metric = scored_rows(rows, positive), positive, metric
 
-    def of(self, chosen: slice | np.ndarray) -> float:
+    def of(self, chosen: np.ndarray) -> float:
         """The score of the chosen rows; NaN where it is not defined."""
         rows = self._rows
         found = classification_scores(
@@ -100,13 +97,6 @@ def read_arms(index: Iterable[Mapping[str, Any]], root: Path) -> dict[str, Teste
     }
 
 
-def best_arm(arms: Iterable[TestedArm], metric: str) -> str | None:
-    """The name of the one with the best score over all test rows; of equal ones the first."""
-    sign = 1 if METRICS[metric].larger_is_better else -1
-    scores = {arm.name: sign * np.nan_to_num(arm.score(metric), nan=-sign * np.inf) for arm in arms}
-    return max(scores, key=scores.__getitem__, default=None)
-
-
 def _tested_arm(name: str, runs: list[dict[str, Any]], root: Path) -> TestedArm:
     of_seed: dict[Any, list[pd.DataFrame]] = {}
     of_fold: dict[str, list[tuple[pd.DataFrame, Any]]] = {}
@@ -119,7 +109,7 @@ def _tested_arm(name: str, runs: list[dict[str, Any]], root: Path) -> TestedArm:
     means = [averaged(*map(list, zip(*of, strict=True))) for of in of_fold.values()]
     return TestedArm(
         name,
-        [pd.concat(rows, ignore_index=True) for rows in of_seed.values()],
+        {seed: pd.concat(rows, ignore_index=True) for seed, rows in of_seed.items()},
         pd.concat(means, ignore_index=True),
         positive_label(runs[0], root),
     )

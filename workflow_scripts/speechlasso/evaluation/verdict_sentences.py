@@ -7,6 +7,7 @@ from typing import Any
 
 from speechlasso.evaluation.cards import MetricCard
 from speechlasso.evaluation.statistics import CONFIDENCE
+from speechlasso.evaluation.words import p_value
 
 
 def sentence(row: Any, card: MetricCard, evidence: str, missing: str = "") -> str:
@@ -26,7 +27,8 @@ def sentence(row: Any, card: MetricCard, evidence: str, missing: str = "") -> st
     scale = _Scale(card)
     if row.verdict == "too little data":
         return f"too little data to compare {row.arm} with {row.reference}: {missing}"
-    found = f"{evidence}; Holm p {'< 0.001' if row.p_holm < 0.001 else f'= {row.p_holm:.3f}'}"
+    p = p_value(row.p_holm)
+    found = f"{evidence}; Holm p {p if p.startswith('<') else f'= {p}'}"
     low, high = row.ci_low, row.ci_high
     if row.verdict == "practically equal":
         return (

@@ -25,6 +25,7 @@ from speechlasso.evaluation.seed_average import ensemble
 from speechlasso.evaluation.statistics import CONFIDENCE, LEVEL, Estimate, Statistics
 from speechlasso.evaluation.summary import sweep_families
 from speechlasso.evaluation.verdict_sentences import sentence
+from speechlasso.evaluation.words import counted
 
 VERDICT_COLUMNS = [
     *("arm", "reference", "metric", "n", "n_seeds", "interval"),
@@ -209,11 +210,10 @@ class _Pair:
     def evidence(self) -> str:
         """What the difference was found on, for people."""
         n_seeds, n_folds = self.statistics.n_seeds(self.arm), self.difference.n
-        seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
+        seeds = counted(n_seeds, "seed")
         n_rows = sum(len(one.predictions) for one, _ in self.rows)
         if not self.statistics.is_one_fold:
-            folds = f"{n_folds} fold{'s' if n_folds > 1 else ''}"
-            return f"{seeds}, {folds} of {n_rows} test rows in all"
+            return f"{seeds}, {counted(n_folds, 'fold')} of {n_rows} test rows in all"
         n_units = self.difference.n_units
         groups = f" by {n_units} groups" if n_units < n_rows else ""
         return f"{seeds}, one test part of {n_rows} rows{groups}"

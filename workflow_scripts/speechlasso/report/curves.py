@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.blocks import Figure, Group, Section, slug
-from speechlasso.report.evidence import MAIN, Evidence
+from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import sweep_figure, swept_scores
 from speechlasso.report.learning_figures import learning_figure, size_figure
 from speechlasso.selection.figures import path_figure
-
-_SCORES = ("macro_f1", "uar")
 
 
 def curve_sections(evidence: Evidence) -> list[Section]:
@@ -49,7 +47,7 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 def _sizes(evidence: Evidence) -> Iterator[Group]:
     """Where arms keep different numbers of tokens."""
     sizes = evidence.test.groupby("arm", sort=False)["n_audio_tokens"].mean()
-    scores = evidence.summary[evidence.summary["metric"].isin(_SCORES)]
+    scores = evidence.summary[evidence.summary["metric"].isin(evidence.drawn_scores)]
     scores = scores[scores["arm"].isin(evidence.shown)]
     scores = scores.assign(n_audio_tokens=scores["arm"].map(sizes))
     if scores["n_audio_tokens"].nunique() < 3:
@@ -61,7 +59,17 @@ def _sizes(evidence: Evidence) -> Iterator[Group]:
     caption = "Arms that one setting makes several of are joined; 0 is text alone."
     yield Group(
         "Scores over the number of audio tokens",
-        [Figure.of("audio-tokens", title, data, size_figure, data, caption=caption)],
+        [
+            Figure.of(
+                "audio-tokens",
+                title,
+                data,
+                size_figure,
+                evidence.drawn_scores,
+                data,
+                caption=caption,
+            )
+        ],
     )
 
 
@@ -69,7 +77,8 @@ def _sweeps(evidence: Evidence) -> Iterator[Group]:
     for key, rows in swept_scores(evidence.summary).items():
         rows = rows[rows["arm"].isin(evidence.shown)]
         data = rows.loc[
-            rows["metric"].isin(_SCORES), ["family", "value", "metric", "mean", "ci_low", "ci_high"]
+            rows["metric"].isin(evidence.drawn_scores),
+            ["family", "value", "metric", "mean", "ci_low", "ci_high"],
         ]
         name = f"over-{slug(key)}"
         figure = Figure.of(
@@ -79,23 +88,25 @@ def _sweeps(evidence: Evidence) -> Iterator[Group]:
             sweep_figure,
             key,
             rows,
+            evidence.drawn_scores,
             caption="Test split; a line for each arm that ran once for each value.",
         )
         yield Group(f"Scores over {key}", [figure])
 
 
 def _learning(evidence: Evidence) -> Iterator[Group]:
+    metric = evidence.metric
     logs = {arm: logs for arm, logs in evidence.training_logs.items() if arm in evidence.shown}
     curves = [
-        log[["epoch", "train_loss", MAIN]].assign(arm=arm, run=number)
+        log[["epoch", "train_loss", metric]].assign(arm=arm, run=number)
         for arm, of_arm in logs.items()
         for number, log in enumerate(of_arm, start=1)
-        if {"epoch", "train_loss", MAIN} <= set(log)
+        if {"epoch", "train_loss", metric} <= set(log)
     ]
     if not curves:
         return
-    data = pd.concat(curves)[["arm", "run", "epoch", "train_loss", MAIN]]
+    data = pd.concat(curves)[["arm", "run", "epoch", "train_loss", metric]]
     title = "Training loss and validation score over epochs"
     caption = "Lines with markers: means over the arm's runs; thin lines: single runs."
-    figure: Any = Figure.of("learning", title, data, learning_figure, MAIN, data, caption=caption)
+    figure: Any = Figure.of("learning", title, data, learning_figure, metric, data, caption=caption)
     yield Group("Learning", [figure])

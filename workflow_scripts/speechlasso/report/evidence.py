@@ -9,10 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from speechlasso.evaluation.summary import RunResult
+from speechlasso.evaluation.summary import RunResult, best_first
 
-MAIN = "macro_f1"
-"""The score that stands first and says which arms are drawn."""
 MOST_ARMS = 30
 
 
@@ -62,6 +60,8 @@ class Evidence:
         training_log.csv of the runs of each arm that has them.
     provenance
         What provenance.json holds.
+    metric
+        The score that the experiment is judged by: it stands first and says which arms are drawn.
     """
 
     experiment: str
@@ -79,6 +79,7 @@ class Evidence:
     selections: Sequence[DescribedSelection] = ()
     training_logs: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
+    metric: str = "macro_f1"
 
     @cached_property
     def test(self) -> pd.DataFrame:
@@ -95,10 +96,14 @@ class Evidence:
     @cached_property
     def shown(self) -> list[str]:
         """The arms of figures: all that ran, or those with the best scores where they are many."""
-        scores = self.summary[self.summary["metric"] == MAIN]
-        scores = scores[scores["arm"].isin(self.test["arm"])]
-        best = set(scores.nlargest(MOST_ARMS, "mean")["arm"])
-        return [arm for arm in scores["arm"] if arm in best]
+        ran = self.test["arm"].unique()
+        best = [arm for arm in best_first(self.summary, self.metric) if arm in ran][:MOST_ARMS]
+        return [arm for arm in self.summary["arm"].unique() if arm in best]
+
+    @property
+    def drawn_scores(self) -> list[str]:
+        """The scores of figures: this one, and one or two usual ones."""
+        return list(dict.fromkeys([self.metric, "macro_f1", "uar"]))[:2]
 
     @cached_property
     def intervals(self) -> str:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.summary import RunResult, confusion_table
 from speechlasso.figures import BLUE, GREY, SHADES, plain_text, short, styles, svg
 
@@ -20,11 +21,15 @@ MOST_NUMBERS = 600
 
 
 @plain_text()
-def score_figure(summary: pd.DataFrame, runs: pd.DataFrame, reference: str | None = None) -> str:
-    """Macro-F1 and UAR per arm, with their 95 % intervals and the scores of single runs.
+def score_figure(
+    scores: Sequence[str], summary: pd.DataFrame, runs: pd.DataFrame, reference: str | None = None
+) -> str:
+    """Two scores of each arm, with their 95 % intervals and the scores of single runs.
 
     Parameters
     ----------
+    scores
+        Two metrics.
     summary, runs
         As `summary.summary_table` and `summary.runs_table` make them, of the arms to be drawn and
         of test rows.
@@ -33,7 +38,7 @@ def score_figure(summary: pd.DataFrame, runs: pd.DataFrame, reference: str | Non
     """
     arms = list(summary["arm"].unique())
     figure = Figure(figsize=(8, 0.9 + 0.38 * len(arms)), layout="constrained")
-    for axes, score in zip(figure.subplots(1, 2, sharey=True), ("macro_f1", "uar"), strict=True):
+    for axes, score in zip(figure.subplots(1, 2, sharey=True), scores, strict=True):
         rows = summary[summary["metric"] == score].set_index("arm").loc[arms]
         places = np.arange(len(arms))
         if reference in arms:
@@ -99,11 +104,11 @@ def swept_scores(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 @plain_text()
-def sweep_figure(key: str, swept: pd.DataFrame) -> str:
-    """Macro-F1 and UAR over the values of a setting, a line per family of arms, with intervals."""
+def sweep_figure(key: str, swept: pd.DataFrame, scores: Sequence[str] = ("macro_f1", "uar")) -> str:
+    """Two scores over the values of a setting, a line per family of arms, with intervals."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, score in zip(panels, ("macro_f1", "uar"), strict=True):
+    panels = figure.subplots(1, 2, sharey=have_one_scale(scores))
+    for axes, score in zip(panels, scores, strict=True):
         style = styles()
         for family, rows in swept[swept["metric"] == score].groupby("family", sort=False):
             axes.errorbar(
@@ -147,7 +152,7 @@ def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
     figure = Figure(figsize=(9, 3.2 + 0.1 * len(costs)), layout="constrained")
     columns = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (name, cost) in zip(columns, panels.items(), strict=True):
-        _scores_over(axes, cost, scores)
+        _scores_over(axes, cost, scores, METRICS[metric].larger_is_better)
         axes.set(xlabel=name)
     columns[0].set(ylabel=metric)
     figure.legend(
@@ -156,9 +161,9 @@ def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
     return svg(figure)
 
 
-def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame) -> None:
+def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame, larger_is_better: bool) -> None:
     """A point with its interval for each arm; an arm without the cost has none."""
-    front = pareto_front(cost.dropna(), scores["mean"])
+    front = pareto_front(cost.dropna(), scores["mean"], larger_is_better)
     axes.plot(cost[front], scores.loc[front, "mean"], color=GREY, linewidth=1, zorder=0)
     for arm, style in zip(scores.index, styles(), strict=False):
         mean, ends = scores.loc[arm, "mean"], _ends(scores.loc[[arm]])
@@ -170,7 +175,12 @@ def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame) -> None:
     axes.minorticks_off()
 
 
-def pareto_front(cost: pd.Series, score: pd.Series) -> list[str]:
+def have_one_scale(scores: Sequence[str]) -> bool:
+    """Whether metrics can share an axis: they have the same bounds."""
+    return len({METRICS[score].bounds for score in scores}) == 1
+
+
+def pareto_front(cost: pd.Series, score: pd.Series, larger_is_better: bool = True) -> list[str]:
     """The arms that no other one beats for the same cost or less, the cheapest first.
 
     Parameters
@@ -178,9 +188,10 @@ def pareto_front(cost: pd.Series, score: pd.Series) -> list[str]:
     cost
         By arm.
     score
-        By arm, more is better; of these arms and maybe others.
+        By arm; of these arms and maybe others.
     """
-    scores = pd.DataFrame({"cost": cost, "score": score.reindex(cost.index)}).dropna()
+    gains = score if larger_is_better else -score
+    scores = pd.DataFrame({"cost": cost, "score": gains.reindex(cost.index)}).dropna()
     ordered = scores.sort_values(["cost", "score"], ascending=[True, False], kind="stable")
     best_before = ordered["score"].cummax().shift(fill_value=-np.inf)
     return ordered.index[ordered["score"] > best_before].tolist()

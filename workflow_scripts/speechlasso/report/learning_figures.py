@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from speechlasso.figures import plain_text, short, styles, svg
+from speechlasso.report.figures import have_one_scale
 
 _MOST_THIN_LINES = 60
 
@@ -39,8 +42,8 @@ def learning_figure(metric: str, curves: pd.DataFrame) -> str:
 
 
 @plain_text()
-def size_figure(scores: pd.DataFrame) -> str:
-    """Macro-F1 and UAR over the number of kept audio tokens, a line for each family of arms.
+def size_figure(metrics: Sequence[str], scores: pd.DataFrame) -> str:
+    """Two metrics over the number of kept audio tokens, a line for each family of arms.
 
     Parameters
     ----------
@@ -48,8 +51,8 @@ def size_figure(scores: pd.DataFrame) -> str:
         Columns family, metric, n_audio_tokens, mean, ci_low, ci_high, in the order of the numbers.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, metric in zip(panels, ("macro_f1", "uar"), strict=True):
+    panels = figure.subplots(1, 2, sharey=have_one_scale(metrics))
+    for axes, metric in zip(panels, metrics, strict=True):
         of_metric = scores[scores["metric"] == metric]
         families = of_metric.groupby("family", sort=False)
         for style, (family, rows) in zip(styles(), families, strict=False):

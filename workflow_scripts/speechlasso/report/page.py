@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from speechlasso.blocks import figures_in
+from speechlasso.evaluation.words import counted
 from speechlasso.pages import render_page
 from speechlasso.report.background import background_sections
 from speechlasso.report.curves import curve_sections
@@ -44,5 +45,5 @@ def _about(evidence: Evidence) -> str:
         (evidence.runs["fold"].nunique(), "fold"),
         (evidence.runs["seed"].nunique(), "seed"),
     ]
-    counted = [f"{number} {what}{'s' if number != 1 else ''}" for number, what in numbers]
-    return f"{counted[0]}: {', '.join(counted[1:])}"
+    runs, *others = (counted(n, what) for n, what in numbers)
+    return f"{runs}: {', '.join(others)}"

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from speechlasso.evaluation.anchor_bias import bias_by_arm
-from speechlasso.evaluation.summary import RunResult, read_run, read_table
+from speechlasso.evaluation.summary import RunResult, best_first, read_run, read_table
 from speechlasso.files import read_json, read_parquet
-from speechlasso.report.evidence import MAIN, DescribedSelection, Evidence
+from speechlasso.report.evidence import DescribedSelection, Evidence
 
 MOST_SELECTIONS = 3
 _TABLES = ("verdicts", "audio_effect", "errors", "errors_by_group", "groups")
@@ -24,6 +24,7 @@ def read_evidence(
     training_logs: Mapping[str, Sequence[str]] | None = None,
     anchor_bias: Mapping[str, Sequence[str]] | None = None,
     transductive_arms: Sequence[str] = (),
+    metric: str = "macro_f1",
 ) -> Evidence:
     """Tables, figures' data and sounds of an experiment.
 
@@ -52,29 +53,31 @@ def read_evidence(
         transductive_arms=transductive_arms,
         anchor_bias=bias_by_arm(anchor_bias or {}),
         clips={} if clips is None else dict(zip(clips["id"], clips["sound"], strict=True)),
-        selections=list(_selections(described, summary, results)),
+        selections=list(_selections(described, best_first(summary, metric), results)),
         training_logs={
             arm: [pd.read_csv(path) for path in paths]
             for arm, paths in (training_logs or {}).items()
         },
         provenance=read_json(provenance) if provenance else None,
+        metric=metric,
         **{name: read_table(files[name]) for name in _TABLES if files.get(name)},
     )
 
 
 def _selections(
-    described: Sequence[Mapping[str, str]], summary: pd.DataFrame, results: Sequence[RunResult]
+    described: Sequence[Mapping[str, str]], ranked: Sequence[str], results: Sequence[RunResult]
 ) -> Iterator[DescribedSelection]:
     """Those of the best arms, each once."""
-    scores = summary[summary["metric"] == MAIN].set_index("arm")["mean"]
     alphas = {
         (result.arm, result.fold): result.selection.get("alpha")
         for result in results
         if result.selection
     }
-    best_first = sorted(described, key=lambda one: -scores.get(one["arm"], 0))
-    of_folder = {one["description"]: one for one in reversed(best_first)}
-    ordered = [one for one in best_first if of_folder[one["description"]] is one]
+    # An arm in which the score is not defined comes last.
+    places = {arm: place for place, arm in enumerate(ranked)}
+    in_order = sorted(described, key=lambda one: places.get(one["arm"], len(places)))
+    of_folder = {one["description"]: one for one in reversed(in_order)}
+    ordered = [one for one in in_order if of_folder[one["description"]] is one]
     for one in ordered[:MOST_SELECTIONS]:
         path = one.get("path")
         yield DescribedSelection(

@@ -12,12 +12,11 @@ from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.costs import COSTS, arm_costs, readable
 from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.summary import chosen_on_inner_folds, with_interval
-from speechlasso.report.evidence import MAIN, Evidence
+from speechlasso.evaluation.words import mean_of, p_value, share
+from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import cost_figure, pareto_front, score_figure
-from speechlasso.report.words import mean_of, p_value, share
 
 _MOST_SENTENCES = 6
-_SCORES = ("macro_f1", "uar")
 ABOUT_F1 = (
     "macro_f1 is scikit-learn's: the mean F1 over classes that occur among the labels or the "
     "predictions of the test part, so that one stray prediction of a class without test examples "
@@ -115,9 +114,9 @@ def _scores(evidence: Evidence) -> list[Any]:
     ]
     n_arms = evidence.test["arm"].nunique()
     if len(shown) < n_arms:
-        told = f"Figures show {len(shown)} of {n_arms} arms, those with the highest {MAIN}"
+        told = f"Figures show {len(shown)} of {n_arms} arms, those with the best {evidence.metric}"
         blocks.append(Text(f"{told}; tables and CSV files have all.", "note"))
-    frame, keys = arm_table(summary, evidence.test)
+    frame, keys = arm_table(summary, evidence.test, evidence.metric)
     blocks.append(Table("Arms: scores, selection and costs", frame, keys, whole="summary.csv"))
     return [*blocks, *(Text(words, "note") for words in [ABOUT_F1, *_remarks(evidence)])]
 
@@ -126,8 +125,8 @@ def _score_figure(evidence: Evidence) -> Figure:
     summary = evidence.summary[evidence.summary["arm"].isin(evidence.shown)]
     runs = evidence.test[evidence.test["arm"].isin(evidence.shown)]
     columns = ["arm", "metric", "mean", "ci_low", "ci_high"]
-    means = summary.loc[summary["metric"].isin(_SCORES), columns]
-    of_runs = runs.melt(["arm", "fold", "seed"], list(_SCORES), "metric", "score")
+    means = summary.loc[summary["metric"].isin(evidence.drawn_scores), columns]
+    of_runs = runs.melt(["arm", "fold", "seed"], evidence.drawn_scores, "metric", "score")
     references = () if evidence.verdicts is None else evidence.verdicts["reference"].unique()
     interval = "; bars: 95 % intervals" if evidence.intervals else ""
     return Figure.of(
@@ -135,6 +134,7 @@ def _score_figure(evidence: Evidence) -> Figure:
         "Test scores of the arms with intervals",
         pd.concat([means, of_runs]),
         score_figure,
+        evidence.drawn_scores,
         summary,
         runs,
         next(iter(references), None),
@@ -143,22 +143,23 @@ def _score_figure(evidence: Evidence) -> Figure:
 
 
 def arm_table(
-    summary: pd.DataFrame, test: pd.DataFrame
+    summary: pd.DataFrame, test: pd.DataFrame, metric: str = "macro_f1"
 ) -> tuple[pd.DataFrame, dict[str, list[float]]]:
-    """One row per arm: mean and interval of each score that narrow tables show, folds, the spread
-    over seeds, size of the audio vocabulary, share cut, and what a run costs; and what columns are
-    sorted by."""
-    rows, keys = [], []
+    """One row per arm: mean and interval of each score that narrow tables show, the metric first,
+    folds, the metric's spread over seeds, size of the audio vocabulary, share cut, and what a run
+    costs; and what columns are sorted by."""
+    rows, keys, spread = [], [], f"{metric}, sd over seeds"
     for arm, of_arm in summary.groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
         row, key = {"arm": arm}, {}
-        for score in sorted(METRICS, key=lambda name: name != MAIN):
-            if score in of_arm.index and METRICS[score].in_narrow_tables:
+        for score in sorted(METRICS, key=lambda name: name != metric):
+            if score in of_arm.index and (METRICS[score].in_narrow_tables or score == metric):
                 row[score] = with_interval(*of_arm.loc[score, ["mean", "ci_low", "ci_high"]])
                 key[score] = of_arm.loc[score, "mean"]
         arm_runs = test[test["arm"] == arm]
         row["folds"] = of_arm["n"].max()
-        row |= _spread_over_seeds(of_arm)
+        row["seeds"] = of_arm["n_seeds"].max()
+        row[spread] = _three_digits(of_arm["seed_sd"].get(metric))
         row["audio vocabulary"] = mean_of(arm_runs["n_audio_tokens"], 0)
         row["audio tokens per example"] = mean_of(arm_runs["mean_audio_tokens"], 1)
         row["examples cut"] = share(arm_runs["cut_share"].mean())
@@ -171,17 +172,12 @@ def arm_table(
     sorted_by |= {name: of_costs[name].tolist() for name in of_costs if name in frame}
     return frame, sorted_by | {
         name: pd.to_numeric(frame[name].str.rstrip("%"), errors="coerce").tolist()
-        for name in ("audio vocabulary", "audio tokens per example", "examples cut", _SPREAD)
+        for name in ("audio vocabulary", "audio tokens per example", "examples cut", spread)
     }
 
 
-_SPREAD = f"{MAIN}, sd over seeds"
-
-
-def _spread_over_seeds(of_arm: pd.DataFrame) -> dict[str, Any]:
-    """The seeds of a fold and the standard deviation of the main score over them."""
-    spread = of_arm.loc[MAIN, "seed_sd"]
-    return {"seeds": of_arm["n_seeds"].max(), _SPREAD: "" if pd.isna(spread) else f"{spread:.3f}"}
+def _three_digits(number: float) -> str:
+    return "" if pd.isna(number) else f"{number:.3f}"
 
 
 def _remarks(evidence: Evidence) -> list[str]:
@@ -222,9 +218,9 @@ def _costs(evidence: Evidence) -> list[Any]:
     if costs.empty:
         return []
     seconds = costs["train_seconds"] + costs["adapt_seconds"].fillna(0)
-    scores = evidence.summary[evidence.summary["metric"] == MAIN].set_index("arm")
+    scores = evidence.summary[evidence.summary["metric"] == evidence.metric].set_index("arm")
     scores = scores.loc[costs.index, ["mean", "ci_low", "ci_high"]]
-    front = pareto_front(seconds, scores["mean"])
+    front = pareto_front(seconds, scores["mean"], METRICS[evidence.metric].larger_is_better)
     caption = (
         "The line joins the arms that no other one beats for less time"
         f"{'; bars: 95 % intervals' if evidence.intervals else ''}. Time is on a logarithmic scale."
@@ -232,10 +228,10 @@ def _costs(evidence: Evidence) -> list[Any]:
     data = costs.join(scores).assign(on_front=np.isin(costs.index, front)).reset_index()
     figure = Figure.of(
         "quality-against-cost",
-        f"Test {MAIN} over the time that arms take to train",
+        f"Test {evidence.metric} over the time that arms take to train",
         data,
         cost_figure,
-        MAIN,
+        evidence.metric,
         evidence.summary,
         costs,
         caption=caption,

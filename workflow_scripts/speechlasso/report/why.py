@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.blocks import Figure, Group, Section, SoundBudget, Table, Text
-from speechlasso.report.evidence import MAIN, Evidence
+from speechlasso.evaluation.summary import best_first
+from speechlasso.evaluation.words import share
+from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import group_figure, selection_figure, selection_table
-from speechlasso.report.words import share
 from speechlasso.selection.players import token_players
 
 MOST_TOKENS = 20
@@ -149,8 +150,8 @@ def _errors(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
 
 
 def _best(evidence: Evidence, arms: Sequence[str]) -> str:
-    scores = evidence.summary[evidence.summary["metric"] == MAIN].set_index("arm")["mean"]
-    return str(scores.reindex(arms).idxmax())
+    ranked = best_first(evidence.summary, evidence.metric)
+    return next((arm for arm in ranked if arm in arms), arms[0])
 
 
 def _error_table(evidence: Evidence, budget: SoundBudget, kind: str, rows: pd.DataFrame) -> Table:
@@ -185,7 +186,7 @@ def _groups(evidence: Evidence) -> Iterator[Group]:
     groups = evidence.groups
     if groups is None or groups.empty:
         return
-    metric, divided = groups.columns[-1], list(groups.groupby("column", sort=False))
+    metric, divided = evidence.metric, list(groups.groupby("column", sort=False))
     blocks: list[Any] = []
     for number, (column, rows) in enumerate(divided[:MOST_GROUPINGS], start=1):
         rows = rows[rows["arm"].isin(evidence.shown)]

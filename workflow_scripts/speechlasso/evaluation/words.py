@@ -1,8 +1,13 @@
-"""Numbers as the report writes them: few digits, none where nothing is known."""
+"""Numbers as tables and sentences write them: few digits, none where nothing is known."""
 
 from __future__ import annotations
 
 import pandas as pd
+
+
+def counted(n: int, what: str) -> str:
+    """With what is counted: 1 fold, 2 folds."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def share(number: float) -> str:
