@@ -59,7 +59,7 @@ def with_seeds_averaged(
     of_arm = index[index["arm"] == arm]
     if of_arm.empty:
         raise InputError(f"{arm!r} has no runs of its own; average those that it is chosen from")
-    name, rows, test_rows = f"{arm}, seeds averaged", [], {}
+    name, rows, test_rows = ensemble(arm, "averaged"), [], {}
     for fold, of_fold in of_arm.groupby("fold", sort=False):
         runs = of_fold.to_dict("records")
         thresholds = [decision_threshold(run, root) for run in runs]
