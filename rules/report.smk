@@ -47,6 +47,7 @@ rule report:
         overlap_files=PLAN.overlap_files(),
         described=PLAN.described(),
         training_logs=PLAN.training_logs(),
+        codec_layers=PLAN.codec_layers(),
         anchor_bias_files=PLAN.anchor_bias_files(),
     message:
         "Writing the report of {PLAN.experiment}"

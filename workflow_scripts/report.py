@@ -26,6 +26,7 @@ with job(snakemake):
             params.anchor_bias_files,
             [*params.transductive_arms, *overlapping_arms(params.overlap_files)],
             params.metric,
+            params.codec_layers,
         )
     )
     for name, content in report.figures.items():

@@ -142,5 +142,6 @@ def full_evidence(**changed):
         "selections": [made_selection()],
         "training_logs": made_logs(),
         "provenance": made_provenance(),
+        "codec_layers": dict.fromkeys(ARMS[1:], "all") | {"lasso": "1, 2, 3"},
     }
     return Evidence(**whole | changed)

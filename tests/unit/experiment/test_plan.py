@@ -260,6 +260,10 @@ def test_the_random_control_and_the_dummy_have_a_seed_in_their_keys_and_logistic
     ]
     assert sorted((draw.seed, draw.fold) for draw in draws) == [(1, "given"), (2, "given")]
     assert all(draw.layers == [1, 2] for draw in draws)
+    of_arms = layers.codec_layers()
+    assert of_arms["lasso"] == of_arms["random"] == "1, 2" and "text_only" not in of_arms
+    assert plan(bow={"layers": 2}).codec_layers()["lasso"] == "last 2"
+    assert set(plan().codec_layers().values()) == {"all"}
 
 
 def test_what_tables_and_intervals_read_of_each_run():

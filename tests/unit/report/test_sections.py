@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_report import SOUND, full_evidence, made_errors, made_selection, made_verdicts
+from made_report import ARMS, SOUND, full_evidence, made_errors, made_selection, made_verdicts
 from made_results import results
 
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
 from speechlasso.evaluation.summary import best_first, runs_table, summary_table
 from speechlasso.files import write_parquet
-from speechlasso.report import reading, scores, why
+from speechlasso.report import curves, reading, scores, why
 from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import pareto_front
 from speechlasso.report.page import render_report
@@ -169,3 +169,16 @@ def test_the_score_that_the_experiment_is_judged_by_leads_the_page(monkeypatch):
     assert set(pd.read_csv(StringIO(found.figures["scores.csv"]))["metric"]) == {"loss", "macro_f1"}
     monkeypatch.setattr("speechlasso.report.evidence.MOST_ARMS", 1)
     assert full_evidence(metric="loss").shown == best[:1]
+
+
+def test_scores_over_codec_layers_where_arms_choose_from_different_ones():
+    found = full_evidence()
+    (group,) = curves._layers(found)
+    data = group.blocks[0].data
+    assert set(data["codec_layers"]) == {"1, 2, 3", "all"} and "text_only" not in set(data["arm"])
+    means = found.summary.set_index(["arm", "metric"])["mean"]
+    shown = data.set_index(["arm", "metric"])["mean"]
+    pd.testing.assert_series_equal(shown, means[shown.index])
+    assert "1, 2, 3: lasso" in group.blocks[0].svg
+    assert not list(curves._layers(full_evidence(codec_layers={"lasso": "all"})))
+    assert not list(curves._layers(full_evidence(codec_layers={})))

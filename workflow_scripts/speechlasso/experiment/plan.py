@@ -76,6 +76,10 @@ class Plan:
         )
         return list(dict.fromkeys(files))
 
+    def codec_layers(self) -> dict[str, str]:
+        """Of arms that select audio tokens, the codec layers that these are chosen from."""
+        return {run.arm: layers for run in self.runs if (layers := run.codec_layers())}
+
     def training_logs(self) -> dict[str, list[str]]:
         """How runs learned their task, by arm."""
         logs: dict[str, list[str]] = {}

@@ -91,6 +91,17 @@ class Run:
         found = {"arm": self.arm, "fold": self.fold, "description": self.description.folder}
         return found | ({"path": path.folder} if path else {})
 
+    def codec_layers(self) -> str | None:
+        """The codec layers that its audio tokens are chosen from, in words."""
+        select = self.parts().get("select")
+        if select is None:
+            return None
+        layers = getattr(select.settings.selection, "layers", select.settings.layers)
+        if layers:
+            return ", ".join(map(str, layers))
+        last = select.upstream["bow"].settings.bow.layers
+        return f"last {last}" if last else "all"
+
     def training_log(self) -> str | None:
         """How the run learned its task, where its system writes that down."""
         training = self.parts()["training"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import pandas as pd
 
 from speechlasso.blocks import Figure, Group, Section, slug
 from speechlasso.report.evidence import Evidence
-from speechlasso.report.figures import sweep_figure, swept_scores
+from speechlasso.report.figures import score_figure, sweep_figure, swept_scores
 from speechlasso.report.learning_figures import learning_figure, size_figure
 from speechlasso.selection.figures import path_figure
 
 
 def curve_sections(evidence: Evidence) -> list[Section]:
-    blocks = [*_paths(evidence), *_sizes(evidence), *_sweeps(evidence), *_learning(evidence)]
+    blocks = [*_paths(evidence), *_sizes(evidence), *_layers(evidence), *_sweeps(evidence)]
+    blocks += _learning(evidence)
     return [Section("Curves", blocks)]
 
 
@@ -71,6 +73,30 @@ def _sizes(evidence: Evidence) -> Iterator[Group]:
             )
         ],
     )
+
+
+def _layers(evidence: Evidence) -> Iterator[Group]:
+    """Where arms choose their tokens from different codec layers."""
+    of_arm = {arm: evidence.codec_layers.get(arm) for arm in evidence.shown}
+    of_arm = dict(sorted(((arm, of) for arm, of in of_arm.items() if of), key=itemgetter(1)))
+    if len(set(of_arm.values())) < 2:
+        return
+    names = {arm: f"{layers}: {arm}" for arm, layers in of_arm.items()}
+    scores = evidence.summary[evidence.summary["metric"].isin(evidence.drawn_scores)]
+    of_layers = scores.set_index("arm").loc[[*names]].reset_index()
+    data = of_layers.assign(codec_layers=of_layers["arm"].map(of_arm))
+    runs = evidence.test[evidence.test["arm"].isin(names)]
+    figure = Figure.of(
+        "codec-layers",
+        "Test scores over codec layers",
+        data[["codec_layers", "arm", "metric", "mean", "ci_low", "ci_high"]],
+        score_figure,
+        evidence.drawn_scores,
+        of_layers.assign(arm=of_layers["arm"].map(names)),
+        runs.assign(arm=runs["arm"].map(names)),
+        caption="The codec layers that tokens are chosen from (0 is the first), and the arm.",
+    )
+    yield Group("Scores over codec layers", [figure])
 
 
 def _sweeps(evidence: Evidence) -> Iterator[Group]:

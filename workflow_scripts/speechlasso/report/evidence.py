@@ -62,6 +62,8 @@ class Evidence:
         What provenance.json holds.
     metric
         The score that the experiment is judged by: it stands first and says which arms are drawn.
+    codec_layers
+        Of arms that select audio tokens, the codec layers that these are chosen from, in words.
     """
 
     experiment: str
@@ -80,6 +82,7 @@ class Evidence:
     training_logs: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
     metric: str = "macro_f1"
+    codec_layers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def test(self) -> pd.DataFrame:

@@ -25,6 +25,7 @@ def read_evidence(
     anchor_bias: Mapping[str, Sequence[str]] | None = None,
     transductive_arms: Sequence[str] = (),
     metric: str = "macro_f1",
+    codec_layers: Mapping[str, str] | None = None,
 ) -> Evidence:
     """Tables, figures' data and sounds of an experiment.
 
@@ -40,6 +41,8 @@ def read_evidence(
         the path where the selection lies on one.
     training_logs, anchor_bias
         Files by arm.
+    codec_layers
+        As in `Evidence`.
     """
     results = [read_run(**run) for run in runs]
     summary = read_table(files["summary"])
@@ -60,6 +63,7 @@ def read_evidence(
         },
         provenance=read_json(provenance) if provenance else None,
         metric=metric,
+        codec_layers=codec_layers or {},
         **{name: read_table(files[name]) for name in _TABLES if files.get(name)},
     )
 
