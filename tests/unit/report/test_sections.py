@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_report import ARMS, SOUND, full_evidence, made_errors, made_selection, made_verdicts
+from made_report import SOUND, full_evidence, made_errors, made_selection, made_verdicts
 from made_results import results
 
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text

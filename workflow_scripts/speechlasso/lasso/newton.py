@@ -135,14 +135,18 @@ def _newton_step(iterate: Iterate, alpha: float, store: ColumnStore) -> Iterate 
     chosen = store.locate(working_set, likely=np.flatnonzero(support | (steepness >= alpha / 2)))
 
     probabilities = np.exp(iterate.log_probabilities)[-problem.n_vectors :]
-    residual = problem.weights * (probabilities - problem.indicators[-problem.n_vectors :])
-    hessian = _hessian(probabilities, problem.weights)
-    inverse = _intercept_inverse(hessian.sum(axis=2), problem.weights.sum())
-    model = lasso_kernels.quadratic_model(store.columns, chosen, hessian, inverse)
+    weighted = problem.weights * probabilities
+    residual = weighted - problem.weights * problem.indicators[-problem.n_vectors :]
+    inverse = _pseudo_inverse(_intercept_hessian(weighted, probabilities), problem.weights.sum())
+    model = lasso_kernels.quadratic_model(
+        *(store.columns, chosen, tuple(range(problem.n_vectors))),
+        *(*_row_hessians(weighted, probabilities), inverse),
+    )
 
     coef = iterate.coef[working_set]
     residual_sums = lasso_kernels.minimise_model(
-        store.columns, chosen, model, alpha, residual.copy(), coef, MODEL_REDUCTION, MAX_SWEEPS
+        *(store.columns, chosen, model, alpha, residual.T.copy(), coef),
+        *(MODEL_REDUCTION, MAX_SWEEPS),
     )
     step = np.zeros_like(iterate.coef)
     step[working_set] = coef - iterate.coef[working_set]
@@ -167,7 +171,21 @@ def _newton_step(iterate: Iterate, alpha: float, store: ColumnStore) -> Iterate 
     return None
 
 
-def _intercept_inverse(hessian: np.ndarray, total_weight: float) -> np.ndarray:
+def _row_hessians(weighted: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The factors of each row's Hessian, by row, as `QuadraticModel` has them; from (V, n_rows)."""
+    if len(probabilities) == 1:
+        weighted = weighted * (1.0 - probabilities)
+    return np.ascontiguousarray(weighted.T), np.ascontiguousarray(probabilities.T)
+
+
+def _intercept_hessian(weighted: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Hessian of the loss in the intercepts, (V, V), from (V, n_rows)."""
+    # Not a matrix product, whose sums depend on the number of threads.
+    outer = np.einsum("vi,oi->vo", weighted, probabilities)
+    return np.diag(weighted.sum(axis=1)) - outer
+
+
+def _pseudo_inverse(hessian: np.ndarray, total_weight: float) -> np.ndarray:
     """Pseudo-inverse of the intercepts' Hessian, (V, V).
 
     It is singular where scores of all classes move together, and vanishes, in units of the total
@@ -176,12 +194,3 @@ def _intercept_inverse(hessian: np.ndarray, total_weight: float) -> np.ndarray:
     curvatures, directions = np.linalg.eigh(hessian)
     kept = curvatures > 1e-14 * total_weight
     return (directions[:, kept] / curvatures[kept]) @ directions[:, kept].T
-
-
-def _hessian(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Hessian of each row's loss in its scores, (V, V, n_rows)."""
-    weighted = weights * probabilities
-    hessian = -weighted[:, None] * probabilities[None, :]
-    diagonal = np.arange(len(probabilities))
-    hessian[diagonal, diagonal] += weighted
-    return hessian
