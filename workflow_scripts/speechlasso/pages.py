@@ -98,12 +98,14 @@ def latex_table(
         .style.hide(axis="index")
         .to_latex(
             hrules=True,
-            column_format="l" + "c" * (len(header) - 1),
+            column_format="@{}l" + "c" * (len(header) - 1) + "@{}",
             position_float="centering",
             caption=caption,
             label=label,
         )
     )
+    # Scores with their intervals in five columns fill the width of a page then.
+    text = text.replace("\\centering\n", "\\centering\\small\\setlength{\\tabcolsep}{3pt}\n", 1)
     head = "% \\usepackage{booktabs}\n"
     if not text.isascii():
         head += "% Letters that pdfLaTeX has not: compile with LuaLaTeX or XeLaTeX.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,8 @@ def test_latex(project, capsys):
     write_runs(project)
     text = printed(capsys, "mine", "--format", "latex")
     assert r"text\_only" in text and r"$\pm$" in text and "$-$0." in text
+    typeset = [line for line in text.splitlines() if not line.startswith("%")]
+    assert not [line for line in typeset if re.search(r"(?<!\\)[_%]", line)]
     below = text[text.index(r"\end{table}") :].splitlines()[1:]
     assert all(line.startswith("%") or not line for line in below)
 

@@ -88,7 +88,7 @@ def checked_rows(text):
         depth += {"{": 1, "}": -1}.get(letter, 0)
         assert depth >= 0
     assert depth == 0
-    columns = re.search(r"\\begin{tabular}{(\w+)}", text)[1]
+    columns = re.search(r"\\begin{tabular}{@{}(\w+)@{}}", text)[1]
     lines = re.findall(r"^(.*) \\\\$", text, re.MULTILINE)
     rows = [re.split(r"(?<!\\)&", line) for line in lines]
     assert {len(row) for row in rows} == {len(columns)}
@@ -111,14 +111,26 @@ def typeset(text):
     return "".join(_SHOWN.get(part, part) for part in found)
 
 
+def unstacked(head):
+    return typeset(re.sub(r"\\shortstack{(.*)}", r"\1", head).replace(r"\\", " "))
+
+
 def test_latex(table):
     text = table.latex()
     assert text.startswith("% \\usepackage{booktabs}\n% Letters that pdfLaTeX has not")
-    header, *rows = checked_rows(text)
-    assert [typeset(cell) for cell in header] == table.header
-    assert [typeset(row[0]) for row in rows] == ["text_only (reference)", *ARMS[1:]]
-    assert rows[1][1] == r"\textbf{0.800 {[}0.700, 0.900{]}}$^{\dagger}$"
-    assert rows[2][1].endswith(r"}$^{\approx}$") and rows[0][1].startswith("0.700 ")
+    scores, costs = text.split("\\end{table}\n")[:2]
+    header, *rows = checked_rows(scores)
+    assert [unstacked(cell) for cell in header] == table.header[:3]
+    names = ["text_only (reference)", *ARMS[1:]]
+    assert [typeset(row[0]) for row in rows if row[0]] == names
+    assert rows[2][1:] == [r"\textbf{0.800}$^{\dagger}$", r"\textbf{0.400}"]
+    assert rows[3] == ["", r"\scriptsize {[}0.700, 0.900{]}", r"\scriptsize {[}0.300, 0.500{]}"]
+    assert rows[4][1] == r"\textbf{0.800}$^{\approx}$" and rows[0][1] == "0.700"
+    assert rows[6][1:] == ["", ""], "the last arm has no scores, and so no line of intervals"
+    header, *rows = checked_rows(costs)
+    assert [unstacked(cell) for cell in header] == ["arm", "trainable parameters"]
+    found = [[typeset(cell) for cell in row] for row in rows]
+    assert found == [list(row) for row in zip(names, ["22.7 M", "402", "", "5"], strict=True)]
     assert r"$^{\ddagger}$ worse" in text and "95 \\% intervals" in text
     assert "†" not in text and "\\label{tab:mine}" in text
 
@@ -148,4 +160,5 @@ def test_of_runs_of_every_usual_score():
     assert table.header[:2] == ["arm", "unweighted average recall"]
     assert table.header[2:5] == ["accuracy", "macro F1", "loss (nats)"], "each once, with a name"
     assert "training time" in table.header
-    assert len(checked_rows(table.latex())) == 3
+    tables = table.latex().split("\\end{table}\n")[:2]
+    assert [len(checked_rows(each)) for each in tables] == [3, 3]

@@ -31,7 +31,9 @@ class Table:
             return f"{self.title}\n\n{markdown_table(map(markdown_text, self.columns), rows)}"
         if form == "latex":
             cells = [[_in_latex(cell) for cell in row] for row in self.rows]
-            return latex_table([_in_latex(name) for name in self.columns], cells, self.title)
+            return latex_table(
+                [_in_latex(name) for name in self.columns], cells, _in_latex(self.title)
+            )
         return f"{self.title}\n\n{_text(self.columns, self.rows)}"
 
 

@@ -31,6 +31,7 @@ _DIGITS = 3
 @dataclass(frozen=True)
 class _Cell:
     text: str
+    interval: str = ""
     is_best: bool = False
     mark: str = ""
 
@@ -44,7 +45,7 @@ class ScoreTable:
     experiment
         Its name.
     header
-        Names of the columns; the first one is that of the arms.
+        Names of the columns: of the arms, of `n_scores` scores, and of costs.
     rows
         As long as the header.
     notes
@@ -55,11 +56,13 @@ class ScoreTable:
     header: list[str]
     rows: list[list[_Cell]]
     notes: list[str]
+    n_scores: int
 
     def markdown(self) -> str:
         def shown(cell: _Cell) -> str:
+            text = f"{cell.text} {cell.interval}".rstrip()
             mark = f" {MARKS[cell.mark][0]}" if cell.mark else ""
-            return (f"**{cell.text}**" if cell.is_best else cell.text) + mark
+            return (f"**{text}**" if cell.is_best else text) + mark
 
         table = markdown_table(
             map(markdown_text, self.header),
@@ -68,20 +71,38 @@ class ScoreTable:
         return f"{table}\n\n{markdown_text(' '.join(self.notes))}\n"
 
     def latex(self) -> str:
-        """A floating table for the package booktabs; the notes are its caption."""
-
-        def shown(cell: _Cell) -> str:
-            text = latex_text(cell.text)
-            mark = MARKS[cell.mark][1] if cell.mark else ""
-            return (rf"\textbf{{{text}}}" if cell.is_best else text) + mark
-
-        rows = [[shown(cell) for cell in row] for row in self.rows]
+        """Floating tables for the package booktabs, as wide as a page: the scores, each above its
+        interval, with the notes as caption; and, where they were measured, the costs."""
+        scores = []
+        for row in self.rows:
+            arm, *cells = row[: 1 + self.n_scores]
+            scores.append([latex_text(arm.text), *map(_in_latex, cells)])
+            if any(cell.interval for cell in cells):
+                small = (rf"\scriptsize {latex_text(cell.interval)}" for cell in cells)
+                scores.append(["", *small])
         caption = latex_text(" ".join(self.notes))
         for symbol, command in MARKS.values():
             caption = caption.replace(symbol, command)
-        return latex_table(
-            list(map(latex_text, self.header)), rows, caption, f"tab:{self.experiment}"
-        )
+        heads = [_stacked(name) for name in self.header]
+        label = f"tab:{self.experiment}"
+        tables = [latex_table(heads[: 1 + self.n_scores], scores, caption, label)]
+        if costs := heads[1 + self.n_scores :]:
+            rows = [[latex_text(c.text) for c in (r[0], *r[-len(costs) :])] for r in self.rows]
+            caption = latex_text(f"Costs of the arms of {self.experiment}: means over runs.")
+            tables.append(latex_table([heads[0], *costs], rows, caption, f"{label}-costs"))
+        return "\n".join(tables)
+
+
+def _in_latex(cell: _Cell) -> str:
+    mark = MARKS[cell.mark][1] if cell.mark else ""
+    return (rf"\textbf{{{cell.text}}}" if cell.is_best else cell.text) + mark
+
+
+def _stacked(head: str) -> str:
+    """A column's name in LaTeX, a word above the other: numbers are narrower than names."""
+    text = latex_text(head)
+    lines = text.replace(" ", r"\\")
+    return text if lines == text else rf"\shortstack{{{lines}}}"
 
 
 def score_table(
@@ -117,7 +138,7 @@ def score_table(
         name = f"{arm} (reference)" if arm in references else arm
         scores = [
             _Cell(
-                with_interval(*of_metric.loc[arm, ["mean", "ci_low", "ci_high"]]),
+                *_parts(*of_metric.loc[arm, ["mean", "ci_low", "ci_high"]]),
                 arm in best[score],
                 marks.get((arm, score), ""),
             )
@@ -128,7 +149,14 @@ def score_table(
         of_costs = costs.loc[arm] if arm in costs.index else [""] * costs.shape[1]
         rows.append([_Cell(name), *scores, *map(_Cell, of_costs)])
     header = ["arm", *(METRICS[name].title or name for name in metrics), *costs]
-    return ScoreTable(experiment, header, rows, list(_notes(experiment, summary, references)))
+    notes = list(_notes(experiment, summary, references))
+    return ScoreTable(experiment, header, rows, notes, len(metrics))
+
+
+def _parts(mean: float, low: float, high: float) -> tuple[str, str]:
+    """A score, and its interval."""
+    mean_as_shown, _, interval = with_interval(mean, low, high).partition(" ")
+    return mean_as_shown, interval
 
 
 def _shown(names: Iterable[str]) -> list[str]:
