@@ -26,8 +26,9 @@ run: $(VENV)/installed
 models: $(VENV)/models
 
 # In the order of the files, so that the longest, on Slurm, is not the last one that a core waits for.
+# One process more than two cores: that test waits for Slurm most of its time.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Without what trains networks: importing torch alone takes longer than most of the other tests.
 test-fast: $(VENV)/installed-dev

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
+from tqdm import tqdm
 
 from speechlasso.errors import InputError
 from speechlasso.lasso.certificate import Certificate
@@ -252,7 +253,8 @@ def _solve_path(
 ) -> list[_Solution]:
     """Solutions at descending alphas, from the iterate of a `previous` alpha."""
     store, solutions = ColumnStore(iterate.problem.features), []
-    for alpha in alphas.tolist():
+    shown = {"desc": "lasso", "unit": "alpha", "delay": 1, "disable": len(alphas) == 1}
+    for alpha in tqdm(alphas.tolist(), **shown):
         begun, total = time.perf_counter(), 0
         for waypoint in _waypoints(previous, alpha):
             iterate, _, iterations = proximal_newton(iterate, waypoint, store, 0.1, max_iter)
