@@ -25,8 +25,8 @@ run: $(VENV)/installed
 
 models: $(VENV)/models
 
-# In the order of the files, so that the longest, on Slurm, is not the last one that a core waits for.
-# One process more than two cores: that test waits for Slurm most of its time.
+# In the order of pyproject.toml, and one process more than two cores: the test on Slurm waits for it
+# most of its time.
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
