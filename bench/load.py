@@ -75,6 +75,8 @@ def main() -> None:
             maker = Process(target=make_corpus, args=(folder, n_rows))
             maker.start()
             maker.join()
+            if maker.exitcode:
+                sys.exit(f"the corpus of {n_rows} rows could not be made")
         write_configuration(folder, n_rows, options.inputs)
         found[n_rows] = measured(folder, options.until, options.shards)
         print(f"\n{n_rows} rows\n{pd.DataFrame(found[n_rows]).to_string(index=False)}", flush=True)

@@ -32,8 +32,9 @@ with job(snakemake):
         rows["clip"] = rows["audio"].map("|".join)
     errors = errors_by_arm.errors_table(hearing, reference, rows.filter([*named, "text", "clip"]))
     ranked = best_first(read_table(snakemake.input.summary), params.metric)
-    names = [arm for arm in ranked if arm in {arm.name for arm in hearing}]
-    heard = errors[errors["arm"].isin(names[:1]) & (errors["rank"] <= sounds.MOST_SOUNDS)]
+    names = {arm.name for arm in hearing}
+    best = [name for name in ranked if name in names][:1]
+    heard = errors[errors["arm"].isin(best) & (errors["rank"] <= sounds.MOST_SOUNDS)]
     write_csv(output.audio_effect, audio_effect(arms.values()))
     write_csv(output.errors, errors)
     by_group = errors_by_arm.errors_by_group(hearing, reference, groups)

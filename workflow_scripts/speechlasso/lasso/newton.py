@@ -138,15 +138,13 @@ def _newton_step(iterate: Iterate, alpha: float, store: ColumnStore) -> Iterate 
     weighted = problem.weights * probabilities
     residual = weighted - problem.weights * problem.indicators[-problem.n_vectors :]
     inverse = _pseudo_inverse(_intercept_hessian(weighted, probabilities), problem.weights.sum())
-    model = lasso_kernels.quadratic_model(
-        *(store.columns, chosen, tuple(range(problem.n_vectors))),
-        *(*_row_hessians(weighted, probabilities), inverse),
-    )
+    factors = _row_hessians(weighted, probabilities)
+    vectors = tuple(range(problem.n_vectors))
+    model = lasso_kernels.quadratic_model(store.columns, chosen, vectors, *factors, inverse)
 
-    coef = iterate.coef[working_set]
+    coef, by_row = iterate.coef[working_set], residual.T.copy()
     residual_sums = lasso_kernels.minimise_model(
-        *(store.columns, chosen, model, alpha, residual.T.copy(), coef),
-        *(MODEL_REDUCTION, MAX_SWEEPS),
+        store.columns, chosen, model, alpha, by_row, coef, MODEL_REDUCTION, MAX_SWEEPS
     )
     step = np.zeros_like(iterate.coef)
     step[working_set] = coef - iterate.coef[working_set]
