@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,7 @@ def test_differences_are_paired_within_folds():
     row = table.loc["random"]
     assert row["n"] == 3
     assert row["test"] == pytest.approx(test["random"].mean())
+    assert row["test"] - row["test_low"] == pytest.approx(row["test_high"] - row["test"])
     assert row["difference"] == pytest.approx((interval.high + interval.low) / 2)
     assert row["difference_margin"] == pytest.approx(margin)
     validation = runs.query("split == 'validation' and arm == 'random'")["uar"]
@@ -65,7 +68,7 @@ def test_differences_are_paired_within_folds():
 def test_seeds_do_not_pass_for_folds():
     table = compare_arms(made_runs(folds=["given"]), "lasso", "uar").set_index("arm")
     assert table["n"].tolist() == [1, 1, 1]
-    assert table["test_margin"].isna().all() and table["test"].notna().all()
+    assert table[["test_low", "test_high"]].isna().all(axis=None) and table["test"].notna().all()
     # Copies of a seed make nothing surer.
     once, thrice = (
         compare_arms(runs, "lasso", "uar")
@@ -205,6 +208,17 @@ def test_averaged_seeds_of_one_fold_have_a_difference_with_its_interval(tmp_path
     assert margin == pytest.approx(expected, rel=0.08)
     what = "5 groups, 30 rows" if group else "30 rows"
     assert note == f"±: half of the 95 % interval, bootstrap over {what}"
+
+
+def test_an_interval_that_is_not_symmetric_is_shown_by_its_ends(tmp_path, capsys):
+    table, _ = write_experiment(tmp_path, ["given"], seeds=[1, 2])
+    arms = "lasso", "lasso, seeds averaged"
+    difference_of_bootstrap(table, "roc_auc", arms, capsys)
+    assert compare(table, "lasso", "--metric", "roc_auc") == 0
+    score = cells(table_lines(capsys)[-1])[2]
+    mean, low, high = map(float, re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", score).groups())
+    assert low < mean < high
+    assert high - mean != pytest.approx(mean - low, abs=2e-3)
 
 
 def test_an_arm_chosen_on_validation_is_resampled_as_the_arm_it_stands_for(tmp_path, capsys):

@@ -44,6 +44,16 @@ def test_over_one_test_part_speakers_are_the_unit(intervals):
 
 
 @pytest.mark.slow
+def test_over_one_test_part_every_printed_interval_covers(intervals, monkeypatch):
+    monkeypatch.setattr(intervals, "N_OTHERS", 200)
+    design = intervals.Design("small", 20, 20, 0.5, 1, n_test_speakers=8, seed_sd=0.3)
+    table = intervals.coverage_of_scores(design, n_corpora=60)
+    # 95 % of 60 corpora are known to 2.8 points: the least of eighteen is two or three such below.
+    assert (table[["score", "difference"]] >= 0.88).all(axis=None)
+    assert (table[["score", "difference"]].mean() >= 0.93).all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "divided", [{"n_folds": 5, "n_test_speakers": 0}, {"n_folds": 1, "n_test_speakers": 8}]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +106,29 @@ def test_of_one_fold_groups_are_resampled():
     low, high = stats.t.interval(0.95, 4, of_group.mean(), stats.sem(of_group))
     assert row["ci_low"] == pytest.approx(max(low, 0), abs=0.02)
     assert row["ci_high"] == pytest.approx(min(high, 1), abs=0.02)
+
+
+def test_scores_of_rankings_have_a_skewed_interval_over_one_test_part():
+    runs, test_rows = made_runs(n_folds=1, seeds=2)
+    ranked = {key: replace(rows, positive_label="a") for key, rows in test_rows.items()}
+    for (arm, fold, seed), rows in ranked.items():
+        scores = evaluate(rows.predictions, "a")["splits"]["test"]
+        of_run = (runs["arm"] == arm) & (runs["fold"] == fold) & (runs["seed"].astype(str) == seed)
+        runs.loc[of_run, "roc_auc"] = scores["roc_auc"]
+    found = Statistics(runs, ranked)
+    score = found.score("x[alpha=1]", "roc_auc")
+    low, high = score.interval
+    odds = np.array([low, score.mean, high]) / (1 - np.array([low, score.mean, high]))
+    assert odds[1] / odds[0] == pytest.approx(odds[2] / odds[1])
+    # On the logit scale: t(4 degrees of freedom) standard errors, by the delta method.
+    error = score.error / score.mean / (1 - score.mean)
+    assert np.log(odds[2] / odds[1]) == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    row = row_of(summary_table(runs, ranked), metric="roc_auc")
+    assert row[["ci_low", "ci_high"]].tolist() == pytest.approx([low, high])
+    # A difference is not skewed, nor is a score over folds.
+    difference = found.difference("x[alpha=1]", "x[alpha=2]", "roc_auc")
+    for estimate in (difference, Statistics(made_runs(3, 1)[0]).score("x[alpha=1]", "uar")):
+        assert sum(estimate.interval) / 2 == pytest.approx(estimate.mean)
 
 
 def test_differences_of_one_fold_are_paired():

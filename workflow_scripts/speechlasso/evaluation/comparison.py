@@ -17,7 +17,7 @@ from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.statistics import Statistics
 
 COLUMNS = [
-    *("arm", "n", "validation", "test", "test_margin", "seed_sd"),
+    *("arm", "n", "validation", "test", "test_low", "test_high", "seed_sd"),
     *("difference", "difference_margin", "interval"),
 ]
 
@@ -44,9 +44,10 @@ def compare_arms(
     Returns
     -------
     pandas.DataFrame
-        A row per arm: `n` folds, the mean score on validation and on test rows, seed_sd (the spread
-        over seeds of a fold), and on test rows the mean difference to the reference over the folds
-        that both have; margins are half the width of 95 % intervals, made as `interval` says.
+        A row per arm: `n` folds, the mean score on validation and on test rows, the ends of the
+        95 % interval of the latter, seed_sd (the spread over seeds of a fold), and on test rows the
+        mean difference to the reference over the folds that both have, with half of its interval;
+        `interval` says how they are made.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def compare_arms(
         if arm != reference:
             difference = statistics.difference(arm, reference, metric)
             of_difference = difference.mean, difference.margin
-        of_test = test.mean, test.margin, statistics.seed_sd(arm, metric)
+        of_test = test.mean, *test.interval, statistics.seed_sd(arm, metric)
         rows.append(
             [arm, test.n, validation[arm], *of_test, *of_difference, statistics.method(arm)]
         )

@@ -8,11 +8,13 @@ from textwrap import fill
 
 import pandas as pd
 
+from speechlasso.evaluation.summary import with_interval
 from speechlasso.pages import latex_table, latex_text, markdown_table, markdown_text
 
 WIDTH = 100
 """Columns of a terminal."""
 _NARROWEST = 20
+_ROUNDING = 1e-9
 _SPACE = 2  # between columns: a padding and a divider
 
 
@@ -52,7 +54,7 @@ def arms_of_one(found: pd.DataFrame, title: str, verdicts: Mapping[str, str]) ->
         "arm": found["arm"].tolist(),
         "folds": [str(n) for n in found["n"]] if found["n"].nunique() > 1 else [],
         "validation": [with_margin(x) for x in found["validation"]],
-        "test": list(map(with_margin, found["test"], found["test_margin"])),
+        "test": _scores(found),
         "sd over seeds": [with_margin(x) for x in found["seed_sd"]],
         f"minus {reference}": _differences(found),
         "verdict": [verdicts.get(arm, "") for arm in found["arm"]],
@@ -68,9 +70,7 @@ def side_by_side(found: Mapping[str, pd.DataFrame], title: str) -> list[Table]:
     scores, differences = {}, {}
     for name, table in found.items():
         of_arms = table["arm"]
-        scores[name] = dict(
-            zip(of_arms, map(with_margin, table["test"], table["test_margin"]), strict=True)
-        )
+        scores[name] = dict(zip(of_arms, _scores(table), strict=True))
         column = f"{name}, minus {table['reference'].iloc[0]}"
         differences[column] = dict(zip(of_arms, _differences(table), strict=True))
     tables = []
@@ -105,6 +105,18 @@ def with_margin(value: float, margin: float = float("nan"), sign: str = "") -> s
     if value != value:
         return ""
     return f"{value:{sign}.3f}" + ("" if margin != margin else f" ± {margin:.3f}")
+
+
+def _scores(found: pd.DataFrame) -> list[str]:
+    """With their intervals: by its ends where it is not symmetric."""
+    texts = []
+    for score, low, high in zip(found["test"], found["test_low"], found["test_high"], strict=True):
+        margin = (high - low) / 2
+        is_symmetric = margin != margin or abs(low + margin - score) < _ROUNDING
+        texts.append(
+            with_margin(score, margin) if is_symmetric else with_interval(score, low, high)
+        )
+    return texts
 
 
 def _differences(found: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ of both.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -95,10 +95,13 @@ class Estimate:
     """Standard error of the mean; NaN where nothing says how sure it is."""
     n_units: int = 0
     """What it was found from: folds or, for a single one, groups or rows that were resampled."""
+    is_symmetric: bool = True
+    """Whether the interval is. Otherwise it is so for the mean's logit, log(mean / (1 - mean)),
+    whose standard error is error / (mean * (1 - mean)) by the delta method."""
 
     @property
     def margin(self) -> float:
-        """Half of the 95 % interval."""
+        """Half of the 95 % interval of the mean itself."""
         return margin_of(self.error, self.n_units)
 
     @property
@@ -110,7 +113,14 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return self.mean - self.margin, self.mean + self.margin
+        """The ends of the 95 % interval; NaN where nothing says how sure the mean is."""
+        margin = self.margin
+        if self.is_symmetric or np.isnan(margin):
+            return self.mean - margin, self.mean + margin
+        from scipy.special import expit, logit
+
+        center, margin = logit(self.mean), margin / (self.mean * (1 - self.mean))
+        return float(expit(center - margin)), float(expit(center + margin))
 
 
 @dataclass(frozen=True)
@@ -137,9 +147,23 @@ class Statistics:
     def is_one_fold(self) -> bool:
         return self.runs["fold"].nunique() == 1
 
+    @cached_property
+    def over_rows(self) -> Statistics:
+        """The same as if no groups were known."""
+        rows = {key: replace(each, groups=None) for key, each in self.test_rows.items()}
+        return Statistics(self.runs, rows)
+
     def score(self, arm: str, metric: str) -> Estimate:
-        """The mean test score of an arm."""
-        return self._estimate(arm, self._by_fold(arm, metric), self._resamples(arm, metric))
+        """The mean test score of an arm.
+
+        Over one test part the scores of rankings have an interval that is symmetric on the logit
+        scale: they are skewed, the closer to 1 the more (Boyd, Eng and Page 2013, "Area under the
+        precision-recall curve: point estimates and confidence intervals", ECML PKDD).
+        """
+        resampled = self._resamples(arm, metric)
+        found = self._estimate(arm, self._by_fold(arm, metric), resampled)
+        is_skewed = resampled is not None and aggregation_of(metric) == "ranks"
+        return replace(found, is_symmetric=not is_skewed)
 
     def difference(self, arm: str, reference: str, metric: str) -> Estimate:
         """The mean difference, arm minus reference, over folds that both have, on the same rows."""
@@ -217,8 +241,7 @@ class Statistics:
         rows = self._rows(arm)
         of_arm = self._resampled.setdefault(arm, {})
         if rows and metric not in of_arm:
-            # The share of cut rows is no metric.
-            aggregation = METRICS[metric].aggregation if metric in METRICS else "sums"
+            aggregation = aggregation_of(metric)
             if aggregation == "sums":
                 of_arm |= resampled_scores(rows)
             elif aggregation == "ranks":
@@ -226,3 +249,8 @@ class Statistics:
             else:
                 of_arm[metric] = resampled_from_rows(rows, metric)
         return of_arm.get(metric)
+
+
+def aggregation_of(metric: str) -> str:
+    """`cards.MetricCard.aggregation`; of the share of cut rows, which is no metric, sums."""
+    return METRICS[metric].aggregation if metric in METRICS else "sums"
