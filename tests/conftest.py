@@ -43,6 +43,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def on_the_processor() -> Iterator[None]:
+    """Where there is a GPU: numbers that are those of a processor to the last digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        yield
+
+
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
     """Afterwards: a job sets logging up for a process of its own."""

@@ -347,7 +347,7 @@ def digests() -> dict[str, tuple[int, str]]:
 
 
 @pytest.fixture(scope="module")
-def found():
+def found(on_the_processor):
     return digests()
 
 

@@ -287,7 +287,7 @@ def test_a_frozen_model_in_bfloat16_learns_float32_rows(tmp_path, examples, name
     result = adapted(lm, examples, tmp_path, settings=settings)
     precise = adapted(lm, examples, tmp_path)
     assert result.rows.vectors.dtype == np.float32
-    np.testing.assert_allclose(result.log["held_out_loss"], precise.log["held_out_loss"], rtol=0.02)
+    np.testing.assert_allclose(result.log["held_out_loss"], precise.log["held_out_loss"], rtol=0.03)
 
 
 def test_quantised_weights_need_bitsandbytes_and_a_gpu(tmp_path, examples):

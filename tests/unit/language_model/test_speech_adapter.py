@@ -102,6 +102,6 @@ def test_features_are_standardised_as_they_spread():
 def test_an_adapter_comes_back_from_its_file(tmp_path):
     adapter = new_adapter(reduction=6)
     adapter.save(tmp_path)
-    again = SpeechAdapter.open(tmp_path, 6)
+    again = SpeechAdapter.open(tmp_path, 6).cpu()
     frames, lengths = torch.randn(2, 9, N_LAYERS, N_FEATURES), torch.tensor([9, 4])
     assert torch.equal(again(frames, lengths), adapter(frames, lengths))

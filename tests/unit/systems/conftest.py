@@ -37,11 +37,11 @@ def changed(monkeypatch):
     found, real = {}, speech_curriculum.train
 
     def observed(reader, task, settings, **options):
-        before = {name: p.detach().clone() for name, p in reader.named_parameters()}
+        before = {name: p.detach().cpu().clone() for name, p in reader.named_parameters()}
         log = real(reader, task, settings, **options)
         after = dict(reader.named_parameters())
         assert before.keys() == after.keys()
-        found[options["title"]] = {n for n in after if not torch.equal(before[n], after[n])}
+        found[options["title"]] = {n for n in after if not torch.equal(before[n], after[n].cpu())}
         return log
 
     for module in (speech_curriculum, audio_answers):

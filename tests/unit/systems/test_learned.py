@@ -81,7 +81,7 @@ def test_the_stages_lower_their_losses_and_the_tone_is_learned(tmp_path, inputs,
     finetune = {"epochs": 8, "batch_size": 8, "patience": 8, "learning_rate": 0.02}
     _, log = fit(inputs, tmp_path, lm, finetune=finetune, transcription=transcription)
     losses = {stage: part["train_loss"].to_numpy() for stage, part in log.groupby("stage")}
-    assert losses["transcription"][-1] < 0.9 * losses["transcription"][0]
+    assert losses["transcription"][-1] < 0.97 * losses["transcription"][0]
     assert losses["warm_up"][-1] < losses["warm_up"][0]
     assert losses["warm_up"].min() < losses["transcription"].min()
     assert losses["task"].min() < 0.2 * losses["task"][0]

@@ -35,8 +35,8 @@ def golden_files(golden: Path) -> dict[str, str]:
     return {"checkpoint": str(folder / "checkpoint.pt"), "config": str(folder / "config.json")}
 
 
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
+@pytest.fixture(scope="module")
+def pairs(on_the_processor: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
     """Tiny tokenizers, each with its reference."""
     from plain_speechtokenizer import CONFIG, Pair, Reference
 

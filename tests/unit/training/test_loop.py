@@ -48,10 +48,12 @@ def regression(scores=None, stop_in_epoch=None, untrained_is_candidate=False):
             yield {"inputs": INPUTS[rows], "targets": TARGETS[rows]}
 
     def loss(model, batch):
-        return ((model(batch["inputs"]) - batch["targets"]) ** 2).sum()
+        device = next(model.parameters()).device
+        predicted = model(batch["inputs"].to(device))
+        return ((predicted - batch["targets"].to(device)) ** 2).sum()
 
     def validate(model):
-        error = torch.nn.functional.mse_loss(model(INPUTS), TARGETS).item()
+        error = loss(model, {"inputs": INPUTS, "targets": TARGETS}).item() / len(TARGETS)
         return {"error": error, "score": next(scores) if scores is not None else -error}
 
     return Task(
@@ -83,7 +85,7 @@ def run(task, folder, model=None, settings=None):
 
 
 def weights(model):
-    return torch.cat([weight.detach().ravel() for weight in model.parameters()])
+    return torch.cat([weight.detach().ravel() for weight in model.parameters()]).cpu()
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
@@ -272,6 +274,25 @@ def test_out_of_memory_halves_what_is_computed_at_a_time(tmp_path, caplog, error
         "out of memory: going on with 4 examples at a time",
         "out of memory: going on with 2 examples at a time",
     ]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU whose memory can end")
+def test_a_gpu_that_is_too_small_for_a_batch_is_given_less_at_a_time(tmp_path, caplog):
+    bytes_per_example = torch.cuda.get_device_properties(0).total_memory * 3 // 10
+    task, sizes = regression(), []
+
+    def large_loss(model, batch):
+        sizes.append(len(batch["inputs"]))
+        torch.empty(sizes[-1] * bytes_per_example, dtype=torch.uint8, device="cuda")
+        return task.loss(model, batch)
+
+    large = Task(**{**vars(task), "loss": large_loss})
+    model, _ = run(large, tmp_path, model=without_dropout())
+    assert sizes[:6] == [8, 4, 2, 2, 2, 2] and set(sizes[2:]) == {2}
+    expected, _ = run(task, tmp_path, model=without_dropout())
+    torch.testing.assert_close(weights(model), weights(expected), rtol=1e-4, atol=1e-5)
+    told = [record.message for record in caplog.records if "out of memory" in record.message]
+    assert len(told) == 2
 
 
 def test_one_example_too_large_is_an_error(tmp_path):

@@ -57,7 +57,12 @@ def run(program: str, folder: Path, n: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder), str(n)],
         cwd=tests,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests.parents[1]), *sys.path])},
+        # Where there is a GPU, two processes want two of them.
+        env=os.environ
+        | {
+            "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONPATH": os.pathsep.join([str(tests.parents[1]), *sys.path]),
+        },
         capture_output=True,
         text=True,
         check=False,
