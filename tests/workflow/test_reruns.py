@@ -34,7 +34,7 @@ def test_results_hold_every_arm(finished):
     verdicts = pd.read_csv(tables / "verdicts.csv").set_index("arm")
     assert list(verdicts.index) == arms[1:] and set(verdicts["reference"]) == {"text_only"}
     for arm, told in verdicts["sentence"].items():
-        two_speakers = "1 seed, one test part of 30 rows by 2 groups, where at least 3 groups"
+        two_speakers = "1 seed, one test part of 30 rows of 2 groups, where at least 3 groups"
         assert told.startswith(f"too little data to compare {arm} with text_only: {two_speakers}")
     runs = pd.read_csv(tables / "runs.csv")
     assert len(runs) == len(arms) * 3

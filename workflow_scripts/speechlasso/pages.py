@@ -104,8 +104,10 @@ def latex_table(
             label=label,
         )
     )
-    # Scores with their intervals in five columns fill the width of a page then.
-    text = text.replace("\\centering\n", "\\centering\\small\\setlength{\\tabcolsep}{3pt}\n", 1)
+    # Scores with their intervals in five columns fill the width of a page then; and LaTeX's classes
+    # leave no room between a caption and the table below it.
+    style = r"\small\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}"
+    text = text.replace("\\centering\n", f"\\centering{style}\n", 1)
     head = "% \\usepackage{booktabs}\n"
     if not text.isascii():
         head += "% Letters that pdfLaTeX has not: compile with LuaLaTeX or XeLaTeX.\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -179,7 +181,7 @@ def test_sentences_say_in_points_how_much_better_on_what():
     low, high = 100 * row["ci_low"], 100 * row["ci_high"]
     assert told == (
         f"both is better than words by {100 * row['difference']:.1f} points of accuracy "
-        f"(95 % interval {low:.1f} to {high:.1f}; 2 seeds, one test part of 160 rows by 8 groups; "
+        f"(95 % interval {low:.1f} to {high:.1f}; 2 seeds, one test part of 160 rows of 8 groups; "
         "Holm p < 0.001)"
     )
     table, (told,) = sentences({"words": 0.9, "none": 0.5}, n_groups=None)
@@ -189,6 +191,30 @@ def test_sentences_say_in_points_how_much_better_on_what():
         f"interval {-100 * row['ci_high']:.1f} to {-100 * row['ci_low']:.1f}; 1 seed, 4 folds of "
         "160 test rows in all; Holm p < 0.001)"
     )
+
+
+@pytest.mark.parametrize(("better", "sign"), [("both", 1), ("words", -1)])
+def test_a_few_groups_that_agree_are_told_beside_what_rows_give(better, sign):
+    # In each group three rows more are right by one arm; in the first, one more still.
+    runs, test_rows = made_experiment({"words": 0, "both": 0}, n_folds=1, n_rows=80, n_groups=4)
+    other = {"both": "words", "words": "both"}[better]
+    for key, made in test_rows.items():
+        number = np.arange(80) // 4
+        right = (number < 10) | ((number < 14) if key[0].startswith(better) else (number == 14))
+        right &= ~((number == 0) & key[0].startswith(other) & (np.arange(80) == 0))
+        labels = made.predictions["label"]
+        predicted = labels.where(right, labels.map({"a": "b", "b": "a"}))
+        test_rows[key] = replace(made, predictions=made.predictions.assign(predicted=predicted))
+    for arm in ("words", "both"):
+        rows = test_rows[arm, "0", "1"].predictions
+        runs.loc[runs["arm"] == arm, "accuracy"] = (rows["label"] == rows["predicted"]).mean()
+    told = verdict_table(runs, test_rows, "words", "accuracy", 0.01).iloc[0]
+    alone = {key: replace(rows, groups=None) for key, rows in test_rows.items()}
+    of_rows = verdict_table(runs, alone, "words", "accuracy", 0.01).iloc[0]
+    low, high = sorted((100 * sign * of_rows["ci_low"], 100 * sign * of_rows["ci_high"]))
+    chance = "80 rows of 4 groups; so few groups may agree by chance, single rows give "
+    assert f"{chance}{low:.1f} to {high:.1f}; Holm p" in told["sentence"]
+    assert "by chance" not in of_rows["sentence"]
 
 
 def test_losses_are_told_the_right_way_round_and_not_in_points():
@@ -240,7 +266,7 @@ def test_equal_arms_are_said_to_be_within_the_margin():
         ),
         (
             {"n_folds": 1, "n_groups": 2},
-            "1 seed, one test part of 40 rows by 2 groups, where at least 3 groups or rows to test "
+            "1 seed, one test part of 40 rows of 2 groups, where at least 3 groups or rows to test "
             "on are needed",
         ),
     ],

@@ -23,7 +23,7 @@ MARKS = {
     "practically equal": ("≈", r"$^{\approx}$"),
 }
 """Of a verdict, in Markdown and in LaTeX."""
-COSTS = ["trainable_parameters", "mean_sequence_length", "train_seconds"]
+COSTS = ["trainable_parameters", "mean_sequence_length", "train_seconds", "adapt_seconds"]
 # Means that look alike are equally good.
 _DIGITS = 3
 
@@ -102,7 +102,7 @@ def _stacked(head: str) -> str:
     """A column's name in LaTeX, a word above the other: numbers are narrower than names."""
     text = latex_text(head)
     lines = text.replace(" ", r"\\")
-    return text if lines == text else rf"\shortstack{{{lines}}}"
+    return text if lines == text else rf"\shortstack[b]{{{lines}}}"
 
 
 def score_table(

@@ -144,7 +144,8 @@ class Finished:
             return
         if metric in METRICS:
             raise older_version(self.path, [metric])
-        known = ", ".join(name for name in METRICS if name in self.runs)
+        scored = self.runs.columns[self.runs.notna().any()]
+        known = ", ".join(name for name in METRICS if name in scored)
         raise InputError(f"{self.path}: no score {metric!r}; it has {known}")
 
     def ids_and_labels(self) -> dict[str, pd.Series]:

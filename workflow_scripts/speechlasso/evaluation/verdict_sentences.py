@@ -10,7 +10,13 @@ from speechlasso.evaluation.statistics import CONFIDENCE
 from speechlasso.evaluation.words import p_value
 
 
-def sentence(row: Any, card: MetricCard, evidence: str, missing: str = "") -> str:
+def sentence(
+    row: Any,
+    card: MetricCard,
+    evidence: str,
+    missing: str = "",
+    by_rows: tuple[float, float] | None = None,
+) -> str:
     """What the data say of an arm and the reference arm, and what they cannot tell.
 
     Parameters
@@ -23,13 +29,20 @@ def sentence(row: Any, card: MetricCard, evidence: str, missing: str = "") -> st
         What the difference was found on.
     missing
         What is too little, where nothing was tested.
+    by_rows
+        The interval that single rows give, where a few groups give a narrower one.
     """
     scale = _Scale(card)
     if row.verdict == "too little data":
         return f"too little data to compare {row.arm} with {row.reference}: {missing}"
+    is_told_by_size = row.verdict in ("better", "worse")
+    sign = -1 if is_told_by_size and row.difference < 0 else 1
+    low, high = sorted((sign * row.ci_low, sign * row.ci_high))
+    if by_rows:
+        ends = map(scale.number, sorted(sign * end for end in by_rows))
+        evidence += f"; so few groups may agree by chance, single rows give {' to '.join(ends)}"
     p = p_value(row.p_holm)
     found = f"{evidence}; Holm p {p if p.startswith('<') else f'= {p}'}"
-    low, high = row.ci_low, row.ci_high
     if row.verdict == "practically equal":
         return (
             f"{row.arm} and {row.reference} are practically equal, at most "
@@ -43,12 +56,10 @@ def sentence(row: Any, card: MetricCard, evidence: str, missing: str = "") -> st
             f"cannot tell {row.arm} from {row.reference}: difference between {scale.number(low)} "
             f"and {scale.amount(high)}{scale.direction} (95 % interval{several}; {found})"
         )
-    size = abs(row.difference)
-    low, high = sorted((abs(low), abs(high)))
     is_little = row.p_equal >= CONFIDENCE
     little = f", within the margin of {scale.number(row.margin)}" if is_little else ""
     return (
-        f"{row.arm} is {row.verdict} than {row.reference} by {scale.amount(size)}"
+        f"{row.arm} is {row.verdict} than {row.reference} by {scale.amount(abs(row.difference))}"
         f"{scale.direction}{little} "
         f"(95 % interval {scale.number(low)} to {scale.number(high)}; {found})"
     )

@@ -35,6 +35,8 @@ VERDICT_COLUMNS = [
 ]
 LEAST_UNITS = 3
 """Folds, or groups or rows of a single test part, below which nothing is tested."""
+FEW_GROUPS = 10
+"""Of a single test part: below it the width of an interval is itself unsure."""
 
 
 def verdict_table(
@@ -83,7 +85,7 @@ def verdict_table(
         for pair, row in zip(pairs, table.itertuples(), strict=True)
     ]
     table["sentence"] = [
-        sentence(row, METRICS[metric], pair.evidence, pair.missing)
+        sentence(row, METRICS[metric], pair.evidence, pair.missing, pair.by_rows)
         for pair, row in zip(pairs, table.itertuples(), strict=True)
     ]
     return table
@@ -215,8 +217,20 @@ class _Pair:
         if not self.statistics.is_one_fold:
             return f"{seeds}, {counted(n_folds, 'fold')} of {n_rows} test rows in all"
         n_units = self.difference.n_units
-        groups = f" by {n_units} groups" if n_units < n_rows else ""
+        groups = f" of {n_units} groups" if n_units < n_rows else ""
         return f"{seeds}, one test part of {n_rows} rows{groups}"
+
+    @property
+    def by_rows(self) -> tuple[float, float] | None:
+        """The interval of the bootstrap over single rows, where a few groups have a narrower one.
+
+        Four groups that happen to agree would make the reader surer than the rows can be.
+        """
+        found = self.difference
+        if not (self.statistics.is_one_fold and LEAST_UNITS <= found.n_units < FEW_GROUPS):
+            return None
+        of_rows = self.statistics.over_rows.difference(self.arm, self.reference, self.metric)
+        return of_rows.interval if of_rows.margin > found.margin else None
 
     @property
     def missing(self) -> str:
