@@ -17,6 +17,7 @@ from speechlasso.errors import DEBUG, InputError
 from speechlasso.evaluation.inner_folds import is_inner
 from speechlasso.pipeline.observations import Observations
 from speechlasso.experiment.out_of_memory import killed_jobs
+from speechlasso.experiment.in_words import in_words
 from speechlasso.experiment.plan import make_plan, predicts_as_it_learned
 from speechlasso.experiment.provenance import planned
 from speechlasso.experiment.unlock import wait_for_turn

@@ -48,6 +48,7 @@ rule report:
         described=PLAN.described(),
         training_logs=PLAN.training_logs(),
         codec_layers=PLAN.codec_layers(),
+        about=in_words(PLAN, SETTINGS),
         anchor_bias_files=PLAN.anchor_bias_files(),
     message:
         "Writing the report of {PLAN.experiment}"

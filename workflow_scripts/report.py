@@ -27,6 +27,7 @@ with job(snakemake):
             [*params.transductive_arms, *overlapping_arms(params.overlap_files)],
             params.metric,
             params.codec_layers,
+            params.about,
         )
     )
     for name, content in report.figures.items():

@@ -17,7 +17,8 @@ from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
 
 SECTIONS = [
-    *("Verdict", "Scores", "Quality against cost", "Why", "Curves", "Confusion"),
+    *("Verdict", "What was compared", "Scores", "Quality against cost", "Why", "Curves"),
+    "Confusion",
     *("Speech anchor bias", "Runs", "Provenance"),
 ]
 NARROW = {"width": 360, "height": 740}

@@ -86,6 +86,13 @@ def made_errors_by_group():
     return groups.assign(reference="text_only", mended=[0.25, 0.3, 0.125], broken=[0.0, 0.05, 0.25])
 
 
+def made_about():
+    columns = {"what it is": "A model.", "reads": "words", "audio tokens": "", "models": "e"}
+    tokens = dict.fromkeys(ARMS[1:], "codec: Sound in codes. Its layers are steps.")
+    arms = [{"arm": arm, **columns} for arm in ARMS]
+    return {"data": "The utterances of x.csv.", "arms": arms, "tokens": tokens}
+
+
 def made_effect():
     shares = {"flipped": 0.18, "to_right": 0.11, "to_wrong": 0.05, "other": 0.02}
     return pd.DataFrame([{"arm": "lasso", "fold": f, "seed": 1, "n": 48, **shares} for f in "12"])
@@ -143,5 +150,6 @@ def full_evidence(**changed):
         "training_logs": made_logs(),
         "provenance": made_provenance(),
         "codec_layers": dict.fromkeys(ARMS[1:], "all") | {"lasso": "1, 2, 3"},
+        "about": made_about(),
     }
     return Evidence(**whole | changed)

@@ -86,7 +86,7 @@ def written(tmp_path, monkeypatch):
     params |= {"more_metrics": [], "modules": [], "chosen_on": "4 inner folds"}
     params |= {"reference": "bow", "margin": 0.01, "reads": {"lasso[alpha=8]": [], "bow": []}}
     params |= {"overlap_files": {}, "anchor_bias_files": {}, "described": [], "training_logs": {}}
-    params["codec_layers"] = {}
+    params |= {"codec_layers": {}, "about": {}}
     for rule in ("summarise", "report"):
         run_script(rule_job(rule, inputs=tables, outputs=tables, params=params))
     return tmp_path / "tables"

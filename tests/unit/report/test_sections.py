@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_report import SOUND, full_evidence, made_errors, made_selection, made_verdicts
+from made_report import ARMS, SOUND, full_evidence, made_errors, made_selection, made_verdicts
 from made_results import results
+from sklearn.metrics import f1_score
 
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
 from speechlasso.evaluation.summary import best_first, runs_table, summary_table
 from speechlasso.files import write_parquet
 from speechlasso.report import curves, reading, scores, why
+from speechlasso.report.compared import compared_section
 from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import pareto_front
 from speechlasso.report.page import render_report
@@ -65,6 +67,31 @@ def test_errors_are_shown_by_rank_with_their_sounds(undrawn):
     assert list(mended.sounds) == [None, None, SOUND] and not broken.sounds
     assert mended.caption == "lasso is right, text_only is wrong"
     assert broken.caption == "text_only is right, lasso is wrong"
+
+
+def test_what_was_compared_in_numbers_and_words(undrawn):
+    section = compared_section(full_evidence())
+    words, classes, arms, tokens = section.blocks
+    labels = np.repeat(["calm", "tense"], [18, 30])
+    majority = f1_score(labels, np.full(48, "tense"), average="macro", zero_division=0)
+    for told in (
+        "The utterances of x.csv. Each arm learned the task on 3 folds with 1 seed.",
+        "The test rows come from 3 groups. There are 2 classes.",
+        f"tense, is right on 62.5% of the test rows, a macro F1 of {majority:.3f}",
+    ):
+        assert told in words.words
+    columns = ["class", "train, mean of a fold", "validation, mean of a fold", "test, all folds"]
+    assert list(classes.frame) == [*columns, "share of test"]
+    assert classes.frame.to_numpy().tolist() == [
+        ["all classes", 246.0, 252.0, 144, "100.0%"],
+        ["tense", 126.0, 140.0, 90, "62.5%"],
+        ["calm", 120.0, 112.0, 54, "37.5%"],
+    ]
+    assert arms.frame["arm"].tolist() == list(ARMS) and tokens.words.startswith("codec: ")
+    one_fold = {"results": results(), "runs": runs_table(results())}
+    _, classes = compared_section(full_evidence(**one_fold, about={}, groups=None)).blocks
+    columns = ["class", "train", "validation", "test", "share of test"]
+    assert list(classes.frame) == columns and classes.frame["test"].tolist() == [48, 30, 18]
 
 
 def test_shares_of_mended_and_broken_stand_beside_the_scores_of_each_group(undrawn):

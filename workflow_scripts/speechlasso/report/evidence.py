@@ -64,6 +64,8 @@ class Evidence:
         The score that the experiment is judged by: it stands first and says which arms are drawn.
     codec_layers
         Of arms that select audio tokens, the codec layers that these are chosen from, in words.
+    about
+        What is compared, as `experiment.in_words` tells it.
     """
 
     experiment: str
@@ -83,6 +85,7 @@ class Evidence:
     provenance: Mapping[str, Any] | None = None
     metric: str = "macro_f1"
     codec_layers: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def test(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from speechlasso.blocks import figures_in
 from speechlasso.evaluation.words import counted
 from speechlasso.pages import render_page
 from speechlasso.report.background import background_sections
+from speechlasso.report.compared import compared_section
 from speechlasso.report.curves import curve_sections
 from speechlasso.report.evidence import Evidence
 from speechlasso.report.scores import score_sections
@@ -25,8 +26,11 @@ class Report:
 
 def render_report(evidence: Evidence) -> Report:
     """What stands nowhere in the evidence has no section."""
+    verdict, *scores = score_sections(evidence)
     sections = [
-        *score_sections(evidence),
+        verdict,
+        compared_section(evidence),
+        *scores,
         *why_sections(evidence),
         *curve_sections(evidence),
         *background_sections(evidence),

@@ -26,6 +26,7 @@ def read_evidence(
     transductive_arms: Sequence[str] = (),
     metric: str = "macro_f1",
     codec_layers: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Tables, figures' data and sounds of an experiment.
 
@@ -41,7 +42,7 @@ def read_evidence(
         the path where the selection lies on one.
     training_logs, anchor_bias
         Files by arm.
-    codec_layers
+    codec_layers, about
         As in `Evidence`.
     """
     results = [read_run(**run) for run in runs]
@@ -64,6 +65,7 @@ def read_evidence(
         provenance=read_json(provenance) if provenance else None,
         metric=metric,
         codec_layers=codec_layers or {},
+        about=about or {},
         **{name: read_table(files[name]) for name in _TABLES if files.get(name)},
     )
 

@@ -23,10 +23,21 @@ class TokenizerMethod(Section):
         """How many layers the codes will have, as far as the settings tell."""
         return None
 
+    @property
+    def about_layers(self) -> str:
+        """A sentence for people on what the layers of the codes are."""
+        return ""
+
     def files(self) -> dict[str, str]:
         """Files on this machine that the tokenizer is read from, by what they are; none for a model
         of the hub."""
         return {}
+
+
+_RESIDUAL = (
+    "Its layers are the steps of a residual quantiser: the first holds most of the sound, each "
+    "later one what those before left over."
+)
 
 
 class SpectralRVQMethod(TokenizerMethod):
@@ -45,6 +56,10 @@ class SpectralRVQMethod(TokenizerMethod):
     def planned_n_layers(self) -> int:
         return self.n_layers
 
+    @property
+    def about_layers(self) -> str:
+        return _RESIDUAL
+
 
 class PretrainedMethod(TokenizerMethod):
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -58,6 +73,10 @@ class CodecMethod(PretrainedMethod):
     @property
     def planned_n_layers(self) -> int | None:
         return self.n_layers
+
+    @property
+    def about_layers(self) -> str:
+        return _RESIDUAL
 
 
 class SpeechTokenizerMethod(CodecMethod):
@@ -103,6 +122,13 @@ class SSLUnitsMethod(FromHub):
     def planned_n_layers(self) -> int:
         return 1
 
+    @property
+    def about_layers(self) -> str:
+        return (
+            f"Its one layer has {self.codebook_size} codes, clusters of the hidden states of the "
+            f"model's layer {self.layer}."
+        )
+
 
 class HiddenStateCodesMethod(TokenizerMethod):
     method: Literal["hidden_state_codes"]
@@ -141,6 +167,23 @@ class HiddenStateCodesMethod(TokenizerMethod):
     @property
     def planned_n_layers(self) -> int:
         return self.n_groups * self.n_stages
+
+    @property
+    def about_layers(self) -> str:
+        pooled = {
+            "frame": "of each frame",
+            "segment": f"pooled over {self.segment_seconds:g} s",
+            "utterance": "pooled over the utterance",
+        }[self.pooling]
+        size = self.n_components // self.n_groups
+        group = f"a group of {size}" if size > 1 else "one"
+        stage = ", or what the layer before left over of it" if self.n_stages > 1 else ""
+        return (
+            f"Its {self.planned_n_layers} layers are not the encoder's: each is {group} of "
+            f"{self.n_components} principal components of the hidden states of the encoder's layer "
+            f"{' and '.join(map(str, self.layers))}, {pooled}{stage}, in {self.codebook_size} "
+            "codes."
+        )
 
     @property
     def pooling_seconds(self) -> float:

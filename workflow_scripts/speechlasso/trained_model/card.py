@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speechlasso import __version__
+from speechlasso.data.in_words import division, name_of_data, origin_of_data
 from speechlasso.data.settings import Folds
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.language_model.token_text import token_text
@@ -22,12 +23,6 @@ from speechlasso.pages import markdown_table, markdown_text
 
 SPLITS = ("train", "validation", "test")
 _INPUTS = {"text": "words", "audio": "sound"}
-_FOLDS = {
-    "given": "The table says which row is in which split.",
-    "stratified": "Rows were divided at random by class (fold {fold} of {n_folds}).",
-    "grouped": "Whole groups of rows were divided at random (fold {fold} of {n_folds}).",
-    "leave_one_group_out": "The test rows are those of group {fold}.",
-}
 _TUNED = {
     "full": "all weights trained",
     "lora": "trained by low-rank updates (LoRA), which are merged into the weights",
@@ -98,7 +93,7 @@ def render_model_card(
         classes=metrics["classes"],
         selection=selection,
         page=page,
-        data=_data(stages["manifest"]["table"]),
+        data=f"{markdown_text(origin_of_data(stages['manifest']['table']['path']))} ",
         folds=_folds(stages),
         split_table=_split_table(splits, metrics["classes"]),
         language_model=_public_name(stages["finetune"]["lm"]["name"]),
@@ -133,7 +128,7 @@ def _front_matter(
         EvalResult(
             task_type="text-classification",
             dataset_type="custom",
-            dataset_name=_data_name(stages["manifest"]["table"]),
+            dataset_name=name_of_data(stages["manifest"]["table"]["path"]),
             dataset_split=split,
             metric_type=metric.hub_metric,
             metric_name=metric.title,
@@ -156,24 +151,11 @@ def _front_matter(
     return data.to_yaml()
 
 
-def _data_name(table: Mapping[str, Any]) -> str:
-    return Path(table["path"]).name if table["path"] else "speechlasso's demo corpus"
-
-
-def _data(table: Mapping[str, Any]) -> str:
-    if table["path"]:
-        return f"The utterances of {markdown_text(_data_name(table))}. "
-    return (
-        "Speech synthesised with espeak-ng: speechlasso's demo corpus, whose labels depend on "
-        "words and prosody by a known rule. "
-    )
-
-
 def _folds(stages: Mapping[str, Any]) -> str:
-    folds = stages["divide_folds"]["folds"]
-    return _FOLDS[folds["method"]].format(
-        fold=markdown_text(stages["token_texts"]["fold"]), n_folds=folds["n_folds"]
-    )
+    folds, fold = stages["divide_folds"]["folds"], markdown_text(stages["token_texts"]["fold"])
+    is_group = folds["method"] == "leave_one_group_out"
+    which = f"group {fold}" if is_group else f"fold {fold} of {folds['n_folds']}"
+    return division(folds["method"], which)
 
 
 def _public_name(lm: str) -> str:
