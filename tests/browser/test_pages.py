@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from made_report import ARMS, full_evidence, made_selection
 
+from speechlasso.blocks import Section, Table
+from speechlasso.pages import render_page
 from speechlasso.report.page import render_report
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
@@ -22,6 +24,8 @@ SECTIONS = [
     *("Speech anchor bias", "Runs", "Provenance"),
 ]
 NARROW = {"width": 360, "height": 740}
+PAPER = {"width": 1031, "height": 703}
+"""A4 across within its margins, in pixels of 1/96 inch."""
 
 
 def selection_page():
@@ -40,7 +44,18 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     (folder / "report.html").write_text(render_report(full_evidence()).html)
     (folder / "selection.html").write_text(selection_page())
+    (folder / "wide.html").write_text(wide_page())
     return folder
+
+
+def wide_page():
+    """Tables of more and more columns, of names and numbers as long as they come."""
+    tables = []
+    for n_columns in (12, 16, 28, 70):
+        names = [f"mean_sequence_length_{number}" for number in range(n_columns)]
+        frame = pd.DataFrame(123.45, index=range(3), columns=names)
+        tables.append(Table(f"{n_columns} columns", frame.assign(arm="lasso[speech_fraction=0.1]")))
+    return render_page("wide", [Section("Wide", tables)])
 
 
 both = pytest.mark.parametrize("name", ["report", "selection"])
@@ -172,6 +187,15 @@ def test_paper_shows_all_and_nothing_to_press(open_page, pages):
         assert not page.locator(selector).first.is_visible(), selector
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator("svg").first.is_visible()
+
+
+@pytest.mark.parametrize("name", ["report", "selection", "wide"])
+def test_no_table_is_wider_than_paper(open_page, pages, name):
+    page = open_page(pages / f"{name}.html", viewport=PAPER).page
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    rights = "all => all.map(one => Math.ceil(one.getBoundingClientRect().right))"
+    assert max(page.eval_on_selector_all("table, svg", rights)) <= PAPER["width"]
 
 
 def test_a_wide_table_of_numbers_has_few_digits(open_page, pages):

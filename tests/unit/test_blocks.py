@@ -88,6 +88,12 @@ def test_a_figure_brings_its_data_and_a_sentence_where_it_fails():
     assert "could not be drawn; the log of the rule tells why" in page and "<svg" not in page
 
 
+@pytest.mark.parametrize(("inches", "least"), [(3, 216), (8, 432), (20, 1080)])
+def test_words_of_a_figure_stay_large_enough_to_read(inches, least):
+    wide = f'<svg xmlns="http://www.w3.org/2000/svg" width="{72 * inches}pt"/>'
+    assert Figure("wide", "Wide", wide, pd.DataFrame()).least_width == f"{least}pt"
+
+
 def contrast(one, other):
     """Of two colours, as the Web Content Accessibility Guidelines 2.1 define it."""
 

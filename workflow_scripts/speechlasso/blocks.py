@@ -16,7 +16,10 @@ from speechlasso.figures import drawn_or_none, on_page
 MOST_ROWS = 200
 MOST_BYTES_OF_SOUND = 8_000_000
 LONG_TEXT = 50
+MANY_COLUMNS, MOST_UNBROKEN = 16, 32
+"""More are in smaller type on paper, and still more break within numbers."""
 _LEAST_WIDTH = 430
+_LEAST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Table:
     def columns(self) -> list[tuple[str, str]]:
         """The name of each column, and its class: numbers stand to the right, long texts break."""
         return [(str(name), self._class(name)) for name in self.frame]
+
+    @property
+    def width(self) -> str:
+        """The table's class: how small paper shows it."""
+        n_columns = len(self.frame.columns)
+        return "broken" if n_columns > MOST_UNBROKEN else "many" * (n_columns > MANY_COLUMNS)
 
     @property
     def rows(self) -> list[tuple[list[Cell], bytes | None]]:
@@ -134,9 +143,10 @@ class Figure:
 
     @property
     def least_width(self) -> str:
-        """What it is drawn in at least, so that a narrow page does not make its words too small."""
+        """What it is drawn in at least, so that a narrow page does not make its words too small;
+        what is wider scrolls in its box."""
         drawn = float(re.search(r'width="([0-9.]+)pt"', self.svg)[1])
-        return f"{min(drawn, _LEAST_WIDTH):.0f}pt"
+        return f"{min(drawn, max(_LEAST_WIDTH, _LEAST_SHARE * drawn)):.0f}pt"
 
     def files(self) -> dict[str, str]:
         """The figure and its data, by the names of their files."""

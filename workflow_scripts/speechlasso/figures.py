@@ -29,6 +29,8 @@ SHADES = LinearSegmentedColormap.from_list(
     "shades", [(0.03, 0.32, 0.61, 0), (0.03, 0.32, 0.61, 0.6)]
 )
 """From nothing to a blue on which ink can be read, on light and on dark pages."""
+BLUES = LinearSegmentedColormap.from_list("blues", [(0, 0.45, 0.7, 0), (0, 0.45, 0.7, 1)])
+"""From nothing to blue, where nothing is written on it."""
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", [(0, 0.45, 0.7, 1), (0, 0.45, 0.7, 0), (0.84, 0.37, 0, 0), (0.84, 0.37, 0, 1)]
 )

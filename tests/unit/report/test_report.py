@@ -26,7 +26,14 @@ from speechlasso.evaluation.summary import (
 from speechlasso.files import write_json, write_parquet
 from speechlasso.report import evidence as evidence_module
 from speechlasso.report.evidence import Evidence
-from speechlasso.report.figures import MOST_CLASSES, confusion_figure, sweep_figure, swept_scores
+from speechlasso.report.figures import (
+    MOST_CLASSES,
+    confusion_figure,
+    selection_figure,
+    selection_table,
+    sweep_figure,
+    swept_scores,
+)
 from speechlasso.report.page import render_report
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
@@ -257,6 +264,28 @@ def test_the_page_says_where_trainings_and_adaptations_differ_in_what_computed_t
     differences = [text for text in Page(page_of(results)).texts if "Runs of this table" in text]
     (sentence,) = differences
     assert "device of the adaptation: A100 (lasso); H100 (lasso)" in sentence
+
+
+@pytest.mark.parametrize("n_layers", [8, 64])
+def test_selections_of_many_layers_fit_a_page(n_layers):
+    """Numbers in cells, or shades where there is no room; the table has all either way."""
+    layers = {"lasso": [0, 0, n_layers - 1], "random": range(0, n_layers, 2)}
+    of_arms = {
+        arm: [RunResult(arm, "0", 1, {}, {"tokens": [{"layer": layer} for layer in kept]}, {})]
+        for arm, kept in layers.items()
+    }
+    drawn = selection_figure(of_arms)
+    assert float(re.search(r'width="([0-9.]+)pt"', drawn)[1]) < 720
+    assert {"lasso", "random", "codec layer"} <= set(Page(drawn).texts)
+    table = selection_table(of_arms)
+    assert len(table.columns) < 12
+    by_arm = table.set_index(table.columns[0])
+    by_arm = by_arm if "lasso" in by_arm.index else by_arm.T
+    assert by_arm.loc["lasso"].replace(0, np.nan).dropna().to_dict() == {
+        "layer 0": 2.0,
+        f"layer {n_layers - 1}": 1.0,
+        "all layers": 3.0,
+    }
 
 
 def test_scores_over_a_setting_that_arms_ran_with_in_several_values():

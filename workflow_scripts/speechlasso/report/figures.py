@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.summary import RunResult, confusion_table
-from speechlasso.figures import BLUE, GREY, SHADES, plain_text, short, styles, svg
+from speechlasso.figures import BLUE, BLUES, GREY, SHADES, plain_text, short, styles, svg
 
 MOST_CLASSES = 20
+MOST_LAYERS = 16
+"""Codec layers that have their numbers of tokens written in them."""
 MOST_NUMBERS = 600
 """Cells of a figure that have their number written in them."""
 
@@ -229,22 +231,44 @@ def group_figure(metric: str, column: str, groups: pd.DataFrame) -> str:
 @plain_text()
 def selection_figure(results: dict[str, list[RunResult]]) -> str:
     """Kept tokens per arm (rows) and codec layer (columns)."""
-    counts = selection_table(results).set_index("arm").drop(columns="all layers")
-    counts = counts.rename(columns=lambda layer: layer.removeprefix("layer "))
+    counts = _kept_tokens(results).round(1)
+    if len(counts.columns) > MOST_LAYERS:
+        return _strips(counts)
     values = counts.to_numpy(dtype=float)
     return _matrix(counts, values / (values.max(initial=0) or 1), xlabel="codec layer")
 
 
+def _strips(counts: pd.DataFrame) -> str:
+    """A strip in shades for each arm, over all layers, those without a token among them."""
+    counts = counts.reindex(columns=range(max(counts) + 1), fill_value=0)
+    figure = Figure(figsize=(9, 1 + 0.4 * len(counts)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(counts, vmin=0, cmap=BLUES, aspect="auto", interpolation="nearest")
+    names = [short(str(arm)) for arm in counts.index]
+    axes.set(xlabel="codec layer", yticks=range(len(counts)), yticklabels=names)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.colorbar(image, label="tokens")
+    return svg(figure)
+
+
 def selection_table(results: dict[str, list[RunResult]]) -> pd.DataFrame:
-    """Mean number of kept tokens per arm and codec layer."""
+    """Mean number of kept tokens per arm and codec layer; what there is more of goes down."""
+    table = _kept_tokens(results).rename(columns=lambda layer: f"layer {layer}")
+    table = table.assign(**{"all layers": table.sum(axis=1)}).round(1)
+    if len(table.columns) <= max(MOST_LAYERS, len(table)):
+        return table.reset_index()
+    return table.T.rename_axis(index="codec layer", columns=None).reset_index()
+
+
+def _kept_tokens(results: dict[str, list[RunResult]]) -> pd.DataFrame:
+    """Mean number of kept tokens; a row per arm, a column per codec layer that has any."""
     rows = []
     for arm, of_arm in results.items():
         counts = [Counter(t["layer"] for t in r.selection["tokens"]) for r in of_arm]
         total = sum(counts, Counter())
         rows.append({"arm": arm, **{layer: n / len(of_arm) for layer, n in total.items()}})
     table = pd.DataFrame(rows).set_index("arm").fillna(0)
-    table = table[sorted(table.columns)].rename(columns=lambda layer: f"layer {layer}")
-    return table.assign(**{"all layers": table.sum(axis=1)}).round(1).reset_index()
+    return table[sorted(table.columns)]
 
 
 def _most_confused(total: pd.DataFrame) -> list[str]:
