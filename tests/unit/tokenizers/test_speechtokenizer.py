@@ -13,7 +13,7 @@ from speechlasso.errors import InputError
 from speechlasso.tokenizers import speechtokenizer, speechtokenizer_encoder, speechtokenizer_lstm
 from speechlasso.tokenizers.speechtokenizer import load
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "on_the_processor")]
 
 
 @pytest.mark.parametrize("activation", ["ELU", "Snake"])

@@ -51,18 +51,19 @@ log.to_csv(folder / "log.csv")
 """
 
 
+@pytest.fixture(autouse=True)
+def _on_the_processor(monkeypatch):
+    """Two processes want two GPUs where there is one."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 def run(program: str, folder: Path, n: int) -> None:
     folder.mkdir()
     tests = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder), str(n)],
         cwd=tests,
-        # Where there is a GPU, two processes want two of them.
-        env=os.environ
-        | {
-            "CUDA_VISIBLE_DEVICES": "",
-            "PYTHONPATH": os.pathsep.join([str(tests.parents[1]), *sys.path]),
-        },
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests.parents[1]), *sys.path])},
         capture_output=True,
         text=True,
         check=False,
