@@ -108,12 +108,12 @@ def test_tables_sort_by_mouse_and_by_keyboard(open_page, pages):
     page = open_page(pages / "report.html").page
     table, arms = column(page, "arm")
     assert arms == list(ARMS)
-    button = table.get_by_role("button", name="macro_f1", exact=True)
+    button = table.get_by_role("button", name="macro F1", exact=True)
     button.click()
-    means = [float(text.split()[0]) for text in column(page, "macro_f1")[1]]
+    means = [float(text.split()[0]) for text in column(page, "macro F1")[1]]
     assert means == sorted(means)
     button.press("Enter")
-    means = [float(text.split()[0]) for text in column(page, "macro_f1")[1]]
+    means = [float(text.split()[0]) for text in column(page, "macro F1")[1]]
     assert means == sorted(means, reverse=True)
     # Times have units, which sort by what they mean.
     table.get_by_role("button", name="training time").press("Space")

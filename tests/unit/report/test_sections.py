@@ -141,8 +141,35 @@ def test_verdicts_in_few_digits_sort_in_full():
 def test_many_sentences_are_those_of_the_table_then(undrawn):
     verdicts = pd.concat(5 * [made_verdicts()])
     blocks = scores._verdict(full_evidence(verdicts=verdicts))
-    assert [type(block).__name__ for block in blocks] == [*6 * ["Text"], "Table", "Text"]
-    assert len(blocks[6].frame) == len(verdicts)
+    assert [type(block).__name__ for block in blocks] == [*7 * ["Text"], "Table", "Text"]
+    assert blocks[6].words == "14 more in the table below, the best arms first."
+    assert len(blocks[7].frame) == len(verdicts)
+    best = verdicts.sort_values("difference", ascending=False)["sentence"].tolist()
+    assert [block.words for block in blocks[:6]] == best[:6]
+    of_loss = made_verdicts().assign(metric="loss")
+    first = scores._verdict(full_evidence(verdicts=of_loss))[0]
+    assert first.words == of_loss["sentence"][0], "where less is better"
+
+
+def test_a_vote_or_a_score_that_repeats_another_is_left_out_of_the_table_of_arms():
+    made = full_evidence()
+    copies = [
+        made.summary[made.summary["arm"] == "lasso"].assign(arm=f"lasso, seeds {kind}")
+        for kind in ("averaged", "voted")
+    ]
+    summary = pd.concat([made.summary, *copies], ignore_index=True)
+    frame, _ = scores.arm_table(summary, made.test)
+    assert frame["arm"].tolist() == [*ARMS, "lasso, seeds averaged"]
+    # The made runs have a macro F1 of their own, so that the two differ.
+    assert {"macro F1", "macro_f1_present"} <= set(frame)
+    is_f1 = summary["metric"] == "macro_f1"
+    summary.loc[summary["metric"] == "macro_f1_present", "mean"] = summary.loc[is_f1, "mean"].array
+    is_vote = summary["arm"] == "lasso, seeds voted"
+    summary.loc[is_vote & (summary["metric"] == "uar"), "mean"] += 0.01
+    frame, _ = scores.arm_table(summary, made.test)
+    assert frame["arm"].tolist()[-1] == "lasso, seeds voted" and "macro_f1_present" not in frame
+    frame, _ = scores.arm_table(summary, made.test, "macro_f1_present")
+    assert list(frame)[1] == "macro_f1_present"
 
 
 NUMBERS = st.integers(0, 5).map(float)
@@ -189,9 +216,9 @@ def test_the_score_that_the_experiment_is_judged_by_leads_the_page(monkeypatch):
     means = made.summary[made.summary["metric"] == "loss"].set_index("arm")["mean"]
     assert means[best].is_monotonic_increasing
     columns = list(scores.arm_table(made.summary, made.test, "loss")[0])
-    assert columns[:2] == ["arm", "loss"] and "loss, sd over seeds" in columns
+    assert columns[:2] == ["arm", "loss (nats)"] and "loss (nats), sd over seeds" in columns
     found = render_report(full_evidence(metric="loss", groups=None))
-    assert "Test loss over the time that arms take to train" in found.html
+    assert "Test loss (nats) over the time that arms take to train" in found.html
     assert "could not be drawn" not in found.html
     assert set(pd.read_csv(StringIO(found.figures["scores.csv"]))["metric"]) == {"loss", "macro_f1"}
     monkeypatch.setattr("speechlasso.report.evidence.MOST_ARMS", 1)

@@ -9,9 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.summary import RunResult, best_first
 
 MOST_ARMS = 30
+
+
+def title_of(metric: str) -> str:
+    """A metric for people, as the exported tables call it."""
+    return METRICS[metric].title or metric
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,11 @@ class Evidence:
         ran = self.test["arm"].unique()
         best = [arm for arm in best_first(self.summary, self.metric) if arm in ran][:MOST_ARMS]
         return [arm for arm in self.summary["arm"].unique() if arm in best]
+
+    @property
+    def metric_title(self) -> str:
+        """The metric, for people."""
+        return title_of(self.metric)
 
     @property
     def drawn_scores(self) -> list[str]:

@@ -11,17 +11,23 @@ from speechlasso.blocks import Figure, Section, Table, Text
 from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.costs import COSTS, arm_costs, readable
 from speechlasso.evaluation.environments import differences
+from speechlasso.evaluation.seed_average import ensemble, is_ensemble
 from speechlasso.evaluation.summary import chosen_on_inner_folds, with_interval
 from speechlasso.evaluation.words import mean_of, p_value, share
-from speechlasso.report.evidence import Evidence
+from speechlasso.report.evidence import Evidence, title_of
 from speechlasso.report.figures import cost_figure, pareto_front, score_figure
 
 _MOST_SENTENCES = 6
 ABOUT_F1 = (
-    "macro_f1 is scikit-learn's: the mean F1 over classes that occur among the labels or the "
+    "Macro F1 is scikit-learn's: the mean F1 over classes that occur among the labels or the "
     "predictions of the test part, so that one stray prediction of a class without test examples "
     "lowers it as much as a class never found. macro_f1_present is the mean over classes that have "
-    "test examples."
+    "test examples"
+)
+ABOUT_ENSEMBLES = (
+    "Seeds averaged: all seeds of an arm decide together, by the mean of their probabilities; "
+    "seeds voted: by most of their votes. Votes that score the same as the averaged seeds are left "
+    "out; summary.csv has them."
 )
 ABOUT_COSTS = (
     "Costs are means over runs. Trainable parameters are numbers that learning the task changes. "
@@ -46,12 +52,18 @@ def _verdict(evidence: Evidence) -> list[Any]:
     verdicts = evidence.verdicts
     if verdicts is None or verdicts.empty:
         return []
-    sentences = [Text(sentence, "lead") for sentence in verdicts["sentence"].head(_MOST_SENTENCES)]
     metric, reference = verdicts[["metric", "reference"]].iloc[0]
+    is_best_small = not METRICS[metric].larger_is_better
+    verdicts = verdicts.sort_values("difference", ascending=is_best_small, kind="stable")
+    sentences = [Text(sentence, "lead") for sentence in verdicts["sentence"].head(_MOST_SENTENCES)]
+    n_more = len(verdicts) - len(sentences)
+    more = [Text(f"{n_more} more in the table below, the best arms first.", "note")]
     return [
         *sentences,
+        *(more if n_more else []),
         Table(
-            f"Each arm against {reference}: difference in test {metric}, with its 95 % interval",
+            f"Each arm against {reference}: difference in test {title_of(metric)}, with its 95 % "
+            "interval",
             *verdict_table(verdicts),
             whole="verdicts.csv",
         ),
@@ -114,11 +126,15 @@ def _scores(evidence: Evidence) -> list[Any]:
     ]
     n_arms = evidence.test["arm"].nunique()
     if len(shown) < n_arms:
-        told = f"Figures show {len(shown)} of {n_arms} arms, those with the best {evidence.metric}"
-        blocks.append(Text(f"{told}; tables and CSV files have all.", "note"))
+        some = f"{len(shown)} of {n_arms} arms, those with the best {evidence.metric_title}"
+        told = f"Figures show {some}; tables and CSV files have all."
+        blocks.append(Text(told, "note"))
     frame, keys = arm_table(summary, evidence.test, evidence.metric)
     blocks.append(Table("Arms: scores, selection and costs", frame, keys, whole="summary.csv"))
-    return [*blocks, *(Text(words, "note") for words in [ABOUT_F1, *_remarks(evidence)])]
+    left_out = "" if "macro_f1_present" in frame else ", here the same and left out"
+    about = [f"{ABOUT_F1}{left_out}."]
+    about += [ABOUT_ENSEMBLES] if frame["arm"].map(is_ensemble).any() else []
+    return [*blocks, *(Text(words, "note") for words in [*about, *_remarks(evidence)])]
 
 
 def _score_figure(evidence: Evidence) -> Figure:
@@ -147,15 +163,16 @@ def arm_table(
 ) -> tuple[pd.DataFrame, dict[str, list[float]]]:
     """One row per arm: mean and interval of each score that narrow tables show, the metric first,
     folds, the metric's spread over seeds, size of the audio vocabulary, share cut, and what a run
-    costs; and what columns are sorted by."""
-    rows, keys, spread = [], [], f"{metric}, sd over seeds"
-    for arm, of_arm in summary.groupby("arm", sort=False):
+    costs; and what columns are sorted by. A vote of seeds or a score that repeats another is left
+    out."""
+    rows, keys, spread = [], [], f"{title_of(metric)}, sd over seeds"
+    for arm, of_arm in _without_repeated(summary, metric).groupby("arm", sort=False):
         of_arm = of_arm.set_index("metric")
         row, key = {"arm": arm}, {}
         for score in sorted(METRICS, key=lambda name: name != metric):
             if score in of_arm.index and (METRICS[score].in_narrow_tables or score == metric):
-                row[score] = with_interval(*of_arm.loc[score, ["mean", "ci_low", "ci_high"]])
-                key[score] = of_arm.loc[score, "mean"]
+                title, found = title_of(score), of_arm.loc[score, ["mean", "ci_low", "ci_high"]]
+                row[title], key[title] = with_interval(*found), found["mean"]
         arm_runs = test[test["arm"] == arm]
         row["folds"] = of_arm["n"].max()
         row["seeds"] = of_arm["n_seeds"].max()
@@ -174,6 +191,23 @@ def arm_table(
         name: pd.to_numeric(frame[name].str.rstrip("%"), errors="coerce").tolist()
         for name in ("audio vocabulary", "audio tokens per example", "examples cut", spread)
     }
+
+
+def _without_repeated(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Without votes that score as the averaged seeds do, as those of two seeds mostly do, and
+    without macro_f1_present where it is macro_f1."""
+    means = summary.pivot(index="arm", columns="metric", values="mean")
+    repeated = [
+        vote
+        for arm in means.index
+        if (vote := ensemble(arm, "voted")) in means.index
+        and np.allclose(means.loc[vote], means.loc[ensemble(arm, "averaged")], equal_nan=True)
+    ]
+    kept = summary[~summary["arm"].isin(repeated)]
+    both = [means[name] for name in ("macro_f1", "macro_f1_present") if name in means]
+    if len(both) == 2 and metric != "macro_f1_present" and np.allclose(*both, equal_nan=True):
+        kept = kept[kept["metric"] != "macro_f1_present"]
+    return kept
 
 
 def _three_digits(number: float) -> str:
@@ -228,7 +262,7 @@ def _costs(evidence: Evidence) -> list[Any]:
     data = costs.join(scores).assign(on_front=np.isin(costs.index, front)).reset_index()
     figure = Figure.of(
         "quality-against-cost",
-        f"Test {evidence.metric} over the time that arms take to train",
+        f"Test {evidence.metric_title} over the time that arms take to train",
         data,
         cost_figure,
         evidence.metric,
@@ -236,5 +270,5 @@ def _costs(evidence: Evidence) -> list[Any]:
         costs,
         caption=caption,
     )
-    words = f"None scores as well in less time than: {', '.join(front)}." if len(costs) > 1 else ""
-    return [*([Text(words)] if words else []), figure, Text(ABOUT_COSTS, "note")]
+    words = f"Best for their time, as no other arm scores as well in less: {', '.join(front)}."
+    return [*([Text(words)] if len(costs) > 1 else []), figure, Text(ABOUT_COSTS, "note")]
