@@ -46,13 +46,15 @@ def made_selection(n=25, names=CLASSES):
     weights = np.random.default_rng(2).normal(size=(n, len(names)))
     tokens["weight"] = np.abs(weights).sum(axis=1)
     tokens[[f"weight_{name}" for name in names]] = weights
+    shares = np.random.default_rng(3).uniform(size=(n, len(names)))
+    tokens[[f"df_{name}" for name in names]] = shares
     places = [(rank, place) for rank in range(n) for place in (1, 2)]
     listening = pd.DataFrame(places, columns=["rank", "place"])
     listening = listening.assign(id="u7", start=0.25, end=0.75, sound=[SOUND] * len(listening))
     sizes = np.arange(20)
     path = pd.DataFrame({"alpha": np.geomspace(50, 1, 20), "n_audio": sizes**2, "n_text": sizes})
     path = path.assign(holdout_macro_f1=0.7 - ((sizes - 12) / 40) ** 2)
-    return DescribedSelection("lasso", "01", tokens, listening, path, 7.5)
+    return DescribedSelection("lasso", "01", tokens, listening, path, 7.5, "d/page.html")
 
 
 def made_verdicts():

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_report import ARMS, SOUND, full_evidence, made_errors, made_selection, made_verdicts
+from made_report import (
+    ARMS,
+    SOUND,
+    full_evidence,
+    made_about,
+    made_errors,
+    made_selection,
+    made_verdicts,
+)
 from made_results import results
 from sklearn.metrics import f1_score
 
@@ -98,7 +106,8 @@ def test_shares_of_mended_and_broken_stand_beside_the_scores_of_each_group(undra
     (group,) = why._groups(full_evidence())
     scores_of, shares = (block for block in group.blocks if isinstance(block, Table))
     assert list(shares.frame) == ["group", "n", "lasso: mended", "lasso: broken"]
-    assert shares.frame.iloc[1].tolist() == ["speaker 2", 20, 0.3, 0.05]
+    assert shares.frame.iloc[1].tolist() == ["speaker 2", 20, "30.0%", "5.0%"]
+    assert shares.keys["lasso: mended"] == [0.25, 0.3, 0.125]
     assert shares.frame["group"].tolist() == scores_of.frame["group"].tolist()
     (group,) = why._groups(full_evidence(errors_by_group=None))
     assert sum(isinstance(block, Table) for block in group.blocks) == 1
@@ -121,10 +130,35 @@ def test_many_tokens_and_classes_show_the_strongest(undrawn):
     made = made_selection(n=90, names=names)
     group = next(iter(why._heard(full_evidence(selections=[made]), SoundBudget())))
     table = next(block for block in group.blocks if isinstance(block, Table))
-    assert table.frame.shape == (why.MOST_TOKENS, 4 + why.MOST_CLASSES)
+    assert table.frame.shape == (why.MOST_TOKENS, 4 + 2 * why.MOST_CLASSES)
     strongest = made.tokens.nlargest(why.MOST_TOKENS, "weight")["rank"]
     assert table.frame["token"].tolist() == strongest.tolist()
-    assert "20 of 90 of largest weight, 28 of the classes left out" in group.blocks[0].words
+    some = "20 of 90 of largest weight; d/page.html shows all, 28 of the classes left out."
+    layers = made_about()["tokens"]["lasso"]
+    assert group.blocks[0].words == f"The kept audio tokens, the {some} {layers}"
+    name = table.frame.columns[-1].removeprefix("in ")
+    assert f"for {name}" in table.frame
+    share = made.tokens.set_index("rank").at[table.frame["token"].iloc[0], f"df_{name}"]
+    assert table.frame[f"in {name}"].iloc[0] == f"{share:.1%}"
+
+
+def test_a_ranking_has_no_weights_for_classes_and_two_classes_share_one(undrawn):
+    tokens = made_selection(n=3).tokens
+    of_one, of_none = tokens.drop(columns="weight_calm"), tokens.filter(regex="^(?!weight_)")
+    columns = ["token", "layer", "code", "weight"]
+    for shown, weights in ((of_one, ["for tense"]), (of_none, [])):
+        frame, _, n_left = why._weights(shown)
+        assert list(frame) == [*columns, *weights, "in calm", "in tense"] and n_left == 0
+
+
+def test_quarters_of_equal_ends_look_apart(undrawn):
+    values = ["0.65 to 1.09", "1.09 to 1.29", "1.30 to 1.48"]
+    scores = {"column": "length in seconds", "value": values, "n": 4, "macro_f1": 0.5}
+    groups = pd.DataFrame({"arm": "lasso", **scores})
+    (group,) = why._groups(full_evidence(groups=groups, errors_by_group=None))
+    table = next(block for block in group.blocks if isinstance(block, Table))
+    shown = table.frame["length in seconds"].tolist()
+    assert shown == ["0.65 to 1.09", "above 1.09 to 1.29", "1.30 to 1.48"]
 
 
 def test_verdicts_in_few_digits_sort_in_full():

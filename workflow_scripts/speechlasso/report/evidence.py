@@ -32,6 +32,8 @@ class DescribedSelection:
         rank, place, id, start, end, sound (MP3); None where nothing was cut out.
     path, alpha
         As `selection.figures.path_figure` reads them; None where the selection lies on no path.
+    page
+        The page that shows all of its tokens.
     """
 
     arm: str
@@ -40,6 +42,7 @@ class DescribedSelection:
     listening: pd.DataFrame | None = None
     path: pd.DataFrame | None = None
     alpha: float | None = None
+    page: str = ""
 
 
 @dataclass(frozen=True)

@@ -93,4 +93,5 @@ def _selections(
             listening=read_parquet(f"{one['description']}/listening.parquet"),
             path=read_parquet(f"{path}/path.parquet") if path else None,
             alpha=alphas[one["arm"], one["fold"]],
+            page=f"{one['description']}/page.html",
         )

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.blocks import Figure, Group, Section, SoundBudget, Table, Text
+from speechlasso.evaluation.errors_by_arm import LENGTH
 from speechlasso.evaluation.summary import best_first
 from speechlasso.evaluation.words import share
-from speechlasso.report.evidence import Evidence
+from speechlasso.report.evidence import DescribedSelection, Evidence
 from speechlasso.report.figures import group_figure, selection_figure, selection_table
 from speechlasso.selection.players import token_players
 
@@ -19,6 +20,12 @@ MOST_TOKENS = 20
 MOST_ERRORS = 20
 MOST_GROUPINGS = 4
 MOST_CLASSES = 12
+ABOUT_TOKENS = (
+    "Token N is <audio_token_N> in what the language model reads. Weight: what the selection ranks "
+    "tokens by; of a lasso it is the sum over classes of the coefficients' absolute values. For a "
+    "class: the coefficient, which speaks for the class above zero and against it below; two "
+    "classes share one. In a class: the share of its training utterances that have the token."
+)
 _KINDS = {"mended": "Errors that audio mended", "broken": "Errors that audio made"}
 
 
@@ -45,34 +52,48 @@ def _heard(evidence: Evidence, budget: SoundBudget) -> Iterator[Group]:
         shown = tokens.head(MOST_TOKENS)
         if shown.empty:
             continue
-        where = f"{described.arm}, fold {described.fold}"
-        frame, n_left = _weights(shown)
-        left = f", {n_left} of the classes left out" if n_left else ""
-        is_part = len(shown) < len(tokens)
-        some = f"the {len(shown)} of {len(tokens)} of largest weight" if is_part else "all"
         heard = described.listening
         players = () if heard is None else token_players(shown, heard, budget)
+        frame, keys, n_left = _weights(shown)
+        told = _told_of_tokens(described, len(shown), n_left)
+        if layers := evidence.about.get("tokens", {}).get(described.arm):
+            told = f"{told} {layers}"
         yield Group(
-            f"Tokens you can hear: {where}",
+            f"Tokens you can hear: {described.arm}, fold {described.fold}",
             [
-                Text(
-                    f"The kept audio tokens, {some}{left}. A weight above zero speaks for the "
-                    "class."
-                ),
-                Table("Kept audio tokens, with their weights", frame, whole="tokens.parquet"),
+                Text(told),
+                Table("Kept audio tokens", frame, keys),
+                Text(ABOUT_TOKENS, "note"),
                 *players,
             ],
         )
 
 
-def _weights(tokens: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Rank, layer, code and weights, and of how many classes they are left out."""
-    weights = tokens.filter(regex="^weight_")
+def _told_of_tokens(described: DescribedSelection, n_shown: int, n_left: int) -> str:
+    """Which of the kept tokens and of the classes are shown, and where the others are."""
+    n_tokens, some = len(described.tokens), "all"
+    if n_shown < n_tokens:
+        page = f"; {described.page} shows all" if described.page else ""
+        some = f"the {n_shown} of {n_tokens} of largest weight{page}"
+    left = f", {n_left} of the classes left out" if n_left else ""
+    return f"The kept audio tokens, {some}{left}."
+
+
+def _weights(tokens: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[float]], int]:
+    """Rank, layer, code, weights and shares of utterances; what the latter are sorted by; and of
+    how many classes they are left out."""
+    names = [name.removeprefix("df_") for name in tokens if name.startswith("df_")]
+    weights = tokens.filter(regex="^weight_").rename(columns=lambda name: name[len("weight_") :])
     strongest = weights.abs().sum().sort_values(ascending=False, kind="stable").index
-    kept = [name for name in weights if name in set(strongest[:MOST_CLASSES])]
-    frame = tokens[["rank", "layer", "code", "weight", *kept]].round(3)
-    frame = frame.rename(columns={name: f"for {name.removeprefix('weight_')}" for name in kept})
-    return frame.rename(columns={"rank": "token"}), weights.shape[1] - len(kept)
+    # Two classes share one vector of weights; a ranking has none.
+    first = [*strongest, *(name for name in names if name not in strongest)][:MOST_CLASSES]
+    frame = tokens[["rank", "layer", "code", "weight"]].rename(columns={"rank": "token"})
+    frame = frame.join(weights[[n for n in weights if n in first]].add_prefix("for ")).round(3)
+    shares = tokens[[f"df_{name}" for name in names if name in first]]
+    shares = shares.rename(columns=lambda name: f"in {name.removeprefix('df_')}")
+    n_left = len({*weights, *names}) - len(first)
+    shares, keys = _in_percent(shares)
+    return frame.join(shares), keys, n_left
 
 
 def _kept(evidence: Evidence) -> Iterator[Group]:
@@ -118,20 +139,18 @@ def _audio_effect(evidence: Evidence) -> Iterator[Group]:
     if table is None or table.empty:
         return
     numbers = table.columns.difference(["arm", "fold", "seed", "n"], sort=False)
-    means = table.groupby("arm", sort=False)[list(numbers)].mean().reset_index()
-    keys = {name: means[name].tolist() for name in numbers}
-    shown = means.assign(**{name: means[name].map(share) for name in numbers})
+    means = table.groupby("arm", sort=False)[list(numbers)].mean()
+    means = means.rename(columns={"flipped": "flipped decisions"})
+    shown, keys = _in_percent(means.rename(columns=lambda name: name.replace("_", " ")))
     words = (
         "Shares of test rows that the arm decides otherwise when the audio tokens are left out of "
         "what it reads, means over runs: to right, audio turned a wrong decision into a right one; "
         "to wrong, the other way; other, from one wrong class to another. audio_effect.csv has "
         "every run."
     )
-    shown = shown.rename(columns={"flipped": "flipped decisions"})
-    keys = {("flipped decisions" if name == "flipped" else name): keys[name] for name in keys}
     yield Group(
         "How much audio changes decisions",
-        [Text(words), Table("Decisions that audio changed", shown, keys)],
+        [Text(words), Table("Decisions that audio changed", shown.reset_index(), keys)],
     )
 
 
@@ -186,23 +205,24 @@ def _groups(evidence: Evidence) -> Iterator[Group]:
     groups = evidence.groups
     if groups is None or groups.empty:
         return
-    metric, divided = evidence.metric, list(groups.groupby("column", sort=False))
+    metric, title = evidence.metric, evidence.metric_title
+    divided = list(groups.groupby("column", sort=False))
     blocks: list[Any] = []
     for number, (column, rows) in enumerate(divided[:MOST_GROUPINGS], start=1):
-        rows = rows[rows["arm"].isin(evidence.shown)]
+        rows = _apart(rows[rows["arm"].isin(evidence.shown)])
         wide = rows.pivot_table(index=["value", "n"], columns="arm", values=metric, sort=False)
         table = wide.round(3).reset_index().rename(columns={"value": str(column)})
         blocks += [
             Figure.of(
                 f"groups-{number}",
-                f"Test {metric} by {column}",
+                f"Test {title} by {column}",
                 rows,
                 group_figure,
                 metric,
                 str(column),
                 rows,
             ),
-            Table(f"Test {metric} by {column}", table, whole="groups.csv"),
+            Table(f"Test {title} by {column}", table, whole="groups.csv"),
             *_shares(evidence, str(column)),
         ]
     yield Group("Results by group", blocks)
@@ -217,7 +237,24 @@ def _shares(evidence: Evidence, column: str) -> Iterator[Table]:
     if rows.empty:
         return
     best = _best(evidence, rows["arm"].unique())
-    rows = rows.loc[rows["arm"] == best, ["value", "n", *_KINDS]].round(3)
-    frame = rows.rename(columns={"value": column} | {kind: f"{best}: {kind}" for kind in _KINDS})
+    rows = _apart(rows[rows["arm"] == best])[["value", "n", *_KINDS]]
+    names = {"value": column} | {kind: f"{best}: {kind}" for kind in _KINDS}
+    shares, keys = _in_percent(rows[[*_KINDS]].rename(columns=names))
+    frame = rows[["value", "n"]].rename(columns=names).join(shares)
     caption = f"Shares of test rows that audio mends and breaks, by {column}"
-    yield Table(caption, frame, whole="errors_by_group.csv")
+    yield Table(caption, frame, keys, whole="errors_by_group.csv")
+
+
+def _in_percent(shares: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[float]]]:
+    """Texts, and what they are sorted by."""
+    return shares.map(share), {str(name): shares[name].tolist() for name in shares}
+
+
+def _apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Quarters by length that lie apart, though rounded they share an end, so that they look it."""
+    told, end = {}, None
+    for value in rows.loc[rows["column"] == LENGTH, "value"].unique():
+        start, _, next_end = value.partition(" to ")
+        told[value] = f"above {start} to {next_end}" if start == end else value
+        end = next_end
+    return rows.assign(value=rows["value"].replace(told))
