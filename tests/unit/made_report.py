@@ -117,6 +117,12 @@ def made_logs():
     return {arm: [log(0.0), log(0.05)] for arm in ("text_only", "lasso")}
 
 
+def made_arms():
+    """Settings of those that ran, and of another one."""
+    names = dict.fromkeys(arm.partition("[")[0] for arm in ARMS)
+    return {name: {"system": "token_lm"} for name in [*names, "unused"]}
+
+
 def made_provenance():
     took = {"jobs": 2, "measured": 1, "seconds": 39.8}
     return {
@@ -125,7 +131,8 @@ def made_provenance():
         "workflow": {"commit": "d49e953", "changed": True, "told": None},
         "machine": {"system": "Linux", "processor": "Xeon", "cores": 2, "memory_mb": 24105},
         "computed_with": {"device": {"Xeon": ["text_only", "lasso"]}},
-        "configuration": {"seeds": [1], "dataset": {"source": "demo"}},
+        "design": {"arms": list(ARMS)},
+        "configuration": {"seeds": [1], "dataset": {"source": "demo"}, "arms": made_arms()},
         "files": [{"name": "table", "path": "corpus.csv", "sha256": "2c0e"}],
         "models": [{"role": "lm", "name": "a/b", "revision": "main", "sha256": None}],
         "clips": {"results/manifest/demo": {"n": 360, "missing": 0, "sha256": "a769a"}},

@@ -24,7 +24,7 @@ from sklearn.metrics import f1_score
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
 from speechlasso.evaluation.summary import best_first, runs_table, summary_table
 from speechlasso.files import write_parquet
-from speechlasso.report import curves, reading, scores, why
+from speechlasso.report import background, curves, reading, scores, why
 from speechlasso.report.compared import compared_section
 from speechlasso.report.evidence import Evidence
 from speechlasso.report.figures import pareto_front
@@ -270,3 +270,24 @@ def test_scores_over_codec_layers_where_arms_choose_from_different_ones():
     assert "1, 2, 3: lasso" in group.blocks[0].svg
     assert not list(curves._layers(full_evidence(codec_layers={"lasso": "all"})))
     assert not list(curves._layers(full_evidence(codec_layers={})))
+
+
+def test_provenance_is_of_the_arms_that_ran_and_says_where_all_of_it_is():
+    made = full_evidence().provenance
+    arms = made["configuration"]["arms"] | {
+        "lasso": {"system": "late_fusion", "arms": ["heard", "bow"]},
+        "heard": {"system": "late_fusion", "arms": ["inner", "bow"]},
+        "inner": {"system": "token_lm"},
+    }
+    configuration = made["configuration"] | {"arms": arms}
+    for changed, told in ((False, "no uncommitted changes"), (True, "with changes that are not")):
+        workflow = made["workflow"] | {"changed": changed}
+        found = made | {"configuration": configuration, "workflow": workflow}
+        groups = background._provenance(full_evidence(provenance=found))
+        tables = {group.title: group.blocks[0] for group in groups if isinstance(group, Group)}
+        assert {table.whole for table in tables.values()} == {"provenance.json"}
+        keys = tables["Configuration"].frame["key"]
+        of_arms = keys.str.extract(r"^arms\.(\w+)")[0].dropna().unique().tolist()
+        assert of_arms == ["text_only", "bow", "lasso", "heard", "inner"]
+        versions = tables["Versions and machine"].frame.set_index("what")["version"]
+        assert versions["commit of the workflow"].startswith(f"d49e953, {told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,32 @@ def _provenance(evidence: Evidence) -> list[Any]:
     if evidence.provenance is None:
         return []
     told = unmeasured(evidence.provenance)
-    tables = provenance_tables(evidence.provenance)
+    tables = provenance_tables(_of_arms_that_ran(_with_clean_commit(evidence.provenance)))
     blocks: list[Any] = [Text(told, "note")] if told else []
-    filled = [Table(title, table) for title, table in tables.items() if len(table)]
-    # Long, and of use to those who repeat the experiment.
-    return blocks + [Group(table.caption, [table], folded=True) for table in filled]
+    for title, table in tables.items():
+        if len(table):
+            # Long, and of use to those who repeat the experiment.
+            shown = Table(title, table, whole="provenance.json")
+            blocks.append(Group(title, [shown], folded=True))
+    return blocks
+
+
+def _with_clean_commit(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """That nothing was changed since the commit is told, too."""
+    workflow = provenance["workflow"]
+    if workflow["changed"] or not workflow["commit"]:
+        return provenance
+    commit = f"{workflow['commit']}, no uncommitted changes"
+    return {**provenance, "workflow": {**workflow, "commit": commit}}
+
+
+def _of_arms_that_ran(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the settings of arms that neither ran nor gave their predictions to one that did."""
+    configuration = provenance["configuration"]
+    arms = configuration["arms"]
+    left, ran = [name.partition("[")[0] for name in provenance["design"]["arms"]], set()
+    while left:
+        ran.add(name := left.pop())
+        left += [other for other in arms[name].get("arms", ()) if other not in ran]
+    kept = {name: arm for name, arm in arms.items() if name in ran}
+    return {**provenance, "configuration": {**configuration, "arms": kept}}
