@@ -73,6 +73,19 @@ def test_a_figure_on_a_page_takes_the_colour_of_its_text_and_ids_of_its_own():
     assert on_page(drawn(), "one", "<a title>") == one
 
 
+def test_what_is_seen_stands_in_the_file_and_in_the_page():
+    words = "best & <first>: 'a'"
+    drawing = plain_text()(lambda: svg(Drawing(figsize=(1, 1)), words))
+    figure = Figure.of("one", "One", pd.DataFrame(), drawing, caption="Points.")
+    assert figure.words == words
+    described = "<desc id=\"one-words\">best &amp; &lt;first&gt;: 'a'</desc>"
+    assert described in figure.files()["one.svg"]
+    page = render_page("mine", [Section("One", [figure])])
+    assert 'aria-describedby="one-words"' in page and described in page
+    assert "Points. best &amp; &lt;first&gt;: &#39;a&#39;" in page
+    assert Figure.of("two", "Two", pd.DataFrame(), drawn).words == ""
+
+
 def test_a_figure_brings_its_data_and_a_sentence_where_it_fails():
     data = pd.DataFrame({"arm": ["a,b"], "mean": [0.5]})
     files = Figure.of("scores", "Scores", data, drawn).files()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from speechlasso.figures import drawn_or_none, on_page
+from speechlasso.figures import drawn_or_none, on_page, words_of
 
 MOST_ROWS = 200
 MOST_BYTES_OF_SOUND = 8_000_000
@@ -120,7 +120,7 @@ class Figure:
     data
         What is drawn.
     caption
-        Below it.
+        Below it, before what the figure says of itself.
     """
 
     kind: ClassVar[str] = "figure"
@@ -140,6 +140,11 @@ class Figure:
     @cached_property
     def svg(self) -> str:
         return on_page(self.drawn, self.name, self.title) if self.drawn else ""
+
+    @property
+    def words(self) -> str:
+        """What is to be seen in it, if it says so."""
+        return words_of(self.drawn) if self.drawn else ""
 
     @property
     def least_width(self) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape, unescape
 
 import matplotlib
 from cycler import cycler
@@ -58,16 +59,28 @@ def plain_text() -> Iterator[None]:
 
 
 @plain_text()
-def svg(figure: Figure) -> str:
-    """The figure as an <svg> element; the same data give the same bytes."""
+def svg(figure: Figure, words: str = "") -> str:
+    """The figure as an <svg> element, with what is to be seen in it in words; the same data give
+    the same bytes."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()[stream.getvalue().index("<svg") :]
+    drawn = stream.getvalue()[stream.getvalue().index("<svg") :]
+    if not words:
+        return drawn
+    head, rest = drawn.split(">", maxsplit=1)
+    return f"{head}><desc>{escape(words)}</desc>{rest}"
+
+
+def words_of(drawn: str) -> str:
+    """What is to be seen in a figure, as `svg` was told."""
+    found = re.search("<desc>(.*?)</desc>", drawn)
+    return unescape(found[1]) if found else ""
 
 
 def on_page(drawn: str, name: str, title: str) -> str:
     """The same <svg> for a page that is light or dark: ink in the colour of the text around it, no
-    background, the title as its name for those who hear it, and ids that no other figure has.
+    background, the title as its name for those who hear it, its words as what describes it, and
+    ids that no other figure has.
 
     Parameters
     ----------
@@ -86,6 +99,10 @@ def on_page(drawn: str, name: str, title: str) -> str:
     described.text = title
     root.insert(0, described)
     root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title", "color": "currentColor"}
+    words = root.find(f"{{{_SVG}}}desc")
+    if words is not None:
+        words.set("id", f"{name}-words")
+        root.set("aria-describedby", f"{name}-words")
     return ElementTree.tostring(root, encoding="unicode")
 
 

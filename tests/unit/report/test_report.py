@@ -299,7 +299,7 @@ def test_scores_over_a_setting_that_arms_ran_with_in_several_values():
     rows = swept["speech_fraction"].query("metric == 'uar'")
     assert list(zip(rows["family"], rows["value"], strict=True)) == [("c", 0), ("b", 0.1), ("b", 1)]
     drawn = sweep_figure("speech_fraction", swept["speech_fraction"])
-    assert all(f">{text}<" in drawn for text in ("speech_fraction", "0.1", "uar", "b", "c"))
+    assert all(f">{text}<" in drawn for text in ("speech_fraction", "0.1", "macro F1", "b", "c"))
 
 
 def test_schemes_are_lines_of_one_figure_over_their_parts():

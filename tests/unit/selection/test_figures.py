@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speechlasso.figures import words_of
 from speechlasso.selection import figures as selection_figures
 from speechlasso.selection.figures import class_weight_figure, layer_weight_figure, path_figure
 
@@ -54,11 +55,24 @@ def test_the_path_names_its_curves_and_the_chosen_alpha():
 def test_a_path_shows_what_its_table_has():
     table = make_path(scored=False).drop(columns="n_tokens")
     bare, scored = path_figure(table), path_figure(table.assign(holdout_uar=0.5))
-    assert "held-out uar" in texts(scored)
+    assert "held-out unweighted average recall" in texts(scored)
     assert not any("held-out" in text or "score" in text for text in texts(bare))
     assert "kept audio tokens" not in texts(bare)
     assert not any("alpha =" in text for text in texts(bare))
     assert (bare.count('id="axes_'), scored.count('id="axes_')) == (1, 2)
+
+
+def test_a_path_says_its_sizes_and_its_best_score():
+    table = make_path(scored=False).drop(columns="n_tokens")
+    scores = np.linspace(0.4, 0.6, 30)
+    scores[10] = 0.75
+    drawn = path_figure(table.assign(holdout_macro_f1=scores), 1.01)
+    assert words_of(drawn) == (
+        "On the path: 0 to 1682 audio features with weight; 0 to 87 words with weight; held-out "
+        f"macro F1 at most 0.750, at alpha = {table['alpha'][10]:.4g}; 0.600 where alpha is next "
+        "to the chosen one."
+    )
+    assert words_of(path_figure(table, 7.5)).endswith("0 to 87 words with weight.")
 
 
 def test_a_path_does_not_depend_on_the_order_of_its_rows():

@@ -123,16 +123,21 @@ def _sweeps(evidence: Evidence) -> Iterator[Group]:
 def _learning(evidence: Evidence) -> Iterator[Group]:
     metric = evidence.metric
     logs = {arm: logs for arm, logs in evidence.training_logs.items() if arm in evidence.shown}
+    columns = ["epoch", "train_loss", metric, "best"]
     curves = [
-        log[["epoch", "train_loss", metric]].assign(arm=arm, run=number)
+        log[log.columns.intersection(columns)].assign(arm=arm, run=number)
         for arm, of_arm in logs.items()
         for number, log in enumerate(of_arm, start=1)
-        if {"epoch", "train_loss", metric} <= set(log)
+        if set(columns[:3]) <= set(log)
     ]
     if not curves:
         return
-    data = pd.concat(curves)[["arm", "run", "epoch", "train_loss", metric]]
+    data = pd.concat(curves)
+    data = data[[name for name in ("arm", "run", *columns) if name in data]]
     title = "Training loss and validation score over epochs"
-    caption = "Lines with markers: means over the arm's runs; thin lines: single runs."
+    caption = (
+        "Lines with markers: means over the arm's runs, as far as all of them go; thin lines: "
+        "single runs."
+    )
     figure: Any = Figure.of("learning", title, data, learning_figure, metric, data, caption=caption)
     yield Group("Learning", [figure])

@@ -22,6 +22,11 @@ MOST_NUMBERS = 600
 """Cells of a figure that have their number written in them."""
 
 
+def title_of(metric: str) -> str:
+    """A metric's name for people."""
+    return METRICS[metric].title or metric
+
+
 @plain_text()
 def score_figure(
     scores: Sequence[str], summary: pd.DataFrame, runs: pd.DataFrame, reference: str | None = None
@@ -52,7 +57,7 @@ def score_figure(
         axes.errorbar(
             rows["mean"], places, xerr=_ends(rows), fmt="o", color=BLUE, capsize=3, markersize=6
         )
-        axes.set(xlabel=score, yticks=places, ylim=(len(arms) - 0.4, -0.6))
+        axes.set(xlabel=title_of(score), yticks=places, ylim=(len(arms) - 0.4, -0.6))
         axes.set_yticklabels([short(arm) for arm in arms])
         axes.grid(axis="x", alpha=0.25)
         axes.tick_params(axis="y", length=0)
@@ -86,7 +91,20 @@ def confusion_figure(arm: str, results: Sequence[RunResult]) -> str:
     if len(shown) < len(classes):
         title += f"\n{len(shown)} of {len(classes)} classes, those with most errors"
     counts = total.loc[shown, shown]
-    return _matrix(counts, shares.loc[shown, shown].to_numpy(), title)
+    shades = shares.loc[shown, shown].to_numpy()
+    return _matrix(counts, shades, title, words=_words_of_confusion(total))
+
+
+def _words_of_confusion(total: pd.DataFrame) -> str:
+    counts = total.to_numpy()
+    words = f"{np.trace(counts)} of {counts.sum()} are right"
+    wrong = counts - np.diag(np.diag(counts))
+    if not wrong.any():
+        return f"{words}."
+    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    label, predicted = short(str(total.index[row])), short(str(total.columns[column]))
+    error = f"{label} taken for {predicted}, {wrong.max()} of {counts[row].sum()}"
+    return f"{words}; the most frequent error: {error}."
 
 
 def swept_scores(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -126,7 +144,8 @@ def sweep_figure(key: str, swept: pd.DataFrame, scores: Sequence[str] = ("macro_
         smallest = swept.loc[swept["value"] > 0, "value"].min()
         axes.set_xscale("symlog", linthresh=smallest)
         values = sorted(swept["value"].unique())
-        axes.set(xlabel=key, ylabel=score, xticks=values, xticklabels=[f"{v:g}" for v in values])
+        axes.set(xlabel=key, ylabel=title_of(score))
+        axes.set_xticks(values, [f"{v:g}" for v in values])
         axes.minorticks_off()
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small"
@@ -156,11 +175,19 @@ def cost_figure(metric: str, summary: pd.DataFrame, costs: pd.DataFrame) -> str:
     for axes, (name, cost) in zip(columns, panels.items(), strict=True):
         _scores_over(axes, cost, scores, METRICS[metric].larger_is_better)
         axes.set(xlabel=name)
-    columns[0].set(ylabel=metric)
+    columns[0].set(ylabel=title_of(metric))
     figure.legend(
         *columns[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small"
     )
-    return svg(figure)
+    return svg(figure, _words_of_lengths(costs["mean_sequence_length"]))
+
+
+def _words_of_lengths(lengths: pd.Series) -> str:
+    if lengths.isna().all():
+        return ""
+    words = "On the right the sequence length takes the place of time, on a logarithmic scale too"
+    without = ", ".join(short(arm) for arm in lengths.index[lengths.isna()])
+    return f"{words}; without one, and so not there: {without}." if without else f"{words}."
 
 
 def _scores_over(axes: Axes, cost: pd.Series, scores: pd.DataFrame, larger_is_better: bool) -> None:
@@ -221,24 +248,44 @@ def group_figure(metric: str, column: str, groups: pd.DataFrame) -> str:
         places = np.arange(len(values)) + shift
         axes.plot(scores, places, linestyle="", label=short(str(arm)), **style)
     names = [f"{short(str(value))} ({sizes[value]})" for value in values]
-    axes.set(xlabel=metric, yticks=range(len(values)), yticklabels=names)
+    axes.set(xlabel=title_of(metric), yticks=range(len(values)), yticklabels=names)
     axes.set(ylim=(len(values) - 0.4, -0.6), ylabel=column)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize="small")
-    return svg(figure)
+    return svg(figure, _words_of_groups(metric, groups[groups["value"].isin(values)], len(sizes)))
+
+
+def _words_of_groups(metric: str, drawn: pd.DataFrame, n_groups: int) -> str:
+    n_drawn = drawn["value"].nunique()
+    which = f"the {n_drawn} largest of {n_groups} groups" if n_drawn < n_groups else "each group"
+    words = f"Each arm's {title_of(metric)} in {which}, test rows in brackets"
+    scores = drawn.groupby(["arm", "value"], sort=False)[metric].mean().dropna()
+    if scores.empty:
+        return f"{words}."
+    ends = {"highest": scores.idxmax(), "lowest": scores.idxmin()}
+    found = [
+        f"{name} {scores[end]:.3f}, {short(str(end[0]))} in {short(str(end[1]))}"
+        for name, end in ends.items()
+    ]
+    return f"{words}; {'; '.join(found)}."
 
 
 @plain_text()
 def selection_figure(results: dict[str, list[RunResult]]) -> str:
     """Kept tokens per arm (rows) and codec layer (columns)."""
     counts = _kept_tokens(results).round(1)
-    if len(counts.columns) > MOST_LAYERS:
-        return _strips(counts)
     values = counts.to_numpy(dtype=float)
-    return _matrix(counts, values / (values.max(initial=0) or 1), xlabel="codec layer")
+    words = "The stronger the shade, the more tokens of the layer are kept"
+    if values.size:
+        arm, layer = counts.stack().idxmax()
+        words += f"; at most {values.max():g}, of layer {layer} by {short(str(arm))}"
+    if len(counts.columns) > MOST_LAYERS:
+        return _strips(counts, f"{words}.")
+    shades = values / (values.max(initial=0) or 1)
+    return _matrix(counts, shades, xlabel="codec layer", words=f"{words}.")
 
 
-def _strips(counts: pd.DataFrame) -> str:
+def _strips(counts: pd.DataFrame, words: str) -> str:
     """A strip in shades for each arm, over all layers, those without a token among them."""
     counts = counts.reindex(columns=range(max(counts) + 1), fill_value=0)
     figure = Figure(figsize=(9, 1 + 0.4 * len(counts)), layout="constrained")
@@ -248,7 +295,7 @@ def _strips(counts: pd.DataFrame) -> str:
     axes.set(xlabel="codec layer", yticks=range(len(counts)), yticklabels=names)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(image, label="tokens")
-    return svg(figure)
+    return svg(figure, words)
 
 
 def selection_table(results: dict[str, list[RunResult]]) -> pd.DataFrame:
@@ -278,7 +325,9 @@ def _most_confused(total: pd.DataFrame) -> list[str]:
     return [name for name in total.index if name in set(most)]
 
 
-def _matrix(numbers: pd.DataFrame, shades: np.ndarray, title: str = "", xlabel: str = "") -> str:
+def _matrix(
+    numbers: pd.DataFrame, shades: np.ndarray, title: str = "", xlabel: str = "", words: str = ""
+) -> str:
     """A matrix of numbers in shades from 0 to 1, its names beside it."""
     rows, columns = ([short(str(name)) for name in names] for names in numbers.axes)
     # A name takes about 0.08 inches a character.
@@ -293,4 +342,4 @@ def _matrix(numbers: pd.DataFrame, shades: np.ndarray, title: str = "", xlabel: 
     axes.set(xticks=range(len(columns)), yticks=range(len(rows)), yticklabels=rows, xlabel=xlabel)
     axes.set_xticklabels(columns, rotation=45, ha="right")
     axes.set_title(title, fontsize=10)
-    return svg(figure)
+    return svg(figure, words)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from speechlasso.evaluation.cards import METRICS
 from speechlasso.figures import BLUE, GREY, ORANGE, SIGNED, plain_text, short, svg
 from speechlasso.selection.token_evidence import strongest
 
@@ -58,7 +59,7 @@ def path_figure(table: pd.DataFrame, chosen_alpha: float | None = None) -> str:
     if chosen_alpha is not None:
         _mark_alpha(panels, chosen_alpha)
     figure.legend(loc="outside upper center", ncols=len(_SIZES))
-    return svg(figure)
+    return svg(figure, _words_of_path(table, score, chosen_alpha))
 
 
 @plain_text()
@@ -174,9 +175,29 @@ def _draw_scores(axes: Axes, table: pd.DataFrame, score: str) -> None:
         low = table["mean"] - table["standard_error"]
         high = table["mean"] + table["standard_error"]
         axes.fill_between(table["alpha"], low, high, color=BLUE, alpha=0.2, linewidth=0)
-        axes.set_ylabel("cross-validated score")
-    else:
-        axes.set_ylabel(f"held-out {score.removeprefix('holdout_')}")
+    axes.set_ylabel(_name_of(score))
+
+
+def _name_of(score: str) -> str:
+    metric = score.removeprefix("holdout_")
+    return "cross-validated score" if score == "mean" else f"held-out {METRICS[metric].title}"
+
+
+def _words_of_path(table: pd.DataFrame, score: str | None, chosen_alpha: float | None) -> str:
+    """From how many to how many features, and the score: at most, and next to the chosen alpha."""
+    parts = [
+        f"{table[column].min():g} to {table[column].max():g} {label}"
+        for column, (label, *_) in _SIZES.items()
+        if column in table
+    ]
+    scores = table.set_index("alpha")[score].dropna() if score else pd.Series(dtype=float)
+    if len(scores):
+        most = f"at most {scores.max():.3f}, at alpha = {scores.idxmax():.4g}"
+        parts.append(f"{_name_of(score)} {most}")
+    if len(scores) and chosen_alpha is not None:
+        nearest = scores.iloc[np.abs(np.log(scores.index / chosen_alpha)).argmin()]
+        parts.append(f"{nearest:.3f} where alpha is next to the chosen one")
+    return f"On the path: {'; '.join(parts)}."
 
 
 def _mark_alpha(panels: Sequence[Axes], alpha: float) -> None:
