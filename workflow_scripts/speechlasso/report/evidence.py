@@ -9,15 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from speechlasso.evaluation.cards import METRICS
 from speechlasso.evaluation.summary import RunResult, best_first
+from speechlasso.report.figures import title_of
 
 MOST_ARMS = 30
-
-
-def title_of(metric: str) -> str:
-    """A metric for people, as the exported tables call it."""
-    return METRICS[metric].title or metric
 
 
 @dataclass(frozen=True)

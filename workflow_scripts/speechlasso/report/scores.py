@@ -14,8 +14,8 @@ from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.seed_average import ensemble, is_ensemble
 from speechlasso.evaluation.summary import chosen_on_inner_folds, with_interval
 from speechlasso.evaluation.words import mean_of, p_value, share
-from speechlasso.report.evidence import Evidence, title_of
-from speechlasso.report.figures import cost_figure, pareto_front, score_figure
+from speechlasso.report.evidence import Evidence
+from speechlasso.report.figures import cost_figure, pareto_front, score_figure, title_of
 
 _MOST_SENTENCES = 6
 ABOUT_F1 = (
