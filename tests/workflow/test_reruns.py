@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -88,6 +90,24 @@ def test_every_result_says_with_what_it_was_computed(finished):
 
 def test_nothing_to_do_afterwards(finished):
     assert finished.planned_rules(*TINY) == set()
+
+
+def test_snakemakes_own_report_holds_the_page_the_tables_and_the_figures(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    workspace.run(*TINY, "--report", "packed.zip")
+    with ZipFile(workspace.folder / "packed.zip") as packed:
+        kept = {Path(name).name: packed.read(name) for name in packed.namelist()}
+    tables = workspace.folder / "results/experiments/tiny"
+    for name in (
+        "summary.csv",
+        "verdicts.csv",
+        "errors.csv",
+        "provenance.json",
+        "tables/scores.md",
+    ):
+        assert kept[Path(name).name] == (tables / name).read_bytes()
+    # report.html is also the name of Snakemake's own page.
+    assert {"scores.svg", "quality-against-cost.svg", "page.html", "report.html"} <= set(kept)
 
 
 def test_another_alpha_runs_selection_and_what_follows_and_back_only_the_tables(finished, tmp_path):
