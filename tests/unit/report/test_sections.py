@@ -18,8 +18,8 @@ from made_report import (
     made_selection,
     made_verdicts,
 )
-from made_results import results
-from sklearn.metrics import f1_score
+from made_results import predictions, results
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from speechlasso.blocks import Group, SoundBudget, Sounds, Table, Text
 from speechlasso.evaluation.summary import best_first, runs_table, summary_table
@@ -270,6 +270,19 @@ def test_scores_over_codec_layers_where_arms_choose_from_different_ones():
     assert "1, 2, 3: lasso" in group.blocks[0].svg
     assert not list(curves._layers(full_evidence(codec_layers={"lasso": "all"})))
     assert not list(curves._layers(full_evidence(codec_layers={})))
+
+
+def test_scores_of_each_class_stand_below_the_confusion(undrawn):
+    made = results(["text_only", "lasso"], folds=("0", "1"))
+    runs = runs_table(made)
+    *_, table = background._confusion(Evidence("mine", runs, summary_table(runs), made))
+    arms, classes = ["text_only", "lasso"], ["calm", "tense"]
+    assert table.frame["class"].tolist() == [name for name in classes for _ in arms]
+    assert table.frame["arm"].tolist() == arms * 2
+    test = predictions(classes).query("split == 'test'")
+    expected = precision_recall_fscore_support(test["label"], test["predicted"])[:3]
+    found = table.frame[["precision", "recall", "F1"]].to_numpy()
+    np.testing.assert_allclose(found, np.repeat(np.stack(expected, axis=1), 2, axis=0))
 
 
 def test_provenance_is_of_the_arms_that_ran_and_says_where_all_of_it_is():

@@ -48,7 +48,27 @@ def _confusion(evidence: Evidence) -> list[Any]:
         "Test examples by true class (row) and predicted class (column), summed over all runs of "
         "the arm; shades are shares of the class. confusion.csv has every run and every class."
     )
-    return [Text(words), Group("", figures, beside=True)] if figures else []
+    if not figures:
+        return []
+    return [Text(words), Group("", figures, beside=True), _by_class(evidence)]
+
+
+def _by_class(evidence: Evidence) -> Table:
+    """Of each class on test rows, the mean over an arm's runs."""
+    rows = [
+        {"arm": arm, **of_class}
+        for arm, of_arm in evidence.by_arm.items()
+        if arm in evidence.shown
+        for result in of_arm
+        for of_class in result.metrics["splits"]["test"]["per_class"]
+    ]
+    scores = pd.DataFrame(rows).groupby(["arm", "class"], sort=False, as_index=False).mean()
+    scores = scores.sort_values("class", kind="stable").rename(columns={"f1": "F1"})
+    return Table(
+        "Test scores of each class, means over the arm's runs",
+        scores[["class", "arm", "precision", "recall", "F1"]],
+        whole="metrics.json of each run's stage evaluate",
+    )
 
 
 def _counts(evidence: Evidence, arm: str) -> pd.DataFrame:
