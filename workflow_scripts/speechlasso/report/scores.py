@@ -71,7 +71,9 @@ def _verdict(evidence: Evidence) -> list[Any]:
             "P: the probabilities that the arm is worse, practically equal (within "
             f"{verdicts['margin'].iloc[0]:g}) and better. p is Holm's, corrected for the number of "
             "arms. Alone right: test rows that the arm, or the reference, has right and the other "
-            "wrong, with McNemar's p.",
+            "wrong, with McNemar's p, which takes rows for independent whoever speaks. Effect "
+            "size: the difference in standard deviations over folds or, on one test part, of what "
+            "a group or row adds to it.",
             "note",
         ),
     ]
