@@ -69,11 +69,11 @@ def test_units_for_people(number, cost, expected):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures, before they become text."""
+    """The figures, before they become text, each with what it says of itself."""
     figures = []
 
-    def kept(figure):
-        figures.append(figure)
+    def kept(figure, words):
+        figures.append((figure, words))
         return ""
 
     monkeypatch.setattr(report_figures, "svg", kept)
@@ -101,10 +101,12 @@ def test_scores_stand_over_time_and_over_length_where_there_is_one(drawn):
     )
     summary.loc[summary["metric"] == "uar", "mean"] = 0.1
     report_figures.cost_figure("macro_f1", summary, costs)
-    over_time, over_length = drawn[0].axes
+    figure, words = drawn[0]
+    over_time, over_length = figure.axes
     assert points(over_time) == {"lm": (120, 0.75, 0.5, 0.875), "bow": (0.5, 0.5, 0.5, 0.5)}
     assert points(over_length) == {"lm": (40, 0.75, 0.5, 0.875)}, "the other reads no sequence"
-    assert {axes.get_xscale() for axes in drawn[0].axes} == {"log"}
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["lm", "bow"]
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lm", "bow"]
     report_figures.cost_figure("macro_f1", summary, costs.loc[["bow"]])
-    assert len(drawn[1].axes) == 1
+    assert words.endswith("without one, and so not there: bow.")
+    assert len(drawn[1][0].axes) == 1

@@ -318,7 +318,7 @@ def test_the_report_says_what_its_intervals_and_scores_are():
     assert "its 95 % interval (corrected t)" in page
     assert '<td class="number" data-key="0.5">0.500 [0.400, 0.700]</td>' in page
     spread = summary.set_index(["arm", "metric"]).loc[("lasso", "macro_f1"), "seed_sd"]
-    assert ">macro_f1, sd over seeds</th>" in page and f">{spread:.3f}</td>" in page
+    assert ">macro F1, sd over seeds</th>" in page and f">{spread:.3f}</td>" in page
 
 
 def test_validation_chooses_among_combinations():

@@ -29,7 +29,9 @@ def test_what_each_arm_reads_and_is_made_of():
     assert of_arms["text_only"]["reads"] == "words" and not of_arms["text_only"]["audio tokens"]
     assert of_arms["text_only"]["models"] == "language model all-MiniLM-L6-v2"
     assert of_arms["lasso[alpha=4]"]["reads"] == "words and sound"
-    assert of_arms["lasso[alpha=4]"]["audio tokens"].endswith("Here fitted to tokens alone.")
+    assert of_arms["lasso[alpha=4]"]["audio tokens"].endswith(
+        "Of these, those of at least the mean weight of all features. Here fitted to tokens alone."
+    )
     assert of_arms["random[alpha=4]"]["audio tokens"].endswith("drawn by chance.")
     assert of_arms["fused"]["reads"] == "words and sound, through text_only and audio_only"
     assert of_arms["deaf[alpha=8]"]["reads"] == "words; learned from words and sound"

@@ -72,9 +72,12 @@ def _joined(inputs: Any) -> str:
 
 
 def _selection(selection: Any) -> str:
-    words = SELECTIONS[selection.method].description
-    is_of_audio_alone = getattr(selection, "inputs", None) == "audio"
-    return f"{words} Here fitted to tokens alone." if is_of_audio_alone else words
+    words = [SELECTIONS[selection.method].description]
+    if getattr(selection, "threshold", None) == "mean":
+        words.append("Of these, those of at least the mean weight of all features.")
+    if getattr(selection, "inputs", None) == "audio":
+        words.append("Here fitted to tokens alone.")
+    return " ".join(words)
 
 
 def _models(run: Run) -> list[str]:
