@@ -293,6 +293,7 @@ def test_the_terminal_shows_a_line_per_arm():
     assert lines[2].startswith(f"lasso      {row['mean']:.3f} [0.250, 0.500]  ")
 
 
+@pytest.mark.slow
 def test_the_report_is_one_self_contained_reproducible_page():
     results = run_results()
     runs = runs_table(results)
@@ -305,6 +306,7 @@ def test_the_report_is_one_self_contained_reproducible_page():
     assert pages[0].count("<svg") == 5  # scores, costs, two confusion matrices, selected tokens
 
 
+@pytest.mark.slow
 def test_the_report_says_what_its_intervals_and_scores_are():
     results = run_results()
     runs = runs_table(results)

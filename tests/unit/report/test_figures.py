@@ -22,6 +22,8 @@ from speechlasso.report.figures import (
 )
 from speechlasso.report.learning_figures import learning_figure
 
+pytestmark = pytest.mark.slow
+
 
 def run_of(number, losses, kept):
     epochs = np.arange(1, len(losses) + 1)

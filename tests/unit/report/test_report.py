@@ -38,6 +38,8 @@ from speechlasso.report.page import render_report
 from speechlasso.selection.page import render_selection
 from speechlasso.selection.token_selection import Token, TokenSelection
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     *("<b>x</b>", "$", "$$", "^_", "$\\alpha$", "</svg><script>x</script>", "a&amp;b", "'\""),
     "<img src=x onerror=x>",

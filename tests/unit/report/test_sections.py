@@ -244,6 +244,7 @@ def test_selections_of_the_best_arms_are_read_each_once(tmp_path):
     assert [one.path is not None for one in read] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_the_score_that_the_experiment_is_judged_by_leads_the_page(monkeypatch):
     made = full_evidence(metric="loss")
     best = best_first(made.summary, "loss")
@@ -259,6 +260,7 @@ def test_the_score_that_the_experiment_is_judged_by_leads_the_page(monkeypatch):
     assert full_evidence(metric="loss").shown == best[:1]
 
 
+@pytest.mark.slow
 def test_scores_over_codec_layers_where_arms_choose_from_different_ones():
     found = full_evidence()
     (group,) = curves._layers(found)
@@ -285,6 +287,7 @@ def test_scores_of_each_class_stand_below_the_confusion(undrawn):
     np.testing.assert_allclose(found, np.repeat(np.stack(expected, axis=1), 2, axis=0))
 
 
+@pytest.mark.slow
 def test_provenance_is_of_the_arms_that_ran_and_says_where_all_of_it_is():
     made = full_evidence().provenance
     arms = made["configuration"]["arms"] | {
