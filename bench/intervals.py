@@ -6,10 +6,9 @@ Each simulated corpus has utterances of three classes as Gaussian features, move
 speaker's own; a nearest-mean classifier is trained and scored on it, by accuracy. Over folds the
 truth is the expected score of a training on such a corpus (the mean over all simulated corpora);
 over one test part it is the score of the very models, on 800 other speakers; that this truth is not
-quite sure either costs a tenth of a point of coverage at most. The second classifier reads
-five of the eight features; the differences are between the two. Of one part also the other scores
-are looked at, by the functions that make the tables. It prints Markdown tables; docs/statistics.md
-keeps them.
+quite sure either costs a tenth of a point of coverage at most. The second classifier reads five of
+the eight features; the differences are between the two. Of one part all scores are looked at, by
+the functions that make the tables. It prints Markdown tables; docs/statistics.md keeps them.
 """
 
 from __future__ import annotations

@@ -281,13 +281,15 @@ def test_vocabulary_cross_entropy_is_that_of_torch(data):
 
 
 @pytest.mark.parametrize("name", ["llama", "headless bert"])
-def test_a_frozen_model_in_bfloat16_learns_float32_rows(tmp_path, examples, name):
+def test_a_frozen_model_in_bfloat16_learns_float32_rows(tmp_path, examples, name, monkeypatch):
+    # Where there is a GPU: how fast so few steps learn is that of a processor's random numbers.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     lm = language_model(name, tmp_path)
     settings = SETTINGS.model_copy(update={"weights": "bf16"})
     result = adapted(lm, examples, tmp_path, settings=settings)
     precise = adapted(lm, examples, tmp_path)
     assert result.rows.vectors.dtype == np.float32
-    np.testing.assert_allclose(result.log["held_out_loss"], precise.log["held_out_loss"], rtol=0.03)
+    np.testing.assert_allclose(result.log["held_out_loss"], precise.log["held_out_loss"], rtol=0.02)
 
 
 def test_quantised_weights_need_bitsandbytes_and_a_gpu(tmp_path, examples):

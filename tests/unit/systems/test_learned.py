@@ -73,15 +73,19 @@ def test_each_stage_changes_what_is_its_own(tmp_path, inputs, models, changed, n
 @pytest.mark.parametrize(
     ("save", "config"), [(save_masked, BertConfig), (save_causal, LlamaConfig)]
 )
-def test_the_stages_lower_their_losses_and_the_tone_is_learned(tmp_path, inputs, save, config):
+def test_the_stages_lower_their_losses_and_the_tone_is_learned(
+    tmp_path, inputs, save, config, monkeypatch
+):
     """Of models whose weights are large enough to tell what they read apart."""
+    # Where there is a GPU: how fast so few steps learn is that of a processor's random numbers.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     name = save(tmp_path / "lm", config, initializer_range=0.2)
     lm = LanguageModel(name=name, max_length=100, precision="fp32")
     transcription = {"epochs": 8, "warm_up_epochs": 4, "learning_rate": 0.03}
     finetune = {"epochs": 8, "batch_size": 8, "patience": 8, "learning_rate": 0.02}
     _, log = fit(inputs, tmp_path, lm, finetune=finetune, transcription=transcription)
     losses = {stage: part["train_loss"].to_numpy() for stage, part in log.groupby("stage")}
-    assert losses["transcription"][-1] < 0.97 * losses["transcription"][0]
+    assert losses["transcription"][-1] < 0.9 * losses["transcription"][0]
     assert losses["warm_up"][-1] < losses["warm_up"][0]
     assert losses["warm_up"].min() < losses["transcription"].min()
     assert losses["task"].min() < 0.2 * losses["task"][0]

@@ -192,6 +192,11 @@ USUAL = tuple(card.name for card in _OWN)
 MetricName = Annotated[str, NameOf(METRICS)]
 
 
+def title_of(metric: str) -> str:
+    """A metric's name for people: its title, or where it has none its key."""
+    return METRICS[metric].title or metric
+
+
 def not_usual(names: Iterable[str]) -> list[str]:
     """The others among some, which the configuration names; each once, in alphabetical order."""
     return sorted(set(names) - set(USUAL))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 
 from speechlasso.evaluation.summary import with_interval
@@ -14,7 +15,6 @@ from speechlasso.pages import latex_table, latex_text, markdown_table, markdown_
 WIDTH = 100
 """Columns of a terminal."""
 _NARROWEST = 20
-_ROUNDING = 1e-9
 _SPACE = 2  # between columns: a padding and a divider
 
 
@@ -109,14 +109,12 @@ def with_margin(value: float, margin: float = float("nan"), sign: str = "") -> s
 
 def _scores(found: pd.DataFrame) -> list[str]:
     """With their intervals: by its ends where it is not symmetric."""
-    texts = []
-    for score, low, high in zip(found["test"], found["test_low"], found["test_high"], strict=True):
-        margin = (high - low) / 2
-        is_symmetric = margin != margin or abs(low + margin - score) < _ROUNDING
-        texts.append(
-            with_margin(score, margin) if is_symmetric else with_interval(score, low, high)
-        )
-    return texts
+    return [
+        with_margin(row.test, (row.test_high - row.test_low) / 2)
+        if np.isclose(row.test_high - row.test, row.test - row.test_low, equal_nan=True)
+        else with_interval(row.test, row.test_low, row.test_high)
+        for row in found.itertuples()
+    ]
 
 
 def _differences(found: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from speechlasso.evaluation.cards import METRICS, USUAL
+from speechlasso.evaluation.cards import METRICS, USUAL, title_of
 from speechlasso.evaluation.costs import arm_costs, readable
 from speechlasso.evaluation.seed_average import is_ensemble
 from speechlasso.evaluation.summary import with_interval
@@ -148,7 +148,7 @@ def score_table(
         ]
         of_costs = costs.loc[arm] if arm in costs.index else [""] * costs.shape[1]
         rows.append([_Cell(name), *scores, *map(_Cell, of_costs)])
-    header = ["arm", *(METRICS[name].title or name for name in metrics), *costs]
+    header = ["arm", *(title_of(name) for name in metrics), *costs]
     notes = list(_notes(experiment, summary, references))
     return ScoreTable(experiment, header, rows, notes, len(metrics))
 

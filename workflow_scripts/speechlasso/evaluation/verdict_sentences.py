@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from speechlasso.evaluation.cards import MetricCard
+from speechlasso.evaluation.cards import MetricCard, title_of
 from speechlasso.evaluation.statistics import CONFIDENCE
 from speechlasso.evaluation.words import p_value
 
@@ -80,9 +80,8 @@ class _Scale:
 
     def amount(self, value: float) -> str:
         """With what it is a number of."""
-        title = self.card.title or self.card.name
         points = "points of " if self._is_in_points else "in "
-        return f"{self.number(value)} {points}{title}"
+        return f"{self.number(value)} {points}{title_of(self.card.name)}"
 
     @property
     def direction(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from speechlasso.blocks import Section, Table, Text
-from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.cards import title_of
 from speechlasso.evaluation.errors_by_arm import MOST_VALUES
 from speechlasso.evaluation.words import counted, share
 from speechlasso.report.evidence import Evidence
@@ -52,7 +52,7 @@ def _chance(supports: pd.DataFrame) -> Iterator[str]:
     yield (
         f"There are {len(test)} classes. Chance: always naming the most frequent one, "
         f"{test.idxmax()}, is right on {share(part)} of the test rows, a "
-        f"{METRICS['macro_f1'].title} of {macro_f1:.3f}."
+        f"{title_of('macro_f1')} of {macro_f1:.3f}."
     )
 
 

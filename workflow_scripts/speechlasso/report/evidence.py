@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from speechlasso.evaluation.cards import title_of
 from speechlasso.evaluation.summary import RunResult, best_first
-from speechlasso.report.figures import title_of
 
 MOST_ARMS = 30
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.cards import METRICS, title_of
 from speechlasso.evaluation.summary import RunResult, confusion_table
 from speechlasso.figures import BLUE, BLUES, GREY, SHADES, plain_text, short, styles, svg
 
@@ -20,11 +20,6 @@ MOST_LAYERS = 16
 """Codec layers that have their numbers of tokens written in them."""
 MOST_NUMBERS = 600
 """Cells of a figure that have their number written in them."""
-
-
-def title_of(metric: str) -> str:
-    """A metric's name for people."""
-    return METRICS[metric].title or metric
 
 
 @plain_text()

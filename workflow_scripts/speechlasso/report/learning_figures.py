@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.cards import METRICS, title_of
 from speechlasso.figures import plain_text, short, styles, svg
-from speechlasso.report.figures import have_one_scale, title_of
+from speechlasso.report.figures import have_one_scale
 
 _MOST_THIN_LINES = 60
 _RING = {"markersize": 9, "markerfacecolor": "none"}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from speechlasso.blocks import Figure, Section, Table, Text
-from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.cards import METRICS, title_of
 from speechlasso.evaluation.costs import COSTS, arm_costs, readable
 from speechlasso.evaluation.environments import differences
 from speechlasso.evaluation.seed_average import ensemble, is_ensemble
 from speechlasso.evaluation.summary import chosen_on_inner_folds, with_interval
 from speechlasso.evaluation.words import mean_of, p_value, share
 from speechlasso.report.evidence import Evidence
-from speechlasso.report.figures import cost_figure, pareto_front, score_figure, title_of
+from speechlasso.report.figures import cost_figure, pareto_front, score_figure
 
 _MOST_SENTENCES = 6
 ABOUT_F1 = (

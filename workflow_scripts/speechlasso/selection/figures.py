@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from speechlasso.evaluation.cards import METRICS
+from speechlasso.evaluation.cards import title_of
 from speechlasso.figures import BLUE, GREY, ORANGE, SIGNED, plain_text, short, svg
 from speechlasso.selection.token_evidence import strongest
 
@@ -180,7 +180,7 @@ def _draw_scores(axes: Axes, table: pd.DataFrame, score: str) -> None:
 
 def _name_of(score: str) -> str:
     metric = score.removeprefix("holdout_")
-    return "cross-validated score" if score == "mean" else f"held-out {METRICS[metric].title}"
+    return "cross-validated score" if score == "mean" else f"held-out {title_of(metric)}"
 
 
 def _words_of_path(table: pd.DataFrame, score: str | None, chosen_alpha: float | None) -> str:
